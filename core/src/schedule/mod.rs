@@ -1,0 +1,5 @@
+//! When a DAG is due. Placeholder until the schedule module lands.
+
+/// A compiled schedule.
+#[derive(Debug, Clone)]
+pub struct Schedule;
