@@ -1,0 +1,36 @@
+//! What can go wrong at a port.
+
+use crate::id::Epoch;
+
+/// Why a store verb did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The epoch is no longer current: another replica leads. Step down.
+    #[error("epoch {0} is over: another scheduler leads")]
+    Fenced(Epoch),
+    /// A guarded write found another state than expected. Nothing was written; re-read and decide again.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The thing named does not exist.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// The request breaks a rule that the store keeps; the text says which and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The store cannot be reached or answered with an error; the write may or may not have happened.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// Result of a store verb.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Why a broker verb did nothing certain. Messages are hints, so the caller goes on and lets the sweep repair.
+#[derive(Debug, thiserror::Error)]
+#[error("broker unavailable: {0}")]
+pub struct BrokerError(pub String);
+
+/// Why a term could not be had or kept.
+#[derive(Debug, thiserror::Error)]
+#[error("election unavailable: {0}")]
+pub struct LeadershipError(pub String);

@@ -1,0 +1,266 @@
+//! What the leader writes: runs, queued tasks, outcomes of runs, the ledger. Every verb that writes carries the epoch and
+//! does nothing under an old one.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{DagRow, Ending, Intent, Object, RunRow, SlotRow, StoreResult, TaskRow};
+use crate::id::{
+    AttemptKey, DagId, DagVersion, Epoch, IntentId, QueueName, ReplicaId, RunId, TaskKey, TaskName, WorkerId,
+};
+use crate::state::{RunState, TaskState};
+
+/// One fenced transaction of the leader: all of it or nothing. Guards that do not hold make it a `Conflict`.
+/// Applied in the order of the fields.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Batch {
+    /// New scheduled runs.
+    pub runs: Vec<NewRun>,
+    /// Ledger entries of slots without a run.
+    pub slots: Vec<SlotRow>,
+    /// Cursors moved forward.
+    pub cursors: Vec<CursorMove>,
+    /// Runs that change state.
+    pub run_moves: Vec<RunMove>,
+    /// Runs that are to end once their tasks have: guard: running, not ending yet.
+    pub endings: Vec<(RunId, Ending)>,
+    /// Tasks whose rows are taken back for another go (a person's retry): guard: the attempt's row is terminal. The
+    /// attempt moves to the history, the task waits again.
+    pub clears: Vec<AttemptKey>,
+    /// First attempts of waiting tasks, or of cleared ones.
+    pub queues: Vec<QueuedTask>,
+    /// Waiting tasks that end without an attempt.
+    pub settles: Vec<SettledTask>,
+    /// Failed or lost attempts that will be followed by another: guard: that attempt, `failed` or `running`.
+    pub retries: Vec<PlannedRetry>,
+    /// Waits that are over: up_for_retry -> queued with the next attempt. The old attempt moves to the history.
+    pub requeues: Vec<QueuedTask>,
+    /// Lost attempts that will not be followed by another: guard: that attempt, `running`.
+    pub aborts: Vec<(AttemptKey, String)>,
+    /// Tasks to cancel: queued and up_for_retry end at once, running ones get a cancel request. No guard: the resulting
+    /// rows are returned.
+    pub cancels: Vec<(TaskKey, String)>,
+    /// Intents that were carried out, with what came of them in words.
+    pub intents_done: Vec<(IntentId, String)>,
+}
+
+impl Batch {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A run for a due slot. Its ledger entry (`fired`) is written with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// The DAG.
+    pub dag: DagId,
+    /// The version it is pinned to.
+    pub version: DagVersion,
+    /// The slot: unique per DAG.
+    pub slot: DateTime<Utc>,
+    /// The slot before it.
+    pub interval_start: Option<DateTime<Utc>>,
+    /// `Running` if it has a place among the active runs, else `Queued`.
+    pub state: RunState,
+    /// Defaults.
+    pub params: Object,
+    /// When it was decided.
+    pub at: DateTime<Utc>,
+}
+
+/// A cursor that moves forward.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CursorMove {
+    /// The DAG.
+    pub dag: DagId,
+    /// Where it stood: a guard.
+    pub from: Option<DateTime<Utc>>,
+    /// Every slot up to here is decided.
+    pub to: DateTime<Utc>,
+    /// The next slot, for pages.
+    pub next_slot: Option<DateTime<Utc>>,
+}
+
+/// A run that changes state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunMove {
+    /// The run.
+    pub run: RunId,
+    /// A guard.
+    pub from: RunState,
+    /// The new state. `Running` sets `started_at` if it is unset and clears `finished_at`, `ending` and `reason`;
+    /// terminal states set `finished_at`.
+    pub to: RunState,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+/// An attempt that may be claimed from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuedTask {
+    /// The attempt.
+    pub key: AttemptKey,
+    /// The task's name.
+    pub name: TaskName,
+    /// Where it is published.
+    pub queue: QueueName,
+    /// Higher first.
+    pub priority: i32,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A task that ends without an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettledTask {
+    /// The task.
+    pub key: TaskKey,
+    /// Its name.
+    pub name: TaskName,
+    /// `Skipped`, `UpstreamFailed`, `Cancelled`, or `Failed` (its `when` could not be evaluated).
+    pub state: TaskState,
+    /// Why, in words.
+    pub reason: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// An attempt that will be followed by another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRetry {
+    /// The attempt that failed or was lost.
+    pub key: AttemptKey,
+    /// When the next one is due.
+    pub retry_at: DateTime<Utc>,
+    /// Failed attempts so far, this one included if it failed.
+    pub failures: u32,
+    /// Lost attempts so far, this one included if it was lost.
+    pub losses: u32,
+    /// For a lost attempt, why it is over; kept as its error.
+    pub error: Option<String>,
+}
+
+/// What a batch came to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Committed {
+    /// The ids of `runs`, in their order.
+    pub runs: Vec<RunId>,
+    /// The rows of `cancels` as they are now (tasks without a row are left out).
+    pub cancelled: Vec<TaskRow>,
+}
+
+/// A DAG file that was read and is good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DagPut {
+    /// The DAG it defines.
+    pub dag: DagId,
+    /// Its path, relative to the DAG directory.
+    pub path: String,
+    /// Its text.
+    pub source: String,
+    /// SHA-256 of the text, lower-case hex. Equal to the current version's: no new version.
+    pub hash: String,
+    /// Set when the schedule is new or was changed: where the cursor starts, so that an edit never fires a surprise run.
+    pub cursor: Option<DateTime<Utc>>,
+    /// The next slot after the cursor, for pages.
+    pub next_slot: Option<DateTime<Utc>>,
+}
+
+/// A DAG file that was read and cannot be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileErrorPut {
+    /// Its path, relative to the DAG directory.
+    pub path: String,
+    /// Its errors, as [`super::FileErrorRow::errors`].
+    pub errors: serde_json::Value,
+    /// Its text.
+    pub source: String,
+}
+
+/// What a look at the DAG directory found, compared with what the store had. One transaction.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FilesPut {
+    /// New or changed good files (also files that are back).
+    pub dags: Vec<DagPut>,
+    /// New or changed broken files. The last good version of their DAGs stays current.
+    pub errors: Vec<FileErrorPut>,
+    /// Paths whose errors are over (mended or gone).
+    pub mended: Vec<String>,
+    /// DAGs whose files are gone: nothing new starts.
+    pub gone: Vec<DagId>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PruneRequest {
+    /// Finished runs (with tasks, attempts, logs) and ledger entries from before this go.
+    pub before: DateTime<Utc>,
+    /// At most this many runs in one call, so that the transaction stays short.
+    pub runs_max: u32,
+}
+
+/// Capacity that workers offer to one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueCapacity {
+    /// The queue.
+    pub queue: QueueName,
+    /// Slots of all live workers that serve it.
+    pub slots: u32,
+    /// Those workers.
+    pub workers: u32,
+}
+
+/// What a look for dead workers found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reaped {
+    /// Workers declared dead by this call.
+    pub dead: Vec<WorkerId>,
+    /// All attempts that are `running` on an incarnation that is dead or gone: lost. The same ones are named again until
+    /// a batch has dealt with them.
+    pub lost: Vec<AttemptKey>,
+    /// What live workers offer.
+    pub capacity: Vec<QueueCapacity>,
+}
+
+/// Reads and writes of the leader.
+#[async_trait]
+pub trait Plans: Send + Sync {
+    /// The store's clock (RELIABILITY: one clock).
+    async fn now(&self) -> StoreResult<DateTime<Utc>>;
+    /// Takes over: a new epoch, held by `holder`. From then on every older one is refused.
+    async fn term_begin(&self, holder: &ReplicaId) -> StoreResult<Epoch>;
+    /// Commits a batch under the fence.
+    async fn batch_commit(&self, epoch: Epoch, batch: &Batch) -> StoreResult<Committed>;
+    /// All DAGs, by id.
+    async fn dags_load(&self) -> StoreResult<Vec<DagRow>>;
+    /// The source of a DAG version.
+    async fn version_source(&self, dag: &DagId, version: DagVersion) -> StoreResult<String>;
+    /// Runs that are queued or running, oldest first, with ids above `after`, at most `limit`.
+    async fn runs_active(&self, after: RunId, limit: usize) -> StoreResult<Vec<RunRow>>;
+    /// One run.
+    async fn run_load(&self, run: RunId) -> StoreResult<Option<RunRow>>;
+    /// Manual runs in state `queued` with ids above `after`, oldest first: those that the leader does not know yet.
+    async fn runs_queued(&self, after: RunId, limit: usize) -> StoreResult<Vec<RunRow>>;
+    /// Rows of these runs' tasks (current attempts), by key.
+    async fn tasks_of_runs(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>>;
+    /// Rows of these tasks; those without a row are left out.
+    async fn tasks_load(&self, keys: &[TaskKey]) -> StoreResult<Vec<TaskRow>>;
+    /// Queued attempts that were queued before `before`, for publishing again, at most `limit`.
+    async fn tasks_unclaimed(&self, before: DateTime<Utc>, limit: usize) -> StoreResult<Vec<QueuedTask>>;
+    /// Intents that wait, oldest first.
+    async fn intents_pending(&self, limit: usize) -> StoreResult<Vec<Intent>>;
+    /// Marks workers whose lease ran out as dead, and names what was lost.
+    async fn workers_reap(&self, epoch: Epoch) -> StoreResult<Reaped>;
+    /// Broken files, by path.
+    async fn files_broken(&self) -> StoreResult<Vec<super::FileErrorRow>>;
+    /// Stores what a look at the DAG directory found. Returns the new current versions.
+    async fn files_put(&self, epoch: Epoch, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>>;
+    /// Deletes old history. Returns how many runs went; fewer than `runs_max` means done.
+    async fn prune(&self, epoch: Epoch, request: PruneRequest) -> StoreResult<u32>;
+}
