@@ -85,6 +85,10 @@ pub struct Task {
     pub on_lost: OnLost,
     /// Output keys that the task promises; a successful attempt that lacks one has failed.
     pub outputs: Vec<String>,
+    /// The upstream tasks whose outputs its command, environment or directory reads, ascending.
+    pub reads_outputs_of: Vec<TaskNo>,
+    /// The upstream tasks whose outputs its `when` reads, ascending.
+    pub when_reads_outputs_of: Vec<TaskNo>,
 }
 
 /// What a task does.
