@@ -36,7 +36,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Where a task is. `waiting` has no row in the store; every other state has.
+    /// Where a task is. A task that waits has no row in the store, unless a person cleared it; in all other states it has.
     TaskState {
         /// For its upstream tasks, or for room in its queue.
         Waiting = "waiting",

@@ -1,1 +1,15 @@
-//! The planner.
+//! What comes next. The planner is a pure fold: facts, intents and the time go in, one batch of changes comes out
+//! ([`Planner`]). Nothing here makes a call or waits, so a simulation can drive it through any sequence of crashes.
+
+mod condition;
+mod fire;
+mod lane;
+mod planner;
+mod retry;
+mod rule;
+mod run;
+
+pub use planner::{Aftermath, Planner};
+pub use retry::retry_wait;
+pub use rule::{Tally, Verdict, verdict};
+pub use run::{Effects, RunWalk};

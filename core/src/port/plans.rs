@@ -25,17 +25,19 @@ pub struct Batch {
     /// Runs that are to end once their tasks have: guard: running, not ending yet.
     pub endings: Vec<(RunId, Ending)>,
     /// Tasks whose rows are taken back for another go (a person's retry): guard: the attempt's row is terminal. The
-    /// attempt moves to the history, the task waits again.
+    /// attempt moves to the history (unless it is attempt 0); the row stays, in state `waiting`, with the number of
+    /// that attempt and everything else reset, so that the next attempt has the next number.
     pub clears: Vec<AttemptKey>,
-    /// First attempts of waiting tasks, or of cleared ones.
+    /// First attempts of waiting tasks (insert), or the next attempts of cleared ones (update; guard: `waiting`).
     pub queues: Vec<QueuedTask>,
-    /// Waiting tasks that end without an attempt.
+    /// Waiting tasks that end without an attempt (insert, or update of a cleared row; guard: `waiting`).
     pub settles: Vec<SettledTask>,
     /// Failed or lost attempts that will be followed by another: guard: that attempt, `failed` or `running`.
     pub retries: Vec<PlannedRetry>,
     /// Waits that are over: up_for_retry -> queued with the next attempt. The old attempt moves to the history.
     pub requeues: Vec<QueuedTask>,
-    /// Lost attempts that will not be followed by another: guard: that attempt, `running`.
+    /// Lost attempts that will not be followed by another, with the reason: guard: that attempt, `running`. The row
+    /// becomes `failed` and its `losses` grow by one, which tells it from a failure that may be retried.
     pub aborts: Vec<(AttemptKey, String)>,
     /// Tasks to cancel: queued and up_for_retry end at once, running ones get a cancel request. No guard: the resulting
     /// rows are returned.
@@ -90,8 +92,8 @@ pub struct RunMove {
     pub run: RunId,
     /// A guard.
     pub from: RunState,
-    /// The new state. `Running` sets `started_at` if it is unset and clears `finished_at`, `ending` and `reason`;
-    /// terminal states set `finished_at`.
+    /// The new state. `Running` sets `started_at` to `at` and clears `finished_at`, `ending` and `reason`; terminal
+    /// states set `finished_at` to `at`.
     pub to: RunState,
     /// When.
     pub at: DateTime<Utc>,

@@ -75,7 +75,8 @@ pub struct Ending {
     pub reason: String,
 }
 
-/// A task with its current attempt, or an earlier attempt of it. Tasks that wait have no row.
+/// A task with its current attempt, or an earlier attempt of it. Tasks that wait have no row, unless a person cleared
+/// them: then `attempt` is the last one so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskRow {
     /// Which task.

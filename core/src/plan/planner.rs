@@ -1,0 +1,505 @@
+//! The planner of all active runs: a fold over facts that yields batches of changes. It makes no call; the leader feeds it,
+//! commits what it returns and tells it the result. It changes its own state as it decides, so a batch that could not be
+//! committed makes it worthless: the leader then throws it away and loads a new one from the rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::lane::Lane;
+use super::run::{Effects, RunWalk};
+use crate::dag::Dag;
+use crate::id::{AttemptKey, DagId, QueueName, RunId, TaskKey, WorkerId};
+use crate::port::{
+    Batch, Committed, DagRow, Dispatch, Ending, Intent, IntentKind, NewRun, QueueCapacity, QueuedTask,
+    RetrySelection, RunMove, RunRow, TaskRow,
+};
+use crate::schedule::format_duration;
+use crate::state::{IllegalTransition, RunEvent, RunState, TaskState, Trigger, run_next};
+
+/// Queued tasks per worker slot that the leader keeps in a queue: enough that no slot waits for the leader, few enough
+/// that priorities decide at dispatch time.
+const WINDOW_PER_SLOT: u32 = 4;
+/// The smallest window: what is let into a queue that no worker serves, so that people see the tasks wait.
+const WINDOW_MIN: u32 = 64;
+/// The window of the `noop` lane, whose tasks take no slot.
+const WINDOW_NOOP: u32 = 2048;
+
+/// What a commit means for others.
+#[derive(Debug, Default, PartialEq)]
+pub struct Aftermath {
+    /// Workers that run attempts which are to be cancelled.
+    pub nudge: Vec<WorkerId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Retry(AttemptKey),
+    RunTimeout(RunId),
+}
+
+/// A DAG as the planner knows it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) row: DagRow,
+    pub(super) dag: Arc<Dag>,
+    /// When to look at its schedule next.
+    pub(super) due: Option<DateTime<Utc>>,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Planner {
+    pub(super) dags: BTreeMap<DagId, Known>,
+    pub(super) due: BTreeSet<(DateTime<Utc>, DagId)>,
+    pub(super) runs: BTreeMap<RunId, RunWalk>,
+    /// Queued runs, by DAG.
+    pub(super) line: BTreeMap<DagId, BTreeSet<RunId>>,
+    /// Running runs, by DAG.
+    pub(super) active: BTreeMap<DagId, BTreeSet<RunId>>,
+    /// DAGs whose queued runs may have got room.
+    pub(super) stirred: BTreeSet<DagId>,
+    /// Runs that something happened to.
+    pub(super) touched: BTreeSet<RunId>,
+    lanes: BTreeMap<QueueName, Lane>,
+    timers: BTreeSet<(DateTime<Utc>, Timer)>,
+    pub(super) effects: Effects,
+    pub(super) batch: Batch,
+}
+
+impl Planner {
+    /// Learns of a DAG, or of a change to it (version, pause switch, presence, cursor).
+    pub fn dag_known(&mut self, row: DagRow, dag: Arc<Dag>) {
+        if let Some(known) = self.dags.remove(&row.dag)
+            && let Some(due) = known.due
+        {
+            self.due.remove(&(due, row.dag.clone()));
+        }
+        self.stirred.insert(row.dag.clone());
+        let id = row.dag.clone();
+        self.dags.insert(id.clone(), Known { row, dag, due: None });
+        self.schedule_next(&id);
+    }
+
+    /// The row of a DAG, as the planner knows it.
+    pub fn dag_row(&self, dag: &DagId) -> Option<&DagRow> {
+        self.dags.get(dag).map(|known| &known.row)
+    }
+
+    /// Whether the run is one of those that the planner walks.
+    pub fn has_run(&self, run: RunId) -> bool {
+        self.runs.contains_key(&run)
+    }
+
+    /// Learns of a run from its rows: all queued and running ones at the start of a term, manual ones as they come, and
+    /// finished ones just before a retry intent for them.
+    pub fn run_known(
+        &mut self,
+        row: RunRow,
+        dag: Arc<Dag>,
+        rows: &[TaskRow],
+        now: DateTime<Utc>,
+    ) -> Result<(), IllegalTransition> {
+        let (id, state) = (row.id, row.state);
+        let home = row.dag.clone();
+        let walk = RunWalk::load(row, dag, rows, now, &mut self.effects)?;
+        for key in walk.outstanding() {
+            let queue = walk.dag().task(key.task).queue.clone();
+            self.lane(queue).outstanding += 1;
+        }
+        for row in rows.iter().filter(|row| row.state == TaskState::UpForRetry) {
+            self.timers.insert((row.retry_at.unwrap_or(now), Timer::Retry(row.attempt_key())));
+        }
+        match state {
+            RunState::Queued => {
+                self.line.entry(home.clone()).or_default().insert(id);
+                self.stirred.insert(home);
+            }
+            RunState::Running => {
+                self.active.entry(home).or_default().insert(id);
+                self.timers.extend(run_timeout(&walk, now));
+            }
+            RunState::Success | RunState::Failed | RunState::Cancelled => {}
+        }
+        self.touched.insert(id);
+        self.runs.insert(id, walk);
+        Ok(())
+    }
+
+    /// Takes note of task rows as they are now.
+    pub fn observed(&mut self, rows: &[TaskRow], now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        for row in rows {
+            let Some(walk) = self.runs.get_mut(&row.key.run) else { continue };
+            if walk.observe(row, now, &mut self.effects)? {
+                let queue = walk.dag().task(row.key.task).queue.clone();
+                self.touched.insert(row.key.run);
+                self.give_back(queue);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of attempts whose worker is gone.
+    pub fn lost(&mut self, keys: &[AttemptKey], now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        for key in keys {
+            let Some(walk) = self.runs.get_mut(&key.task.run) else { continue };
+            if walk.lost(*key, now, &mut self.effects)? {
+                let queue = walk.dag().task(key.task.task).queue.clone();
+                self.touched.insert(key.task.run);
+                self.give_back(queue);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out what a person asked for. A retry of a finished run needs the run to be known.
+    pub fn intent(&mut self, intent: &Intent, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        let outcome = match &intent.kind {
+            IntentKind::Cancel => self.cancel(intent, now)?,
+            IntentKind::Retry(selection) => self.retry(intent.run, selection, now)?,
+        };
+        self.batch.intents_done.push((intent.id, outcome));
+        Ok(())
+    }
+
+    /// Learns what live workers offer.
+    pub fn capacity_known(&mut self, capacity: &[QueueCapacity]) {
+        for (queue, lane) in &mut self.lanes {
+            lane.window = window(queue, capacity);
+        }
+        for offered in capacity {
+            self.lanes.entry(offered.queue.clone()).or_default().window = window(&offered.queue, capacity);
+        }
+    }
+
+    /// What is to be committed now; empty if nothing is. Call again after [`Planner::committed`] until it is empty.
+    pub fn plan(&mut self, now: DateTime<Utc>) -> Result<Batch, IllegalTransition> {
+        self.expire_timers(now)?;
+        self.settle_down(now)?;
+        self.fire_due(now)?;
+        self.settle_down(now)?;
+        self.start_queued_runs(now)?;
+        self.settle_down(now)?;
+        self.fill_queues(now)?;
+        Ok(std::mem::take(&mut self.batch))
+    }
+
+    /// Learns that `batch` was committed.
+    pub fn committed(
+        &mut self,
+        batch: Batch,
+        committed: Committed,
+        now: DateTime<Utc>,
+    ) -> Result<Aftermath, IllegalTransition> {
+        for (new, id) in batch.runs.into_iter().zip(committed.runs) {
+            let Some(known) = self.dags.get(&new.dag) else { continue };
+            let dag = Arc::clone(&known.dag);
+            self.run_known(fresh_row(new, id), dag, &[], now)?;
+        }
+        let mut aftermath = Aftermath::default();
+        for row in &committed.cancelled {
+            if let (TaskState::Running, Some(worker)) = (row.state, &row.worker)
+                && !aftermath.nudge.contains(worker)
+            {
+                aftermath.nudge.push(worker.clone());
+            }
+            if let Some(walk) = self.runs.get_mut(&row.key.run) {
+                walk.retry_cancelled(row, now, &mut self.effects)?;
+                self.touched.insert(row.key.run);
+            }
+        }
+        self.observed(&committed.cancelled, now)?;
+        Ok(aftermath)
+    }
+
+    /// When [`Planner::plan`] has something to do by itself, at the latest.
+    pub fn wake_at(&self) -> Option<DateTime<Utc>> {
+        let slot = self.due.first().map(|(at, _)| *at);
+        let timer = self.timers.first().map(|(at, _)| *at);
+        slot.into_iter().chain(timer).min()
+    }
+
+    /// All tasks whose attempt is queued or running, to be compared with their rows.
+    pub fn outstanding(&self) -> Vec<TaskKey> {
+        self.runs.values().flat_map(RunWalk::outstanding).collect()
+    }
+
+    /// Messages for all attempts that are queued or running, for the start of a term: the last leader may have died before
+    /// it published them.
+    pub fn dispatches(&self) -> Vec<Dispatch> {
+        let mut dispatches = Vec::new();
+        for walk in self.runs.values() {
+            for key in walk.outstanding() {
+                let task = walk.dag().task(key.task);
+                let key = key.attempt(walk.attempt(key.task));
+                dispatches.push(Dispatch { key, queue: task.queue.clone(), priority: task.priority });
+            }
+        }
+        dispatches
+    }
+
+    fn lane(&mut self, queue: QueueName) -> &mut Lane {
+        self.lanes.entry(queue).or_insert_with_key(|queue| Lane { window: window(queue, &[]), ..Lane::default() })
+    }
+
+    fn give_back(&mut self, queue: QueueName) {
+        let lane = self.lane(queue);
+        lane.outstanding = lane.outstanding.saturating_sub(1);
+    }
+
+    fn expire_timers(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        while let Some((at, timer)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timers.pop_first();
+            match timer {
+                Timer::Retry(key) => self.retry_due(key),
+                Timer::RunTimeout(run) => self.time_out(run, now)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn retry_due(&mut self, key: AttemptKey) {
+        if let Some(walk) = self.runs.get_mut(&key.task.run)
+            && walk.retry_due(key)
+        {
+            self.effects.ready.push(key.task);
+        }
+    }
+
+    fn time_out(&mut self, run: RunId, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        let Some(walk) = self.runs.get_mut(&run) else { return Ok(()) };
+        if walk.row().state != RunState::Running || walk.row().ending.is_some() {
+            return Ok(());
+        }
+        let limit = walk.dag().timeout.unwrap_or_default();
+        let reason = format!("the run's time limit of {} was up", format_duration(limit));
+        self.end_run(run, Ending { state: RunState::Failed, reason }, now)
+    }
+
+    pub(super) fn end_run(
+        &mut self,
+        run: RunId,
+        ending: Ending,
+        now: DateTime<Utc>,
+    ) -> Result<(), IllegalTransition> {
+        let Some(walk) = self.runs.get_mut(&run) else { return Ok(()) };
+        self.batch.endings.push((run, ending.clone()));
+        walk.end(ending, now, &mut self.effects)?;
+        self.touched.insert(run);
+        Ok(())
+    }
+
+    fn settle_down(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        self.absorb(now);
+        self.finish_runs(now)
+    }
+
+    /// Moves what followed from the facts into the batch, and ready tasks into their lanes.
+    fn absorb(&mut self, now: DateTime<Utc>) {
+        let effects = std::mem::take(&mut self.effects);
+        self.batch.clears.extend(effects.clears);
+        self.batch.settles.extend(effects.settles);
+        self.batch.aborts.extend(effects.aborts);
+        self.batch.cancels.extend(effects.cancels);
+        let mut ready = effects.ready;
+        for retry in effects.retries {
+            if retry.retry_at > now {
+                self.timers.insert((retry.retry_at, Timer::Retry(retry.key)));
+            } else if self.runs.get_mut(&retry.key.task.run).is_some_and(|walk| walk.retry_due(retry.key)) {
+                ready.push(retry.key.task);
+            }
+            self.batch.retries.push(retry);
+        }
+        for key in ready {
+            let Some(walk) = self.runs.get(&key.run) else { continue };
+            let task = walk.dag().task(key.task);
+            let (queue, priority) = (task.queue.clone(), task.priority);
+            self.lane(queue).push(priority, key);
+        }
+    }
+
+    fn finish_runs(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        for run in std::mem::take(&mut self.touched) {
+            let Some(walk) = self.runs.get_mut(&run) else { continue };
+            if walk.row().state != RunState::Running {
+                if walk.row().state.is_terminal() {
+                    self.runs.remove(&run);
+                }
+                continue;
+            }
+            let Some((to, reason)) = walk.outcome() else { continue };
+            let event = match to {
+                RunState::Success => RunEvent::Succeed,
+                RunState::Cancelled => RunEvent::Cancel,
+                RunState::Failed | RunState::Queued | RunState::Running => RunEvent::Fail,
+            };
+            let to = run_next(RunState::Running, event)?;
+            self.batch.run_moves.push(RunMove { run, from: RunState::Running, to, at: now, reason });
+            let dag = walk.row().dag.clone();
+            self.runs.remove(&run);
+            leave(&mut self.active, &dag, run);
+            self.stirred.insert(dag);
+        }
+        Ok(())
+    }
+
+    fn start_queued_runs(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        for dag in std::mem::take(&mut self.stirred) {
+            while let Some(run) = self.next_to_start(&dag) {
+                leave(&mut self.line, &dag, run);
+                self.active.entry(dag.clone()).or_default().insert(run);
+                let Some(walk) = self.runs.get_mut(&run) else { continue };
+                let to = run_next(walk.row().state, RunEvent::Start)?;
+                let from = RunState::Queued;
+                self.batch.run_moves.push(RunMove { run, from, to, at: now, reason: None });
+                walk.start(now, &mut self.effects)?;
+                self.touched.insert(run);
+                let timer = run_timeout(walk, now);
+                self.timers.extend(timer);
+            }
+        }
+        Ok(())
+    }
+
+    /// The oldest queued run that may start. Scheduled ones are held while their DAG is paused or its file is gone.
+    fn next_to_start(&self, dag: &DagId) -> Option<RunId> {
+        let line = self.line.get(dag)?;
+        let known = self.dags.get(dag);
+        let active = self.active.get(dag).map_or(0, BTreeSet::len);
+        if active >= known.map_or(usize::MAX, |known| known.dag.max_active_runs as usize) {
+            return None;
+        }
+        let held = known.is_some_and(|known| known.row.paused || !known.row.present);
+        line.iter().copied().find(|run| {
+            !held || self.runs.get(run).is_some_and(|walk| walk.row().trigger != Trigger::Schedule)
+        })
+    }
+
+    fn fill_queues(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        for (queue, lane) in &mut self.lanes {
+            while lane.has_room()
+                && let Some(ready) = lane.pop()
+            {
+                let Some(walk) = self.runs.get_mut(&ready.run) else { continue };
+                let Some((key, again)) = walk.queue(ready.task)? else { continue };
+                let task = walk.dag().task(ready.task);
+                let (name, priority) = (task.name.clone(), task.priority);
+                let queued = QueuedTask { key, name, queue: queue.clone(), priority, at: now };
+                if again { self.batch.requeues.push(queued) } else { self.batch.queues.push(queued) }
+                lane.outstanding += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, intent: &Intent, now: DateTime<Utc>) -> Result<String, IllegalTransition> {
+        let run = intent.run;
+        let Some(walk) = self.runs.get(&run) else { return Ok("the run had ended already".to_owned()) };
+        let reason = format!("cancelled by {}", intent.actor);
+        match walk.row().state {
+            RunState::Queued => {
+                self.drop_queued(run, reason, now)?;
+                Ok("cancelled".to_owned())
+            }
+            RunState::Running if walk.row().ending.is_some() => Ok("the run was being ended already".to_owned()),
+            RunState::Running => {
+                self.end_run(run, Ending { state: RunState::Cancelled, reason }, now)?;
+                Ok("its tasks are being ended".to_owned())
+            }
+            RunState::Success | RunState::Failed | RunState::Cancelled => {
+                Ok("the run had ended already".to_owned())
+            }
+        }
+    }
+
+    /// Cancels a run that has not started.
+    pub(super) fn drop_queued(
+        &mut self,
+        run: RunId,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<(), IllegalTransition> {
+        let Some(walk) = self.runs.remove(&run) else { return Ok(()) };
+        let to = run_next(walk.row().state, RunEvent::Cancel)?;
+        leave(&mut self.line, &walk.row().dag, run);
+        let from = RunState::Queued;
+        self.batch.run_moves.push(RunMove { run, from, to, at: now, reason: Some(reason) });
+        Ok(())
+    }
+
+    fn retry(
+        &mut self,
+        run: RunId,
+        selection: &RetrySelection,
+        now: DateTime<Utc>,
+    ) -> Result<String, IllegalTransition> {
+        self.touched.insert(run);
+        let Some(walk) = self.runs.get_mut(&run) else { return Ok("the run is not there any more".to_owned()) };
+        let from = walk.row().state;
+        if from == RunState::Queued || walk.row().ending.is_some() && from == RunState::Running {
+            return Ok("the run has not started or is being ended; retry it when it has ended".to_owned());
+        }
+        let cleared = walk.clear(selection, now, &mut self.effects)?;
+        if cleared == 0 {
+            return Ok("no task of the selection has ended, so there is nothing to run again".to_owned());
+        }
+        if from.is_terminal() {
+            let to = run_next(from, RunEvent::Restart)?;
+            self.batch.run_moves.push(RunMove { run, from, to, at: now, reason: None });
+            let dag = walk.row().dag.clone();
+            let timer = run_timeout(walk, now);
+            self.timers.extend(timer);
+            self.active.entry(dag).or_default().insert(run);
+        }
+        Ok(format!("{cleared} tasks run again"))
+    }
+}
+
+/// When the run's time limit will be up.
+fn run_timeout(walk: &RunWalk, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Timer)> {
+    if walk.row().ending.is_some() {
+        return None;
+    }
+    let limit = chrono::Duration::from_std(walk.dag().timeout?).ok()?;
+    let at = walk.row().started_at.unwrap_or(now).checked_add_signed(limit)?;
+    Some((at, Timer::RunTimeout(walk.id())))
+}
+
+/// How many attempts may be outstanding in a queue.
+fn window(queue: &QueueName, capacity: &[QueueCapacity]) -> u32 {
+    if queue.as_str() == QueueName::NOOP {
+        return WINDOW_NOOP;
+    }
+    let slots = capacity.iter().find(|offered| offered.queue == *queue).map_or(0, |offered| offered.slots);
+    slots.saturating_mul(WINDOW_PER_SLOT).max(WINDOW_MIN)
+}
+
+fn leave(sets: &mut BTreeMap<DagId, BTreeSet<RunId>>, dag: &DagId, run: RunId) {
+    if let Some(set) = sets.get_mut(dag) {
+        set.remove(&run);
+        if set.is_empty() {
+            sets.remove(dag);
+        }
+    }
+}
+
+fn fresh_row(new: NewRun, id: RunId) -> RunRow {
+    RunRow {
+        id,
+        dag: new.dag,
+        version: new.version,
+        slot: Some(new.slot),
+        interval_start: new.interval_start,
+        trigger: Trigger::Schedule,
+        state: new.state,
+        params: new.params,
+        reason: None,
+        created_at: new.at,
+        started_at: (new.state == RunState::Running).then_some(new.at),
+        finished_at: None,
+        ending: None,
+    }
+}
