@@ -1,5 +1,34 @@
 //! DAG files: their shape, how they are read and checked, and the templates in them.
+//!
+//! [`parse`] turns a file into a [`Dag`] or into every error in it, each with its place. A `Dag` that exists is
+//! valid: its graph has no cycle, its names are known, its values are in bounds. Nothing here reads a file, a clock
+//! or the environment, and nothing recurses over tasks.
+//!
+//! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
+//! and `timing` each know a part of the format, `graph` knows what needs what, `site` checks the templates.
 
+mod action;
+mod error;
+mod file;
+mod graph;
 mod model;
+mod outputs;
+mod params;
+mod read;
+mod site;
+mod task;
+mod timing;
+mod yaml;
 
+pub use error::{ERRORS_MAX, Errors, FileError};
+pub use file::{ACTIVE_RUNS_MAX, TASKS_MAX, decode, parse};
+pub use graph::{layers, render_graph};
 pub use model::*;
+pub use outputs::{
+    OUTPUT_BYTES_MAX, OUTPUT_DEPTH_MAX, OUTPUT_KEY_CHARS_MAX, OutputError, is_output_key, parse_outputs,
+};
+pub use params::{
+    PARAM_DEPTH_MAX, PARAMS_BYTES_MAX, ParamError, ParamErrors, parse_param_text, parse_params,
+};
+pub use task::RETRIES_MAX;
+pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};

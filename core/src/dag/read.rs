@@ -1,0 +1,263 @@
+//! Typed reading of single values, with an error at the value's place for each that does not fit.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use saphyr_parser::ScalarStyle;
+use serde_json::{Map, Number, Value};
+
+use crate::schedule::parse_duration;
+
+use super::error::{Sink, cut};
+use super::yaml::{Entry, Kind, Node, Pos, Scalar};
+
+/// Reads values of one file and gathers what is wrong with them. All methods report before they return `None`.
+pub(super) struct Reader<'s> {
+    pub(super) sink: Sink,
+    lines: Vec<&'s str>,
+}
+
+impl<'s> Reader<'s> {
+    pub(super) fn new(sink: Sink, source: &'s str) -> Self {
+        Self { sink, lines: source.lines().collect() }
+    }
+
+    pub(super) fn expected(&mut self, node: &Node<'_>, what: &str, expected: &str) {
+        self.sink.push(node.pos, format!("`{what}`: expected {expected}, got {}", node.describe()));
+    }
+
+    pub(super) fn map<'n>(&mut self, node: &'n Node<'s>, what: &str) -> Option<&'n [Entry<'s>]> {
+        match &node.kind {
+            Kind::Map(entries) => Some(entries),
+            Kind::Scalar(_) | Kind::List(_) => {
+                self.expected(node, what, "a mapping of keys to values");
+                None
+            }
+        }
+    }
+
+    pub(super) fn scalar<'n>(&mut self, node: &'n Node<'s>, what: &str) -> Option<&'n Scalar<'s>> {
+        match &node.kind {
+            Kind::Scalar(scalar) if !scalar.is_null() => {
+                if scalar.text.contains('\0') {
+                    self.sink.push(node.pos, format!("`{what}`: a text cannot hold a NUL character"));
+                    return None;
+                }
+                Some(scalar)
+            }
+            Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => {
+                self.expected(node, what, "text");
+                None
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, node: &Node<'s>, what: &str) -> Option<String> {
+        self.scalar(node, what).map(|scalar| scalar.text.clone().into_owned())
+    }
+
+    /// Text that is not empty.
+    pub(super) fn filled(&mut self, node: &Node<'s>, what: &str) -> Option<String> {
+        let text = self.text(node, what)?;
+        if text.trim().is_empty() {
+            self.expected(node, what, "text");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text of a type that knows how to read it.
+    pub(super) fn parsed<T>(&mut self, node: &Node<'s>, what: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let scalar = self.scalar(node, what)?;
+        match scalar.text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.sink.push(node.pos, format!("`{what}`: {error}"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn integer(&mut self, node: &Node<'s>, what: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = match &node.kind {
+            Kind::Scalar(scalar) if scalar.is_plain() => scalar.text.parse().ok(),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => None,
+        };
+        let value = value.filter(|value| range.contains(value));
+        if value.is_none() {
+            self.expected(node, what, &format!("a whole number from {} to {}", range.start(), range.end()));
+        }
+        value
+    }
+
+    pub(super) fn count(&mut self, node: &Node<'s>, what: &str, max: u32) -> Option<u32> {
+        self.integer(node, what, 0..=i64::from(max)).and_then(|n| u32::try_from(n).ok())
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node<'s>, what: &str) -> Option<bool> {
+        match &node.kind {
+            Kind::Scalar(scalar) if scalar.is_plain() && is_true(&scalar.text) => Some(true),
+            Kind::Scalar(scalar) if scalar.is_plain() && is_false(&scalar.text) => Some(false),
+            Kind::Scalar(_) | Kind::List(_) | Kind::Map(_) => {
+                self.expected(node, what, "`true` or `false`");
+                None
+            }
+        }
+    }
+
+    pub(super) fn duration(&mut self, node: &Node<'s>, what: &str) -> Option<Duration> {
+        let scalar = self.scalar(node, what)?;
+        match parse_duration(&scalar.text) {
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                self.sink.push(node.pos, format!("`{what}`: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A duration that is longer than nothing.
+    pub(super) fn limit(&mut self, node: &Node<'s>, what: &str) -> Option<Duration> {
+        let limit = self.duration(node, what)?;
+        if limit.is_zero() {
+            self.expected(node, what, "a duration longer than nothing");
+            return None;
+        }
+        Some(limit)
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&mut self, node: &Node<'s>, what: &str, words: &[(&str, T)]) -> Option<T> {
+        let scalar = self.scalar(node, what)?;
+        let found = words.iter().find(|(word, _)| *word == scalar.text).map(|(_, value)| *value);
+        if found.is_none() {
+            let kind = format!("value of `{what}`:");
+            self.sink.unknown(node.pos, &kind, &scalar.text, words.iter().map(|(word, _)| *word));
+        }
+        found
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&mut self, node: &Node<'s>, what: &str) -> Option<Vec<String>> {
+        let Kind::List(list) = &node.kind else {
+            self.expected(node, what, "a list");
+            return None;
+        };
+        Some(list.iter().filter_map(|item| self.text(item, what)).collect())
+    }
+
+    /// Environment variables. Values are templates; their nodes are checked by the caller.
+    pub(super) fn env(&mut self, node: &Node<'s>, what: &str) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        for entry in self.map(node, what).unwrap_or_default() {
+            if !is_env_name(&entry.key) {
+                let message = format!("`{}` is not a name for an environment variable", cut(&entry.key));
+                self.sink.push_hint(
+                    entry.key_pos,
+                    message,
+                    "use letters, digits and `_`, a letter or `_` first",
+                );
+            } else if entry.key.starts_with("ROTA_") {
+                let message = format!("`{}`: names that start with `ROTA_` are rota's own", cut(&entry.key));
+                self.sink.push(entry.key_pos, message);
+            } else if entry.value.is_null() {
+                let message = format!("`{}` has no value", cut(&entry.key));
+                self.sink.push_hint(entry.key_pos, message, "write \"\" for an empty text");
+            } else if let Some(text) = self.text(&entry.value, &entry.key) {
+                env.insert(entry.key.clone().into_owned(), text);
+            }
+        }
+        env
+    }
+
+    /// Whether the key is one of `known`; if not, an error with the nearest.
+    pub(super) fn known(&mut self, entry: &Entry<'_>, what: &str, known: &[&str]) -> bool {
+        let is_known = known.contains(&&*entry.key);
+        if !is_known {
+            self.sink.unknown(entry.key_pos, what, &entry.key, known.iter().copied());
+        }
+        is_known
+    }
+
+    /// The place in the file of a byte of a scalar's text, as exactly as its style allows.
+    pub(super) fn locate(&self, node: &Node<'_>, byte: usize) -> Pos {
+        let Kind::Scalar(scalar) = &node.kind else { return node.pos };
+        let before = scalar.text.get(..byte).unwrap_or(&scalar.text);
+        if scalar.verbatim {
+            let quote = u32::from(!scalar.is_plain());
+            return Pos { line: node.pos.line, col: node.pos.col + quote + chars(before) };
+        }
+        if scalar.style == ScalarStyle::Literal { self.in_block(node.pos, scalar, before) } else { node.pos }
+    }
+
+    fn in_block(&self, pos: Pos, scalar: &Scalar<'_>, before: &str) -> Pos {
+        let down = before.matches('\n').count();
+        let text = scalar.text.split('\n').nth(down).unwrap_or_default();
+        let offset = chars(before.rsplit('\n').next().unwrap_or_default());
+        let line = self.lines.get(pos.line as usize + down).map(|line| line.trim_end_matches('\r'));
+        match line.and_then(|line| line.strip_suffix(text)) {
+            Some(indent) => Pos { line: pos.line + 1 + down as u32, col: chars(indent) + offset + 1 },
+            None => pos,
+        }
+    }
+}
+
+/// A node as JSON, by YAML 1.2's core schema.
+pub(super) fn json(node: &Node<'_>) -> Value {
+    match &node.kind {
+        Kind::Scalar(scalar) if scalar.is_plain() => plain_json(&scalar.text),
+        Kind::Scalar(scalar) => Value::String(scalar.text.clone().into_owned()),
+        Kind::List(list) => Value::Array(list.iter().map(json).collect()),
+        Kind::Map(entries) => {
+            let pairs = entries.iter().map(|entry| (entry.key.clone().into_owned(), json(&entry.value)));
+            Value::Object(pairs.collect::<Map<_, _>>())
+        }
+    }
+}
+
+/// Whether an environment may hold a variable of that name: `[A-Za-z_][A-Za-z0-9_]*`, at most 128 characters.
+pub(super) fn is_env_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && name.len() <= crate::id::NAME_CHARS_MAX
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn plain_json(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        text if is_true(text) => return Value::Bool(true),
+        text if is_false(text) => return Value::Bool(false),
+        _ => {}
+    }
+    let numeric = text.bytes().any(|b| b.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
+    if numeric {
+        if let Ok(integer) = text.parse::<i64>() {
+            return Value::from(integer);
+        }
+        if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
+            return Value::Number(number);
+        }
+    }
+    Value::String(text.to_owned())
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text, "true" | "True" | "TRUE")
+}
+
+fn is_false(text: &str) -> bool {
+    matches!(text, "false" | "False" | "FALSE")
+}
+
+fn chars(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
+}

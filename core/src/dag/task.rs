@@ -1,0 +1,307 @@
+//! Reads tasks and `defaults:`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use crate::id::{QueueName, TaskName};
+
+use super::action::{self, ACTIONS, unsupported};
+use super::error::cut;
+use super::model::{Action, Backoff, BackoffKind, OnLost, Task, TriggerRule};
+use super::outputs::is_output_key;
+use super::read::Reader;
+use super::site::{Site, SiteKind};
+use super::yaml::{Entry, Kind, Node, Pos};
+
+/// Most `retries`.
+pub const RETRIES_MAX: u32 = 1_000;
+
+const RETRY_DELAY: Duration = Duration::from_secs(30);
+const RETRY_MAX_DELAY: Duration = Duration::from_secs(3600);
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The fields of a task besides its action and `needs`; `defaults:` has the same.
+const FIELDS: [&str; 21] = [
+    "when",
+    "trigger_rule",
+    "retries",
+    "retry_delay",
+    "retry_backoff",
+    "retry_max_delay",
+    "timeout",
+    "grace",
+    "queue",
+    "labels",
+    "pool",
+    "pool_slots",
+    "priority",
+    "env",
+    "cwd",
+    "shell",
+    "for_each",
+    "max_parallel",
+    "on_lost",
+    "depends_on_past",
+    "outputs",
+];
+
+/// A task whose needs and templates are not looked up yet.
+pub(super) struct Draft<'n, 's> {
+    pub(super) task: Task,
+    pub(super) pos: Pos,
+    pub(super) needs: Vec<(&'n str, Pos)>,
+    pub(super) sites: Vec<Site<'n, 's>>,
+}
+
+/// Fields as given, in a task or in `defaults:`.
+#[derive(Default, Clone)]
+pub(super) struct Fields<'n, 's> {
+    when: Option<String>,
+    trigger_rule: Option<TriggerRule>,
+    retries: Option<u32>,
+    retry_delay: Option<Duration>,
+    retry_backoff: Option<BackoffKind>,
+    retry_max_delay: Option<Duration>,
+    timeout: Option<Duration>,
+    grace: Option<Duration>,
+    queue: Option<QueueName>,
+    priority: Option<i32>,
+    env: BTreeMap<String, String>,
+    cwd: Option<String>,
+    shell: Option<Vec<String>>,
+    on_lost: Option<OnLost>,
+    outputs: Option<Vec<String>>,
+    pub(super) sites: Vec<Site<'n, 's>>,
+}
+
+/// Reads `defaults:`.
+pub(super) fn defaults<'n, 's>(reader: &mut Reader<'s>, node: &'n Node<'s>) -> Fields<'n, 's> {
+    let mut fields = Fields::default();
+    for entry in reader.map(node, "defaults").unwrap_or_default() {
+        if entry.key == "needs" || ACTIONS.contains(&&*entry.key) {
+            let message = format!("`{}` cannot have a default: it makes a task what it is", entry.key);
+            reader.sink.push_hint(entry.key_pos, message, "write it in each task");
+        } else {
+            field(reader, entry, &mut fields);
+        }
+    }
+    fields
+}
+
+/// Reads one task of `tasks:`.
+pub(super) fn read<'n, 's>(
+    reader: &mut Reader<'s>,
+    entry: &'n Entry<'s>,
+    defaults: &Fields<'_, '_>,
+) -> Option<Draft<'n, 's>> {
+    let name: Option<TaskName> = match entry.key.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            reader.sink.push(entry.key_pos, format!("task name {error}"));
+            None
+        }
+    };
+    let mut fields = Fields::default();
+    let mut actions: Vec<&'n Entry<'s>> = Vec::new();
+    let mut needs = Vec::new();
+    for part in reader.map(&entry.value, &entry.key)? {
+        match &*part.key {
+            "needs" => needs = read_needs(reader, &part.value),
+            key if ACTIONS.contains(&key) => actions.push(part),
+            _ => field(reader, part, &mut fields),
+        }
+    }
+    let action = action::read(reader, &actions, &cut(&entry.key), entry.key_pos)?;
+    if let [action] = actions.as_slice() {
+        action_sites(&action.value, &mut fields.sites);
+    }
+    let task = fields.into_task(name?, entry.key_pos, action, defaults, reader);
+    Some(Draft { task: task.0, pos: entry.key_pos, needs, sites: task.1 })
+}
+
+fn action_sites<'n, 's>(node: &'n Node<'s>, sites: &mut Vec<Site<'n, 's>>) {
+    match &node.kind {
+        Kind::Scalar(_) => sites.push(Site { node, kind: SiteKind::Script }),
+        Kind::List(list) => sites.extend(list.iter().map(|node| Site { node, kind: SiteKind::Plain })),
+        Kind::Map(_) => {}
+    }
+}
+
+fn read_needs<'n, 's>(reader: &mut Reader<'s>, node: &'n Node<'s>) -> Vec<(&'n str, Pos)> {
+    let list = match &node.kind {
+        Kind::List(list) => list.as_slice(),
+        Kind::Scalar(_) => std::slice::from_ref(node),
+        Kind::Map(_) => {
+            reader.expected(node, "needs", "a list of task names");
+            return Vec::new();
+        }
+    };
+    list.iter().filter_map(|item| reader.scalar(item, "needs").map(|name| (&*name.text, item.pos))).collect()
+}
+
+fn field<'n, 's>(reader: &mut Reader<'s>, entry: &'n Entry<'s>, fields: &mut Fields<'n, 's>) {
+    let node = &entry.value;
+    let key = &*entry.key;
+    match key {
+        "when" => {
+            fields.when = reader.filled(node, key);
+            fields.sites.push(Site { node, kind: SiteKind::When });
+        }
+        "trigger_rule" => {
+            let words: Vec<_> = TriggerRule::ALL.iter().map(|rule| (rule.as_str(), *rule)).collect();
+            fields.trigger_rule = reader.word(node, key, &words);
+        }
+        "retries" => fields.retries = reader.count(node, key, RETRIES_MAX),
+        "retry_delay" => fields.retry_delay = reader.duration(node, key),
+        "retry_backoff" => {
+            let words = [("fixed", BackoffKind::Fixed), ("exponential", BackoffKind::Exponential)];
+            fields.retry_backoff = reader.word(node, key, &words);
+        }
+        "retry_max_delay" => fields.retry_max_delay = reader.duration(node, key),
+        "timeout" => fields.timeout = reader.limit(node, key),
+        "grace" => fields.grace = reader.duration(node, key),
+        "queue" => fields.queue = reader.parsed(node, key),
+        "priority" => {
+            let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+            fields.priority = reader.integer(node, key, range).and_then(|n| i32::try_from(n).ok());
+        }
+        "env" => {
+            fields.env = reader.env(node, key);
+            fields.sites.extend(env_sites(node));
+        }
+        "cwd" => {
+            fields.cwd = reader.filled(node, key);
+            fields.sites.push(Site { node, kind: SiteKind::Plain });
+        }
+        "shell" => fields.shell = shell(reader, node),
+        "on_lost" => {
+            fields.on_lost = reader.word(node, key, &[("retry", OnLost::Retry), ("fail", OnLost::Fail)]);
+        }
+        "outputs" => fields.outputs = outputs(reader, node),
+        "labels" | "pool" | "pool_slots" | "for_each" | "max_parallel" | "depends_on_past" => {
+            later(reader, entry)
+        }
+        _ => {
+            let known = FIELDS.iter().chain(&ACTIONS).chain(&["needs"]).copied();
+            reader.sink.unknown(entry.key_pos, "key of a task", key, known);
+        }
+    }
+}
+
+/// The variables of an `env:` as places of templates.
+pub(super) fn env_sites<'n, 's>(node: &'n Node<'s>) -> impl Iterator<Item = Site<'n, 's>> + use<'n, 's> {
+    let entries = match &node.kind {
+        Kind::Map(entries) => entries.as_slice(),
+        Kind::Scalar(_) | Kind::List(_) => &[],
+    };
+    entries.iter().map(|entry| Site { node: &entry.value, kind: SiteKind::Plain })
+}
+
+/// Fields that are checked but that this version does not act on.
+fn later<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
+    unsupported(reader, entry.key_pos, &entry.key);
+    let node = &entry.value;
+    match &*entry.key {
+        "labels" => {
+            for label in reader.map(node, "labels").unwrap_or_default() {
+                reader.text(&label.value, &label.key);
+            }
+        }
+        "pool" => _ = reader.parsed::<QueueName>(node, "pool"),
+        "pool_slots" => _ = reader.integer(node, "pool_slots", 1..=10_000),
+        "max_parallel" => _ = reader.integer(node, "max_parallel", 1..=100_000),
+        "depends_on_past" => _ = reader.boolean(node, "depends_on_past"),
+        _ => {
+            let is_template = matches!(&node.kind, Kind::Scalar(scalar) if scalar.text.contains("{{"));
+            if !is_template && !matches!(node.kind, Kind::List(_)) {
+                reader.expected(node, "for_each", "a list, or a template that gives one");
+            }
+        }
+    }
+}
+
+/// `bash`, `sh` and their kin by name, or a program with arguments that takes the script as its last one.
+fn shell<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Vec<String>> {
+    let words: Vec<String> = match &node.kind {
+        Kind::List(_) => reader.texts(node, "shell")?,
+        Kind::Scalar(_) | Kind::Map(_) => {
+            reader.filled(node, "shell")?.split_whitespace().map(str::to_owned).collect()
+        }
+    };
+    let options: &[&str] = match words.as_slice() {
+        [program] if matches!(program.as_str(), "bash" | "zsh" | "ksh") => &["-euo", "pipefail", "-c"],
+        [program] if matches!(program.as_str(), "sh" | "dash" | "ash") => &["-eu", "-c"],
+        [] | [_] => {
+            reader.expected(
+                node,
+                "shell",
+                "`bash`, `sh`, or a program with arguments such as `[python3, -c]`",
+            );
+            return None;
+        }
+        _ => &[],
+    };
+    Some(words.into_iter().chain(options.iter().map(|&option| option.to_owned())).collect())
+}
+
+fn outputs<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Vec<String>> {
+    let keys = reader.texts(node, "outputs")?;
+    let mut seen = HashSet::new();
+    for key in &keys {
+        if !is_output_key(key) {
+            let message = format!("`outputs`: `{}` is not a key", cut(key));
+            reader.sink.push_hint(node.pos, message, "use letters, digits and `_`, a letter or `_` first");
+        } else if !seen.insert(key) {
+            reader.sink.push(node.pos, format!("`outputs`: `{key}` stands twice"));
+        }
+    }
+    Some(keys)
+}
+
+impl<'n, 's> Fields<'n, 's> {
+    /// The task that these fields and `defaults` make, and its own templates.
+    fn into_task(
+        self,
+        name: TaskName,
+        pos: Pos,
+        action: Action,
+        defaults: &Fields<'_, '_>,
+        reader: &mut Reader<'s>,
+    ) -> (Task, Vec<Site<'n, 's>>) {
+        let delay = self.retry_delay.or(defaults.retry_delay).unwrap_or(RETRY_DELAY);
+        let delay_max = self.retry_max_delay.or(defaults.retry_max_delay);
+        if delay_max.is_some_and(|max| max < delay) {
+            reader.sink.push(pos, format!("task `{name}`: `retry_max_delay` is shorter than `retry_delay`"));
+        }
+        let backoff = Backoff {
+            kind: self.retry_backoff.or(defaults.retry_backoff).unwrap_or(BackoffKind::Fixed),
+            delay,
+            delay_max: delay_max.unwrap_or(RETRY_MAX_DELAY.max(delay)),
+        };
+        let home = if action == Action::Noop { QueueName::NOOP } else { QueueName::DEFAULT };
+        let default_queue = defaults.queue.clone().filter(|_| action != Action::Noop);
+        let mut env = defaults.env.clone();
+        env.extend(self.env);
+        let task = Task {
+            name,
+            line: pos.line,
+            action,
+            when: self.when.or_else(|| defaults.when.clone()),
+            trigger_rule: self.trigger_rule.or(defaults.trigger_rule).unwrap_or(TriggerRule::AllSuccess),
+            retries: self.retries.or(defaults.retries).unwrap_or(0),
+            backoff,
+            timeout: self.timeout.or(defaults.timeout),
+            grace: self.grace.or(defaults.grace).unwrap_or(GRACE),
+            queue: self.queue.or(default_queue).unwrap_or_else(|| QueueName::trusted(home)),
+            priority: self.priority.or(defaults.priority).unwrap_or(0),
+            env,
+            cwd: self.cwd.or_else(|| defaults.cwd.clone()),
+            shell: self.shell.or_else(|| defaults.shell.clone()),
+            on_lost: self.on_lost.or(defaults.on_lost).unwrap_or(OnLost::Retry),
+            outputs: self.outputs.or_else(|| defaults.outputs.clone()).unwrap_or_default(),
+            reads_outputs_of: Vec::new(),
+            when_reads_outputs_of: Vec::new(),
+        };
+        (task, self.sites)
+    }
+}
