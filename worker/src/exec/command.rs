@@ -1,0 +1,147 @@
+//! Puts a command together: a clean environment, a program found before the fork, and nothing that would take the
+//! standard library off its `posix_spawn` path (no `pre_exec`, no user or group, no search on a changed `PATH`).
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, PipeReader};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// What of the worker's own environment tasks may see, besides `LC_*`. Never rota's own settings: those hold secrets.
+const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"];
+/// Where programs are looked for when the worker itself has no `PATH`.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Looked-up programs that are remembered. The memory is emptied when it is full.
+const PROGRAMS_MAX: usize = 256;
+
+/// What every command of a worker has in common.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The environment that tasks start from.
+    base: Vec<(OsString, OsString)>,
+    /// Programs found on the base `PATH`.
+    programs: Mutex<HashMap<String, PathBuf>>,
+}
+
+/// A process that was started, and its pipes.
+pub(super) struct Started {
+    pub(super) process: std::process::Child,
+    pub(super) stdout: PipeReader,
+    pub(super) stderr: PipeReader,
+}
+
+impl Surroundings {
+    /// Takes the allowed part of this process's environment.
+    pub(super) fn of_this_process() -> Self {
+        let is_allowed = |name: &OsStr| {
+            name.to_str().is_some_and(|name| PASSED_ON.contains(&name) || name.starts_with("LC_"))
+        };
+        let mut base: Vec<_> = std::env::vars_os().filter(|(name, _)| is_allowed(name)).collect();
+        if !base.iter().any(|(name, _)| name == "PATH") {
+            base.push(("PATH".into(), PATH_DEFAULT.into()));
+        }
+        Self { base, programs: Mutex::default() }
+    }
+
+    /// The file that `program` names: itself if it holds a slash (relative to `cwd`), else the first on the `PATH`
+    /// that the task will have.
+    ///
+    /// # Errors
+    /// In words, for a program that is on no directory of the `PATH`.
+    pub(super) fn find(
+        &self,
+        program: &str,
+        cwd: &Path,
+        env: &[(String, String)],
+    ) -> Result<PathBuf, String> {
+        if program.contains('/') {
+            return Ok(cwd.join(program));
+        }
+        if program.is_empty() {
+            return Err("cannot start the command: its program is an empty text".to_owned());
+        }
+        let own_path = env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| OsStr::new(path));
+        match own_path {
+            Some(path) => search(program, path, cwd),
+            None => self.find_known(program, cwd),
+        }
+    }
+
+    /// Starts `program`, with two pipes for what it prints.
+    pub(super) fn start(&self, request: &Request<'_>) -> io::Result<Started> {
+        let (stdout, stdout_end) = io::pipe()?;
+        let (stderr, stderr_end) = io::pipe()?;
+        let (name, args) = request.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let process = Command::new(request.program)
+            .arg0(name)
+            .args(args)
+            .env_clear()
+            .envs(self.base.iter().map(|(name, value)| (name, value)))
+            .envs(request.env.iter().map(|(name, value)| (name, value)))
+            .envs(request.marks.iter().copied())
+            .current_dir(request.cwd)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(stdout_end)
+            .stderr(stderr_end)
+            .spawn()?;
+        Ok(Started { process, stdout, stderr })
+    }
+
+    fn find_known(&self, program: &str, cwd: &Path) -> Result<PathBuf, String> {
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = programs.get(program).filter(|found| is_program(found)) {
+            return Ok(found.clone());
+        }
+        let path = self.base.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
+        let found = search(program, path.unwrap_or_default(), cwd)?;
+        if programs.len() >= PROGRAMS_MAX {
+            programs.clear();
+        }
+        programs.insert(program.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
+/// What one command adds to its surroundings.
+pub(super) struct Request<'a> {
+    /// The file to execute.
+    pub(super) program: &'a Path,
+    /// The name it is called by, then its arguments.
+    pub(super) argv: &'a [String],
+    /// The task's environment.
+    pub(super) env: &'a [(String, String)],
+    /// rota's own variables, which the task's cannot replace.
+    pub(super) marks: &'a [(&'a str, &'a OsStr)],
+    /// Where it starts.
+    pub(super) cwd: &'a Path,
+}
+
+fn search(program: &str, path: &OsStr, cwd: &Path) -> Result<PathBuf, String> {
+    std::env::split_paths(path)
+        .map(|directory| cwd.join(directory).join(program))
+        .find(|file| is_program(file))
+        .ok_or_else(|| {
+            let path = String::from_utf8_lossy(path.as_bytes());
+            format!(
+                "cannot start {program}: no such program on PATH ({path}); give its full path, or ./{program}"
+            )
+        })
+}
+
+fn is_program(file: &Path) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// The shell of `run:` scripts on this host: bash where there is bash, else sh.
+pub fn default_shell() -> &'static [&'static str] {
+    static SHELL: std::sync::OnceLock<&'static [&'static str]> = std::sync::OnceLock::new();
+    SHELL.get_or_init(|| {
+        let bash = search("bash", OsStr::new(PATH_DEFAULT), Path::new("/"));
+        if bash.is_ok() { &["bash", "-euo", "pipefail", "-c"] } else { &["sh", "-eu", "-c"] }
+    })
+}

@@ -1,0 +1,261 @@
+//! Runs one attempt: starts its process, reads what it prints, ends it when its time is up or somebody says so, and
+//! tells how it ended. Knows nothing of stores and brokers, so `rota dag test` uses it as the worker does.
+
+mod child;
+mod command;
+mod output;
+mod pipes;
+mod stop;
+mod verdict;
+mod words;
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rota_core::port::{Clock, Object};
+use rota_core::schedule::format_duration;
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep_until};
+
+use child::{Child, Exit};
+pub use command::default_shell;
+use command::{Request, Surroundings};
+use output::OutputDir;
+use pipes::{Pipes, Tap};
+pub use stop::{Stop, StopReason, Stopped, stop};
+
+use crate::custody::{Marker, Warden, sweep_attempt};
+use crate::log::{LineSink, Stream};
+
+/// How long what a process left behind may go on printing before it is killed.
+const LINGER: Duration = Duration::from_millis(250);
+/// How long, after that, the pipes may be held by a process that left the group.
+const DRAIN_MAX: Duration = Duration::from_millis(1750);
+/// The variable that tells the processes of one attempt from those of another.
+const FENCE: &str = "ROTA_FENCE_TOKEN";
+
+/// One command to run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The program and its arguments. A program without a slash is searched on the `PATH` the task will have.
+    pub argv: Vec<String>,
+    /// Its environment, over the allowed part of the worker's. A later entry replaces an earlier one of that name.
+    pub env: Vec<(String, String)>,
+    /// Where it starts.
+    pub cwd: PathBuf,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+    /// From TERM to KILL.
+    pub grace: Duration,
+    /// The output keys that it must write to succeed.
+    pub outputs: Vec<String>,
+    /// Told to it as `ROTA_FENCE_TOKEN`. No two attempts of one executor share one.
+    pub token: i64,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Whether it did what it should.
+    pub end: End,
+    /// When its process was started; `None` if it never was.
+    pub spawned_at: Option<DateTime<Utc>>,
+    /// When its process ended.
+    pub ended_at: DateTime<Utc>,
+    /// The process's exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Why it did not succeed, in words.
+    pub error: Option<String>,
+    /// What it wrote to `$ROTA_OUTPUT`.
+    pub outputs: Option<Object>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Exit code 0, and all promised outputs are there.
+    Success,
+    /// Anything else that it did itself, or its time was up.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// The worker had to end it for reasons of its own: not the task's fault and not its result.
+    Lost,
+}
+
+/// Starts the processes of one worker.
+pub struct Executor {
+    surroundings: Surroundings,
+    outputs: OutputDir,
+    marker: Marker,
+    warden: Option<Warden>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why an attempt is being ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forced {
+    TimeUp,
+    By(StopReason),
+}
+
+impl Executor {
+    /// An executor that keeps output files in `outputs_dir` (made private and empty) and tells `warden`, if there is
+    /// one, what it starts. Without a warden, processes may outlive a killed worker.
+    ///
+    /// # Errors
+    /// The directory cannot be made or emptied.
+    pub fn new(
+        outputs_dir: &Path,
+        marker: Marker,
+        warden: Option<Warden>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let outputs = OutputDir::create(outputs_dir)?;
+        Ok(Self { surroundings: Surroundings::of_this_process(), outputs, marker, warden, clock })
+    }
+
+    /// Runs a job to its end. Everything it started in its process group is gone when this returns; so is what left
+    /// the group, if the job was ended from outside or the stray held its output. Dropping the future ends the group.
+    pub async fn run<S: LineSink>(&self, job: &Job, stopped: &mut Stopped, sink: &mut S) -> Outcome {
+        let output = self.outputs.file();
+        if let Some(reason) = stopped.reason() {
+            return self.unstarted(None, Some(Forced::By(reason)), job);
+        }
+        let (child, mut pipes) = match self.start(job, &output) {
+            Ok(started) => started,
+            Err(error) => return self.unstarted(Some(error), None, job),
+        };
+        let spawned_at = self.clock.now();
+        let now = || self.clock.now();
+        let mut tap = Tap { sink, now: &now };
+        let (exit, forced) = watch(&child, &mut pipes, &mut tap, job, stopped).await;
+        let ended_at = self.clock.now();
+        self.clear_up(child, &mut pipes, &mut tap, job, forced).await;
+        let written = output::take(&output);
+        let ended = verdict::Ended { exit: Some(exit), forced, written, start_error: None };
+        let outcome = verdict::outcome(ended, job, Some(spawned_at), ended_at);
+        if let Some(error) = &outcome.error {
+            sink.take(ended_at, Stream::Sys, format!("{error}\n").as_bytes());
+        }
+        outcome
+    }
+
+    fn unstarted(&self, start_error: Option<String>, forced: Option<Forced>, job: &Job) -> Outcome {
+        let ended = verdict::Ended { exit: None, forced, written: Ok(None), start_error };
+        verdict::outcome(ended, job, None, self.clock.now())
+    }
+
+    fn start(&self, job: &Job, output: &Path) -> Result<(Child, Pipes), String> {
+        let name = job.argv.first().map(String::as_str).unwrap_or_default();
+        let program = self.surroundings.find(name, &job.cwd, &job.env)?;
+        let explain = |error| words::cannot_start(name, &program, &job.cwd, &error);
+        let token = job.token.to_string();
+        let (mark_name, mark) = self.marker.variable();
+        let marks =
+            [("ROTA_OUTPUT", output.as_os_str()), (FENCE, OsStr::new(&token)), (mark_name, OsStr::new(mark))];
+        let request =
+            Request { program: &program, argv: &job.argv, env: &job.env, marks: &marks, cwd: &job.cwd };
+        let started = self.surroundings.start(&request).map_err(explain)?;
+        let guard = |group| self.warden.as_ref().map(|warden| warden.guard(group));
+        let child = Child::adopt(&started.process, guard).map_err(explain)?;
+        let pipes = Pipes::adopt(started.stdout, started.stderr).map_err(explain)?;
+        Ok((child, pipes))
+    }
+
+    /// The leader has ended: reads the rest, ends the rest.
+    async fn clear_up<S: LineSink>(
+        &self,
+        child: Child,
+        pipes: &mut Pipes,
+        tap: &mut Tap<'_, S>,
+        job: &Job,
+        forced: Option<Forced>,
+    ) {
+        // Whoever still holds a pipe may be a `tee` that the script did not wait for: it gets a moment.
+        pipes.drain(tap, LINGER).await;
+        child.signal(Signal::KILL);
+        let is_held = !pipes.are_closed();
+        if is_held || forced.is_some() {
+            let strays = self.sweep(job).await;
+            if strays > 0 {
+                let remark =
+                    format!("{strays} process(es) left behind outside the task's group were killed\n");
+                tap.sink.take((tap.now)(), Stream::Sys, remark.as_bytes());
+            }
+        }
+        if is_held {
+            pipes.drain(tap, DRAIN_MAX).await;
+        }
+        pipes.flush(tap);
+        child.close();
+    }
+
+    /// Ends what left the group. Looks at every process there is, so it is kept off the usual path.
+    async fn sweep(&self, job: &Job) -> usize {
+        let (marker, entry) = (self.marker.clone(), format!("{FENCE}={}", job.token));
+        tokio::task::spawn_blocking(move || sweep_attempt(&marker, &entry)).await.unwrap_or(0)
+    }
+}
+
+/// Watches a process until it has ended, and sees to it that it does.
+async fn watch<S: LineSink>(
+    child: &Child,
+    pipes: &mut Pipes,
+    tap: &mut Tap<'_, S>,
+    job: &Job,
+    stopped: &mut Stopped,
+) -> (Exit, Option<Forced>) {
+    let mut forced = None;
+    let mut next = job.timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let is_order = tokio::select! {
+            biased;
+            exit = child.ended() => return (exit, forced),
+            () = stopped.changed() => true,
+            () = reached(next) => false,
+            () = pipes.pass_on(tap) => continue,
+        };
+        let is_kill = if is_order { stopped.is_kill() } else { forced.is_some() };
+        if is_order && is_kill {
+            forced = forced.or_else(|| stopped.reason().map(Forced::By));
+        }
+        if is_kill {
+            next = None;
+            child.signal(Signal::KILL);
+        } else if forced.is_none() {
+            forced = Some(stopped.reason().filter(|_| is_order).map_or(Forced::TimeUp, Forced::By));
+            next = Some(Instant::now() + job.grace);
+            child.signal(Signal::TERM);
+            // A stopped process hears nothing until it is continued.
+            child.signal(Signal::CONT);
+        }
+    }
+}
+
+async fn reached(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Forced {
+    /// In words.
+    fn describe(self, job: &Job) -> String {
+        match self {
+            Self::TimeUp => {
+                format!("time limit of {} was up", format_duration(job.timeout.unwrap_or_default()))
+            }
+            Self::By(StopReason::Cancelled) => "cancelled".to_owned(),
+            Self::By(StopReason::LeaseLost) => "lost: the worker's lease ran out".to_owned(),
+            Self::By(StopReason::Shutdown) => "lost: the worker was shut down".to_owned(),
+        }
+    }
+}
