@@ -1,0 +1,203 @@
+//! The doorbell, the nudges and the change feed. Each remembers what was said while nobody listened to the end, in
+//! bounded space, by merging what says the same.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use async_trait::async_trait;
+use rota_core::id::{AttemptKey, WorkerId};
+use rota_core::port::{Bell, Bells, BrokerError, Change, Changes, Nudges};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
+
+/// Most finished attempts that a doorbell remembers. The leader's sweep finds the others.
+const FINISHED_MAX: usize = 131_072;
+/// Announcements that a slow dashboard may be behind before it is told to read everything again.
+const ANNOUNCEMENTS_MAX: usize = 256;
+/// Announcements that one look at the feed returns at most.
+const ANNOUNCEMENTS_AT_ONCE: usize = 64;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Rings at every listener's door.
+#[derive(Default)]
+pub(super) struct Doorbell {
+    doors: Mutex<Vec<Weak<Door>>>,
+}
+
+#[derive(Default)]
+struct Door {
+    rung: Mutex<Rung>,
+    wake: Notify,
+}
+
+/// What was rung since the last look: at most one bell of each kind.
+#[derive(Default)]
+struct Rung {
+    finished: Vec<AttemptKey>,
+    intent: bool,
+    workers: bool,
+    files: bool,
+}
+
+impl Rung {
+    fn add(&mut self, bell: &Bell) {
+        match bell {
+            Bell::Finished(keys) => {
+                let room = FINISHED_MAX.saturating_sub(self.finished.len());
+                self.finished.extend(keys.iter().take(room));
+            }
+            Bell::Intent => self.intent = true,
+            Bell::Workers => self.workers = true,
+            Bell::Files => self.files = true,
+        }
+    }
+
+    fn take_one(&mut self) -> Option<Bell> {
+        if std::mem::take(&mut self.intent) {
+            Some(Bell::Intent)
+        } else if std::mem::take(&mut self.workers) {
+            Some(Bell::Workers)
+        } else if std::mem::take(&mut self.files) {
+            Some(Bell::Files)
+        } else if self.finished.is_empty() {
+            None
+        } else {
+            Some(Bell::Finished(std::mem::take(&mut self.finished)))
+        }
+    }
+}
+
+impl Doorbell {
+    pub(super) fn ring(&self, bell: Bell) {
+        lock(&self.doors).retain(|door| {
+            let Some(door) = door.upgrade() else { return false };
+            lock(&door.rung).add(&bell);
+            door.wake.notify_one();
+            true
+        });
+    }
+
+    pub(super) fn listen(&self) -> DoorbellListener {
+        let door = Arc::new(Door::default());
+        lock(&self.doors).push(Arc::downgrade(&door));
+        DoorbellListener { door }
+    }
+}
+
+pub(super) struct DoorbellListener {
+    door: Arc<Door>,
+}
+
+#[async_trait]
+impl Bells for DoorbellListener {
+    async fn next(&mut self, max: usize) -> Result<Vec<Bell>, BrokerError> {
+        loop {
+            let bells: Vec<Bell> = {
+                let mut rung = lock(&self.door.rung);
+                std::iter::from_fn(|| rung.take_one()).take(max).collect()
+            };
+            if !bells.is_empty() {
+                return Ok(bells);
+            }
+            self.door.wake.notified().await;
+        }
+    }
+}
+
+/// Nudges by worker. Several nudges before a look are one.
+#[derive(Default)]
+pub(super) struct NudgeBoard {
+    listeners: Mutex<HashMap<WorkerId, Vec<Weak<Notify>>>>,
+}
+
+impl NudgeBoard {
+    pub(super) fn nudge(&self, worker: &WorkerId) {
+        let mut listeners = lock(&self.listeners);
+        let Some(of_worker) = listeners.get_mut(worker) else { return };
+        of_worker.retain(|listener| match listener.upgrade() {
+            Some(wake) => {
+                wake.notify_one();
+                true
+            }
+            None => false,
+        });
+        if of_worker.is_empty() {
+            listeners.remove(worker);
+        }
+    }
+
+    pub(super) fn listen(&self, worker: &WorkerId) -> NudgeListener {
+        let wake = Arc::new(Notify::new());
+        lock(&self.listeners).entry(worker.clone()).or_default().push(Arc::downgrade(&wake));
+        NudgeListener { wake }
+    }
+}
+
+pub(super) struct NudgeListener {
+    wake: Arc<Notify>,
+}
+
+#[async_trait]
+impl Nudges for NudgeListener {
+    async fn next(&mut self) -> Result<(), BrokerError> {
+        self.wake.notified().await;
+        Ok(())
+    }
+}
+
+/// Changes for every dashboard. A dashboard that is too slow loses some and is told so.
+pub(super) struct ChangeFeed {
+    sender: broadcast::Sender<Arc<[Change]>>,
+}
+
+impl Default for ChangeFeed {
+    fn default() -> Self {
+        Self { sender: broadcast::Sender::new(ANNOUNCEMENTS_MAX) }
+    }
+}
+
+impl ChangeFeed {
+    pub(super) fn announce(&self, changes: &[Change]) {
+        if !changes.is_empty() && self.sender.receiver_count() > 0 {
+            // Fails only when the last listener has just left.
+            let _ = self.sender.send(Arc::from(changes));
+        }
+    }
+
+    pub(super) fn listen(&self) -> ChangeListener {
+        ChangeListener { receiver: self.sender.subscribe(), lost_some: false }
+    }
+}
+
+pub(super) struct ChangeListener {
+    receiver: broadcast::Receiver<Arc<[Change]>>,
+    lost_some: bool,
+}
+
+#[async_trait]
+impl Changes for ChangeListener {
+    async fn next(&mut self) -> Result<Option<Vec<Change>>, BrokerError> {
+        if std::mem::take(&mut self.lost_some) {
+            return Ok(None);
+        }
+        let mut changes = match self.receiver.recv().await {
+            Ok(changes) => changes.to_vec(),
+            Err(RecvError::Lagged(_)) => return Ok(None),
+            Err(RecvError::Closed) => return Err(BrokerError("the change feed is closed".to_owned())),
+        };
+        for _ in 1..ANNOUNCEMENTS_AT_ONCE {
+            match self.receiver.try_recv() {
+                Ok(more) => changes.extend_from_slice(&more),
+                Err(TryRecvError::Lagged(_)) => {
+                    self.lost_some = true;
+                    break;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        Ok(Some(changes))
+    }
+}

@@ -1,0 +1,180 @@
+//! Queues of attempts: by priority, then first in first out. A consumer that goes away gives back what it had not
+//! acknowledged.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use async_trait::async_trait;
+use rota_core::id::{AttemptKey, QueueName};
+use rota_core::port::{BrokerError, Consumer, Delivery, Dispatch};
+use tokio::sync::Notify;
+
+/// Most attempts that wait in one queue. The leader keeps far fewer queued; this bounds memory if it does not.
+const WAITING_MAX: usize = 65_536;
+
+/// All queues.
+#[derive(Default)]
+pub(super) struct Lanes {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: HashMap<QueueName, Lane>,
+    published: u64,
+}
+
+#[derive(Default)]
+struct Lane {
+    waiting: BTreeMap<Place, AttemptKey>,
+    /// The keys in `waiting`: publishing one of them again changes nothing.
+    keys: HashSet<AttemptKey>,
+    consumers: Vec<Weak<Notify>>,
+}
+
+/// Where an attempt stands in its queue.
+type Place = (Reverse<i32>, u64);
+
+/// One consumer's view of some queues.
+pub(super) struct LaneConsumer {
+    lanes: Arc<Lanes>,
+    queues: Vec<QueueName>,
+    wake: Arc<Notify>,
+    unacked: HashMap<u64, (QueueName, Place, AttemptKey)>,
+}
+
+impl Lanes {
+    /// Queues what fits and wakes those who wait for it. Returns what did not fit.
+    pub(super) fn publish(&self, dispatches: &[Dispatch]) -> Vec<AttemptKey> {
+        let mut refused = Vec::new();
+        let mut state = self.lock();
+        let mut touched: Vec<&QueueName> = Vec::new();
+        for dispatch in dispatches {
+            state.published += 1;
+            let place = (Reverse(dispatch.priority), state.published);
+            if !state.lane(&dispatch.queue).put(place, dispatch.key) {
+                refused.push(dispatch.key);
+            } else if touched.last() != Some(&&dispatch.queue) {
+                touched.push(&dispatch.queue);
+            }
+        }
+        for queue in touched {
+            state.lane(queue).wake();
+        }
+        refused
+    }
+
+    pub(super) fn consume(lanes: &Arc<Self>, queues: &[QueueName]) -> LaneConsumer {
+        let wake = Arc::new(Notify::new());
+        let mut state = lanes.lock();
+        for queue in queues {
+            state.lane(queue).consumers.push(Arc::downgrade(&wake));
+        }
+        drop(state);
+        LaneConsumer { lanes: Arc::clone(lanes), queues: queues.to_vec(), wake, unacked: HashMap::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn lane(&mut self, queue: &QueueName) -> &mut Lane {
+        self.lanes.entry(queue.clone()).or_default()
+    }
+
+    /// The queue among `queues` whose first attempt goes first, and that attempt's place.
+    fn first(&self, queues: &[QueueName]) -> Option<(QueueName, Place)> {
+        let heads = queues.iter().filter_map(|queue| {
+            let (place, _) = self.lanes.get(queue)?.waiting.first_key_value()?;
+            Some((*place, queue))
+        });
+        heads.min_by_key(|(place, _)| *place).map(|(place, queue)| (queue.clone(), place))
+    }
+}
+
+impl Lane {
+    /// False if there is no room. An attempt that waits already keeps its place.
+    fn put(&mut self, place: Place, key: AttemptKey) -> bool {
+        if self.keys.contains(&key) {
+            return true;
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return false;
+        }
+        self.keys.insert(key);
+        self.waiting.insert(place, key);
+        true
+    }
+
+    fn take(&mut self, place: Place) -> Option<AttemptKey> {
+        let key = self.waiting.remove(&place)?;
+        self.keys.remove(&key);
+        Some(key)
+    }
+
+    fn wake(&mut self) {
+        self.consumers.retain(|consumer| match consumer.upgrade() {
+            Some(wake) => {
+                wake.notify_one();
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+impl LaneConsumer {
+    fn take(&mut self, max: usize) -> Vec<Delivery> {
+        let mut state = self.lanes.lock();
+        let mut deliveries = Vec::new();
+        while deliveries.len() < max {
+            let Some((queue, place)) = state.first(&self.queues) else { break };
+            let Some(key) = state.lane(&queue).take(place) else { break };
+            let tag = place.1;
+            self.unacked.insert(tag, (queue, place, key));
+            deliveries.push(Delivery { key, tag });
+        }
+        deliveries
+    }
+}
+
+#[async_trait]
+impl Consumer for LaneConsumer {
+    /// Cancel safe: whatever is taken is returned without another await.
+    async fn next(&mut self, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        loop {
+            let deliveries = self.take(max);
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+            // A publish between the look and this line has left a permit, so it is not missed.
+            self.wake.notified().await;
+        }
+    }
+
+    async fn ack(&mut self, tags: &[u64]) -> Result<(), BrokerError> {
+        for tag in tags {
+            self.unacked.remove(tag);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for LaneConsumer {
+    fn drop(&mut self) {
+        let mut state = self.lanes.lock();
+        for (_, (queue, place, key)) in self.unacked.drain() {
+            let lane = state.lane(&queue);
+            if lane.keys.insert(key) {
+                lane.waiting.insert(place, key);
+            }
+        }
+        // Its wake-up may have been meant for work that is still there: pass it on.
+        for queue in &self.queues {
+            state.lane(queue).wake();
+        }
+    }
+}

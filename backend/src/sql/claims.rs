@@ -1,0 +1,295 @@
+//! A worker's side of an attempt: claim it, record how it ended, keep what it printed.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use rota_core::id::{
+    AttemptKey, ClaimToken, DagId, DagVersion, Incarnation, QueueName, RunId, TaskName, TaskNo, WorkerId,
+};
+use rota_core::port::{ClaimRequest, Claimed, Finish, LogChunk, Object, StoreError, StoreResult};
+use rota_core::state::TaskState;
+
+use super::rows::{Cells, decode};
+use super::{Conn, attempt_json, json, limit, micros, unavailable, write_failed};
+
+const TASKS_QUEUED: &str = concat!(
+    "select run, task_no, map_index, attempt from task
+     where state = 'queued' and queue in (select item.value ->> 0 from ",
+    each!("$1"),
+    ") order by priority desc, queued_at, run, task_no, map_index limit $2"
+);
+
+pub(crate) async fn tasks_queued(
+    conn: &mut Conn,
+    queues: &[QueueName],
+    rows_max: usize,
+) -> StoreResult<Vec<AttemptKey>> {
+    let query =
+        sqlx::query(TASKS_QUEUED).bind(json(queues.iter().map(|queue| [queue]))).bind(limit(rows_max));
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, attempt_key)
+}
+
+fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
+    Ok(cells.task_key()?.attempt(cells.number()?))
+}
+
+/// Claims what is still queued and answers with everything that this nonce holds (RELIABILITY P4).
+pub(crate) async fn tasks_claim(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    request: &ClaimRequest,
+) -> StoreResult<Vec<Claimed>> {
+    lease_check(conn, now, &request.worker, request.incarnation).await?;
+    if request.keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let first_token = tokens_take(conn, request.keys.len()).await?;
+    claim(conn, now, request, first_token).await?;
+    claimed_load(conn, request).await
+}
+
+const LEASE_CHECK: &str = concat!(
+    "select 1 from worker where incarnation = $1 and id = $2 and state = 'live' and lease_until > $3",
+    locked!()
+);
+
+async fn lease_check(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    worker: &WorkerId,
+    incarnation: Incarnation,
+) -> StoreResult<()> {
+    let query = sqlx::query(LEASE_CHECK).bind(incarnation.0).bind(worker.as_str()).bind(micros(now));
+    if query.fetch_optional(conn).await.map_err(unavailable)?.is_some() {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("worker {worker}, incarnation {incarnation}, has no live lease")))
+}
+
+const TOKENS_TAKE: &str = "update counter set value = value + $1 where name = 'claim_token' returning value";
+
+/// Reserves `count` claim tokens and returns the first.
+async fn tokens_take(conn: &mut Conn, count: usize) -> StoreResult<i64> {
+    let query = sqlx::query(TOKENS_TAKE).bind(limit(count));
+    let row = query.fetch_one(conn).await.map_err(write_failed)?;
+    let last: i64 = Cells::of(&row).take()?;
+    Ok(last - limit(count) + 1)
+}
+
+const CLAIM: &str = concat!(
+    "update task set
+         state = 'running', started_at = $2, worker = $3, incarnation = $4, claim_nonce = $5,
+         claim_token = cast(item.value ->> 4 as bigint)
+     from ",
+    each!("$1"),
+    " where task.run = cast(item.value ->> 0 as bigint)
+         and task.task_no = cast(item.value ->> 1 as bigint)
+         and task.map_index = cast(item.value ->> 2 as bigint)
+         and task.attempt = cast(item.value ->> 3 as bigint)
+         and task.state = 'queued'"
+);
+
+async fn claim(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    request: &ClaimRequest,
+    first_token: i64,
+) -> StoreResult<()> {
+    let items = json(
+        request
+            .keys
+            .iter()
+            .zip(first_token..)
+            .map(|(key, token)| (key.task.run, key.task.task, key.task.index, key.attempt, token)),
+    );
+    let query = sqlx::query(CLAIM)
+        .bind(items)
+        .bind(micros(now))
+        .bind(request.worker.as_str())
+        .bind(request.incarnation.0)
+        .bind(nonce_bytes(request));
+    query.execute(conn).await.map(drop).map_err(write_failed)
+}
+
+fn nonce_bytes(request: &ClaimRequest) -> Vec<u8> {
+    request.nonce.to_be_bytes().to_vec()
+}
+
+const CLAIMED_LOAD: &str = concat!(
+    "select t.run, t.task_no, t.map_index, t.attempt, t.claim_token, t.name, r.dag, r.version, d.path, r.slot,
+         r.interval_start, r.created_at, r.params
+     from task as t join run as r on r.id = t.run join dag as d on d.dag = r.dag
+     where t.state = 'running' and t.incarnation = $2 and t.claim_nonce = $3
+         and (t.run, t.task_no, t.map_index, t.attempt) in (
+             select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint),
+                 cast(item.value ->> 2 as bigint), cast(item.value ->> 3 as bigint)
+             from ",
+    each!("$1"),
+    ") order by t.claim_token"
+);
+
+async fn claimed_load(conn: &mut Conn, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
+    let query = sqlx::query(CLAIMED_LOAD)
+        .bind(attempt_json(&request.keys))
+        .bind(request.incarnation.0)
+        .bind(nonce_bytes(request));
+    let rows = query.fetch_all(conn).await.map_err(unavailable)?;
+    let mut params_of: HashMap<RunId, Object> = HashMap::new();
+    rows.iter().map(|row| claimed_row(&mut Cells::of(row), &mut params_of)).collect()
+}
+
+/// Tasks of one run are claimed together more often than not, so its parameters are parsed once.
+fn claimed_row(cells: &mut Cells<'_>, params_of: &mut HashMap<RunId, Object>) -> StoreResult<Claimed> {
+    let key = attempt_key(cells)?;
+    Ok(Claimed {
+        key,
+        token: ClaimToken(cells.take()?),
+        name: cells.text(TaskName::trusted)?,
+        dag: cells.text(DagId::trusted)?,
+        version: DagVersion(cells.take()?),
+        path: cells.take()?,
+        slot: cells.at_opt()?,
+        interval_start: cells.at_opt()?,
+        created_at: cells.at()?,
+        params: match params_of.get(&key.task.run) {
+            Some(params) => params.clone(),
+            None => params_of.entry(key.task.run).or_insert(cells.json()?).clone(),
+        },
+    })
+}
+
+const FINISH: &str = concat!(
+    "update task set
+         state = item.value ->> 5,
+         finished_at = case when task.started_at > cast(item.value ->> 6 as bigint)
+             then task.started_at else cast(item.value ->> 6 as bigint) end,
+         spawned_at = cast(item.value ->> 7 as bigint),
+         ended_at = cast(item.value ->> 8 as bigint),
+         exit_code = cast(item.value ->> 9 as bigint),
+         signal = cast(item.value ->> 10 as bigint),
+         error = item.value ->> 11,
+         outputs = item.value ->> 12
+     from ",
+    each!("$1"),
+    " where task.run = cast(item.value ->> 0 as bigint)
+         and task.task_no = cast(item.value ->> 1 as bigint)
+         and task.map_index = cast(item.value ->> 2 as bigint)
+         and task.attempt = cast(item.value ->> 3 as bigint)
+         and task.claim_token = cast(item.value ->> 4 as bigint)
+         and task.state = 'running'"
+);
+
+/// Records outcomes (RELIABILITY P5). Returns those that nobody waits for any more: the token is not the current one,
+/// or the attempt has ended otherwise.
+pub(crate) async fn tasks_finish(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    finishes: &[Finish],
+) -> StoreResult<Vec<AttemptKey>> {
+    if let Some(odd) = finishes.iter().find(|finish| !is_outcome(finish.state)) {
+        return Err(StoreError::Refused(format!("{} is no outcome of attempt {}", odd.state, odd.key)));
+    }
+    let items = finish_json(now, finishes);
+    let done = sqlx::query(FINISH).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
+    if done.rows_affected() == finishes.len() as u64 {
+        return Ok(Vec::new());
+    }
+    let recorded = recorded_load(conn, &items).await?;
+    Ok(finishes.iter().filter(|finish| !recorded.contains(&finish.token)).map(|finish| finish.key).collect())
+}
+
+const fn is_outcome(state: TaskState) -> bool {
+    matches!(state, TaskState::Success | TaskState::Failed | TaskState::Cancelled)
+}
+
+/// The process's end is told by the worker's clock; the row's `finished_at` by the store's, where the two disagree:
+/// neither before the claim nor in the future.
+fn finish_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
+    let rows: Vec<serde_json::Value> = finishes
+        .iter()
+        .map(|finish| {
+            let AttemptKey { task, attempt } = finish.key;
+            serde_json::json!([
+                task.run,
+                task.task,
+                task.index,
+                attempt,
+                finish.token,
+                finish.state,
+                micros(finish.ended_at.min(now)),
+                finish.spawned_at.map(micros),
+                micros(finish.ended_at),
+                finish.exit_code,
+                finish.signal,
+                finish.error,
+                finish.outputs.as_ref().map(super::json_of),
+            ])
+        })
+        .collect();
+    super::json_of(&rows)
+}
+
+const RECORDED: &str = concat!(
+    "select t.claim_token from task as t, ",
+    each!("$1"),
+    " where t.run = cast(item.value ->> 0 as bigint)
+         and t.task_no = cast(item.value ->> 1 as bigint)
+         and t.map_index = cast(item.value ->> 2 as bigint)
+         and t.attempt = cast(item.value ->> 3 as bigint)
+         and t.claim_token = cast(item.value ->> 4 as bigint)
+         and t.ended_at = cast(item.value ->> 8 as bigint)
+         and (t.state = item.value ->> 5 or item.value ->> 5 = 'failed' and t.state in ('up_for_retry', 'cancelled'))
+     union all
+     select t.claim_token from task_attempt as t, ",
+    each!("$1"),
+    " where t.run = cast(item.value ->> 0 as bigint)
+         and t.task_no = cast(item.value ->> 1 as bigint)
+         and t.map_index = cast(item.value ->> 2 as bigint)
+         and t.attempt = cast(item.value ->> 3 as bigint)
+         and t.claim_token = cast(item.value ->> 4 as bigint)
+         and t.ended_at = cast(item.value ->> 8 as bigint)
+         and t.state = item.value ->> 5"
+);
+
+/// The tokens of those finishes that are recorded just so, now or by an earlier call. Only a finish sets `ended_at`;
+/// a recorded failure may have been planned for a retry since.
+async fn recorded_load(conn: &mut Conn, items: &str) -> StoreResult<Vec<ClaimToken>> {
+    let rows = sqlx::query(RECORDED).bind(items).fetch_all(conn).await.map_err(unavailable)?;
+    decode(&rows, |cells| Ok(ClaimToken(cells.take()?)))
+}
+
+const OUTPUTS_LOAD: &str = concat!(
+    "select task_no, map_index, outputs from task
+     where run = $1 and state = 'success' and outputs is not null
+         and task_no in (select cast(item.value ->> 0 as bigint) from ",
+    each!("$2"),
+    ") order by task_no, map_index"
+);
+
+pub(crate) async fn outputs_load(
+    conn: &mut Conn,
+    run: RunId,
+    tasks: &[TaskNo],
+) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
+    let query = sqlx::query(OUTPUTS_LOAD).bind(run.0).bind(json(tasks.iter().map(|task| [task])));
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+        Ok((TaskNo(cells.number()?), cells.number()?, cells.json()?))
+    })
+}
+
+const LOG_APPEND: &str = concat!(
+    "insert into log_chunk (run, task_no, map_index, attempt, seq, body)
+     select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint),
+         cast(item.value ->> 3 as bigint), cast(item.value ->> 4 as bigint), item.value ->> 5
+     from ",
+    each!("$1"),
+    " where true on conflict do nothing"
+);
+
+pub(crate) async fn log_append(conn: &mut Conn, chunks: &[LogChunk]) -> StoreResult<()> {
+    let items = json(chunks.iter().map(|chunk| {
+        let AttemptKey { task, attempt } = chunk.key;
+        (task.run, task.task, task.index, attempt, chunk.seq, chunk.text.as_str())
+    }));
+    sqlx::query(LOG_APPEND).bind(items).execute(conn).await.map(drop).map_err(write_failed)
+}

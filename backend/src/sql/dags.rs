@@ -1,0 +1,140 @@
+//! DAGs, their versions and the files that could not be read.
+
+use chrono::{DateTime, Utc};
+use rota_core::id::{DagId, DagVersion, Epoch};
+use rota_core::port::{DagPut, DagRow, FileErrorPut, FileErrorRow, FilesPut, StoreError, StoreResult};
+
+use super::fence::fence_check;
+use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
+use super::{Conn, json, json_of, micros, unavailable, write_failed};
+
+const DAGS_LOAD: &str = concat!("select ", dag_columns!(), " from dag order by dag");
+
+pub(crate) async fn dags_load(conn: &mut Conn) -> StoreResult<Vec<DagRow>> {
+    decode(&sqlx::query(DAGS_LOAD).fetch_all(conn).await.map_err(unavailable)?, dag_row)
+}
+
+const VERSION_SOURCE: &str = "select source from dag_version where dag = $1 and version = $2";
+
+pub(crate) async fn version_source(conn: &mut Conn, dag: &DagId, version: DagVersion) -> StoreResult<String> {
+    let query = sqlx::query(VERSION_SOURCE).bind(dag.as_str()).bind(version.0);
+    let row = query.fetch_optional(conn).await.map_err(unavailable)?;
+    let row = row.ok_or_else(|| StoreError::NotFound(format!("DAG {dag} version {version}")))?;
+    Cells::of(&row).take()
+}
+
+const FILE_ERRORS: &str = "select path, dag, errors, source, seen_at from file_error order by path";
+
+pub(crate) async fn file_errors(conn: &mut Conn) -> StoreResult<Vec<FileErrorRow>> {
+    decode(&sqlx::query(FILE_ERRORS).fetch_all(conn).await.map_err(unavailable)?, file_error_row)
+}
+
+/// Returns the current version of every DAG in `files.dags`, in their order.
+pub(crate) async fn files_put(
+    conn: &mut Conn,
+    epoch: Epoch,
+    files: &FilesPut,
+) -> StoreResult<Vec<(DagId, DagVersion)>> {
+    fence_check(conn, epoch).await?;
+    let versions = dags_put(conn, &files.dags, files.at).await?;
+    dags_gone(conn, &files.gone).await?;
+    errors_put(conn, &files.errors, files.at).await?;
+    errors_mended(conn, &files.mended).await?;
+    Ok(versions)
+}
+
+const DAGS_PUT: &str = concat!(
+    "insert into dag (dag, version, path, hash, paused, present, cursor, next_slot, updated_at)
+     select item.value ->> 0, 1, item.value ->> 1, item.value ->> 2, $3, $4, cast(item.value ->> 3 as bigint),
+         cast(item.value ->> 4 as bigint), $2
+     from ",
+    each!("$1"),
+    " where true
+     on conflict (dag) do update set
+         version = case when dag.hash = excluded.hash then dag.version else dag.version + 1 end,
+         updated_at = case when dag.hash = excluded.hash then dag.updated_at else excluded.updated_at end,
+         path = excluded.path,
+         hash = excluded.hash,
+         present = excluded.present,
+         next_slot = case when excluded.cursor is null then dag.next_slot else excluded.next_slot end,
+         cursor = coalesce(excluded.cursor, dag.cursor)"
+);
+
+const VERSIONS_PUT: &str = concat!(
+    "insert into dag_version (dag, version, source, hash, created_at)
+     select dag.dag, dag.version, item.value ->> 1, dag.hash, $2
+     from ",
+    each!("$1"),
+    " join dag on dag.dag = item.value ->> 0
+     where true on conflict do nothing"
+);
+
+const VERSIONS_CURRENT: &str =
+    concat!("select dag.dag, dag.version from ", each!("$1"), " join dag on dag.dag = item.value ->> 0");
+
+async fn dags_put(
+    conn: &mut Conn,
+    dags: &[DagPut],
+    at: DateTime<Utc>,
+) -> StoreResult<Vec<(DagId, DagVersion)>> {
+    if dags.is_empty() {
+        return Ok(Vec::new());
+    }
+    let heads = json(
+        dags.iter()
+            .map(|put| (&put.dag, &put.path, &put.hash, put.cursor.map(micros), put.next_slot.map(micros))),
+    );
+    let put = sqlx::query(DAGS_PUT).bind(heads).bind(micros(at)).bind(false).bind(true);
+    put.execute(&mut *conn).await.map_err(write_failed)?;
+    let sources = json(dags.iter().map(|put| (&put.dag, &put.source)));
+    let put = sqlx::query(VERSIONS_PUT).bind(sources).bind(micros(at));
+    put.execute(&mut *conn).await.map_err(write_failed)?;
+    let names = json(dags.iter().map(|put| [&put.dag]));
+    let rows = sqlx::query(VERSIONS_CURRENT).bind(names).fetch_all(conn).await.map_err(unavailable)?;
+    decode(&rows, |cells| Ok((cells.text(DagId::trusted)?, DagVersion(cells.take()?))))
+}
+
+const DAGS_GONE: &str = concat!(
+    "update dag set present = $2, next_slot = null where dag in (select item.value ->> 0 from ",
+    each!("$1"),
+    ")"
+);
+
+async fn dags_gone(conn: &mut Conn, gone: &[DagId]) -> StoreResult<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(DAGS_GONE).bind(json(gone.iter().map(|dag| [dag]))).bind(false);
+    query.execute(conn).await.map(drop).map_err(write_failed)
+}
+
+const ERRORS_PUT: &str = concat!(
+    "insert into file_error (path, dag, errors, source, seen_at)
+     select item.value ->> 0,
+         (select d.dag from dag as d where d.path = item.value ->> 0 order by d.present desc, d.updated_at desc limit 1),
+         item.value ->> 1, item.value ->> 2, $2
+     from ",
+    each!("$1"),
+    " where true
+     on conflict (path) do update set
+         dag = excluded.dag, errors = excluded.errors, source = excluded.source, seen_at = excluded.seen_at"
+);
+
+async fn errors_put(conn: &mut Conn, errors: &[FileErrorPut], at: DateTime<Utc>) -> StoreResult<()> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let items = json(errors.iter().map(|put| (&put.path, json_of(&put.errors), &put.source)));
+    sqlx::query(ERRORS_PUT).bind(items).bind(micros(at)).execute(conn).await.map(drop).map_err(write_failed)
+}
+
+const ERRORS_MENDED: &str =
+    concat!("delete from file_error where path in (select item.value ->> 0 from ", each!("$1"), ")");
+
+async fn errors_mended(conn: &mut Conn, mended: &[String]) -> StoreResult<()> {
+    if mended.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(ERRORS_MENDED).bind(json(mended.iter().map(|path| [path])));
+    query.execute(conn).await.map(drop).map_err(write_failed)
+}

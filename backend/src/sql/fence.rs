@@ -1,0 +1,41 @@
+//! The fence (RELIABILITY P2): whose writes count.
+
+use chrono::{DateTime, Utc};
+use rota_core::id::{Epoch, ReplicaId};
+use rota_core::port::{LeaderRow, StoreError, StoreResult};
+
+use super::rows::{Cells, decode_opt};
+use super::{Conn, micros, unavailable, write_failed};
+
+const TERM_BEGIN: &str =
+    "update leader set epoch = epoch + 1, holder = $1, since = $2 where id = 1 returning epoch";
+
+pub(crate) async fn term_begin(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    holder: &ReplicaId,
+) -> StoreResult<Epoch> {
+    let query = sqlx::query(TERM_BEGIN).bind(holder.as_str()).bind(micros(now));
+    let row = query.fetch_one(conn).await.map_err(write_failed)?;
+    Ok(Epoch(Cells::of(&row).take()?))
+}
+
+const FENCE_CHECK: &str = concat!("select epoch from leader where id = 1", locked!());
+
+/// The first statement of every transaction of the leader. Under an old epoch nothing else happens in it.
+pub(super) async fn fence_check(conn: &mut Conn, epoch: Epoch) -> StoreResult<()> {
+    let row = sqlx::query(FENCE_CHECK).fetch_one(conn).await.map_err(unavailable)?;
+    let current: i64 = Cells::of(&row).take()?;
+    if current == epoch.0 { Ok(()) } else { Err(StoreError::Fenced(epoch)) }
+}
+
+const LEADER_LOAD: &str = "select epoch, holder, since from leader where id = 1";
+
+pub(crate) async fn leader_load(conn: &mut Conn) -> StoreResult<LeaderRow> {
+    let row = sqlx::query(LEADER_LOAD).fetch_optional(conn).await.map_err(unavailable)?;
+    let leader = decode_opt(row.as_ref(), |cells| {
+        Ok(LeaderRow { epoch: Epoch(cells.take()?), holder: cells.take()?, since: cells.at_opt()? })
+    })?;
+    leader
+        .ok_or_else(|| unavailable("the leader's row is missing: the database is damaged, restore a backup"))
+}

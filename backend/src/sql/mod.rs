@@ -1,0 +1,89 @@
+//! The statements, one file per group of verbs. Compiled inside an adapter's module, whose `dialect` says which
+//! database it is; nothing here depends on that otherwise.
+//!
+//! Rules: a list goes to the database as one JSON list of lists (`each!`), so that a verb is a fixed number of
+//! statements however long its list is. Every write names the state it expects, and the number of rows that it
+//! changed is compared with the number it was meant to change. Instants are microseconds.
+
+mod batch;
+mod batch_tasks;
+mod claims;
+mod dags;
+mod fence;
+mod intents;
+mod prune;
+mod reads;
+mod rows;
+mod runs;
+mod views;
+mod workers;
+
+pub(super) use batch::batch_commit;
+pub(super) use claims::{log_append, outputs_load, tasks_claim, tasks_finish, tasks_queued};
+pub(super) use dags::{dags_load, file_errors, files_put, version_source};
+pub(super) use fence::{leader_load, term_begin};
+pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger};
+pub(super) use prune::prune;
+pub(super) use reads::{tasks_load, tasks_of_runs, tasks_unclaimed};
+pub(super) use runs::{run_load, runs_active, runs_queued};
+pub(super) use views::{
+    view_attempts, view_audit, view_dag, view_log, view_recent_runs, view_runs, view_slot_counts, view_slots,
+    view_source, view_workers,
+};
+pub(super) use workers::{worker_beat, worker_register, workers_reap};
+
+use chrono::{DateTime, Utc};
+use rota_core::id::{AttemptKey, TaskKey};
+use rota_core::port::{StoreError, StoreResult};
+use serde::Serialize;
+
+use super::dialect::{Conn, Db, Row};
+
+/// An error of the database, as the port knows it.
+pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// An error of a write: a row that must be unique and is there already is a conflict.
+fn write_failed(error: sqlx::Error) -> StoreError {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => {
+            StoreError::Conflict(database.message().to_owned())
+        }
+        _ => unavailable(error),
+    }
+}
+
+/// A list for `each!`.
+fn json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
+    let rows: Vec<T> = rows.into_iter().collect();
+    json_of(&rows)
+}
+
+fn json_of<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("ids, numbers and texts always have a JSON form")
+}
+
+fn micros(at: DateTime<Utc>) -> i64 {
+    at.timestamp_micros()
+}
+
+fn key_json(keys: &[TaskKey]) -> String {
+    json(keys.iter().map(|key| (key.run, key.task, key.index)))
+}
+
+fn attempt_json(keys: &[AttemptKey]) -> String {
+    json(keys.iter().map(|key| (key.task.run, key.task.task, key.task.index, key.attempt)))
+}
+
+fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// A guard: exactly `expected` rows were changed, else nothing of the transaction counts.
+fn all_changed(what: &str, expected: usize, changed: u64) -> StoreResult<()> {
+    if changed == expected as u64 {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("{what}: {changed} of {expected} rows were in the state expected")))
+}

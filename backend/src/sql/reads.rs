@@ -1,0 +1,58 @@
+//! Tasks, as the leader reads them.
+
+use chrono::{DateTime, Utc};
+use rota_core::id::{QueueName, RunId, TaskKey, TaskName};
+use rota_core::port::{QueuedTask, StoreResult, TaskRow};
+
+use super::rows::{decode, task_columns, task_row};
+use super::{Conn, json, key_json, limit, micros, unavailable};
+
+const TASKS_OF_RUNS: &str = concat!(
+    "select ",
+    task_columns!(),
+    " from task where run in (select cast(item.value ->> 0 as bigint) from ",
+    each!("$1"),
+    ") order by run, task_no, map_index"
+);
+
+pub(crate) async fn tasks_of_runs(conn: &mut Conn, runs: &[RunId]) -> StoreResult<Vec<TaskRow>> {
+    let query = sqlx::query(TASKS_OF_RUNS).bind(json(runs.iter().map(|run| [run.0])));
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
+}
+
+const TASKS_LOAD: &str = concat!(
+    "select ",
+    task_columns!(),
+    " from task where (run, task_no, map_index) in (
+         select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint)
+         from ",
+    each!("$1"),
+    ") order by run, task_no, map_index"
+);
+
+pub(crate) async fn tasks_load(conn: &mut Conn, keys: &[TaskKey]) -> StoreResult<Vec<TaskRow>> {
+    let query = sqlx::query(TASKS_LOAD).bind(key_json(keys));
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
+}
+
+const TASKS_UNCLAIMED: &str = "
+    select run, task_no, map_index, attempt, name, queue, priority, queued_at from task
+    where state = 'queued' and queued_at < $1 order by queued_at, run, task_no, map_index limit $2";
+
+pub(crate) async fn tasks_unclaimed(
+    conn: &mut Conn,
+    before: DateTime<Utc>,
+    rows_max: usize,
+) -> StoreResult<Vec<QueuedTask>> {
+    let query = sqlx::query(TASKS_UNCLAIMED).bind(micros(before)).bind(limit(rows_max));
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+        let key = cells.task_key()?;
+        Ok(QueuedTask {
+            key: key.attempt(cells.number()?),
+            name: cells.text(TaskName::trusted)?,
+            queue: cells.text(QueueName::trusted)?,
+            priority: cells.number()?,
+            at: cells.at()?,
+        })
+    })
+}

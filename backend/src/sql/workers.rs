@@ -1,0 +1,119 @@
+//! Workers and their leases (RELIABILITY P6): one row per life of a worker.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rota_core::id::{AttemptKey, Epoch, Incarnation, QueueName, WorkerId};
+use rota_core::port::{
+    Beat, BeatReply, QueueCapacity, Reaped, StoreError, StoreResult, WorkerHello, WorkerState,
+};
+
+use super::fence::fence_check;
+use super::rows::{Cells, decode};
+use super::{Conn, json_of, micros, unavailable, write_failed};
+
+fn lease_until(now: DateTime<Utc>, lease: Duration) -> i64 {
+    let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
+    micros(now).saturating_add(lease_us)
+}
+
+const EARLIER_LIVES_END: &str =
+    "update worker set state = 'dead' where id = $1 and state in ('live', 'draining')";
+
+const WORKER_INSERT: &str = "
+    insert into worker (id, host, pid, version, queues, labels, slots, running, state, heartbeat_at, started_at, lease_until)
+    values ($1, $2, $3, $4, $5, $6, $7, 0, 'live', $8, $8, $9) returning incarnation";
+
+pub(crate) async fn worker_register(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    hello: &WorkerHello,
+) -> StoreResult<Incarnation> {
+    let end = sqlx::query(EARLIER_LIVES_END).bind(hello.id.as_str());
+    end.execute(&mut *conn).await.map_err(write_failed)?;
+    let insert = sqlx::query(WORKER_INSERT)
+        .bind(hello.id.as_str())
+        .bind(hello.host.as_str())
+        .bind(i64::from(hello.pid))
+        .bind(hello.version.as_str())
+        .bind(json_of(&hello.queues))
+        .bind(json_of(&hello.labels))
+        .bind(i64::from(hello.slots))
+        .bind(micros(now))
+        .bind(lease_until(now, hello.lease));
+    let row = insert.fetch_one(conn).await.map_err(write_failed)?;
+    Ok(Incarnation(Cells::of(&row).take()?))
+}
+
+const WORKER_BEAT: &str = "
+    update worker set state = $3, running = $4, heartbeat_at = $5, lease_until = $6
+    where incarnation = $1 and id = $2 and state in ('live', 'draining')";
+
+const CANCELS: &str = "
+    select run, task_no, map_index, attempt from task
+    where state = 'running' and cancel_requested and incarnation = $1
+    order by run, task_no, map_index";
+
+pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat) -> StoreResult<BeatReply> {
+    if beat.state == WorkerState::Dead {
+        return Err(StoreError::Refused(format!(
+            "worker {} cannot declare itself dead: it beats",
+            beat.worker
+        )));
+    }
+    let update = sqlx::query(WORKER_BEAT)
+        .bind(beat.incarnation.0)
+        .bind(beat.worker.as_str())
+        .bind(beat.state.as_str())
+        .bind(i64::from(beat.running))
+        .bind(micros(now))
+        .bind(lease_until(now, beat.lease));
+    let done = update.execute(&mut *conn).await.map_err(write_failed)?;
+    if done.rows_affected() == 0 {
+        return Ok(BeatReply::Fenced);
+    }
+    let rows = sqlx::query(CANCELS).bind(beat.incarnation.0).fetch_all(conn).await.map_err(unavailable)?;
+    Ok(BeatReply::Live { cancel: decode(&rows, attempt_key)? })
+}
+
+fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
+    Ok(cells.task_key()?.attempt(cells.number()?))
+}
+
+const WORKERS_EXPIRE: &str = "
+    update worker set state = 'dead' where state in ('live', 'draining') and lease_until <= $1 returning id";
+
+const LOST: &str = "
+    select run, task_no, map_index, attempt from task
+    where state = 'running'
+        and incarnation not in (select incarnation from worker where state in ('live', 'draining'))
+    order by run, task_no, map_index";
+
+const CAPACITY: &str = "
+    select queues, slots from worker where state in ('live', 'draining') and state = 'live' order by incarnation";
+
+pub(crate) async fn workers_reap(conn: &mut Conn, now: DateTime<Utc>, epoch: Epoch) -> StoreResult<Reaped> {
+    fence_check(conn, epoch).await?;
+    let expire = sqlx::query(WORKERS_EXPIRE).bind(micros(now));
+    let dead = expire.fetch_all(&mut *conn).await.map_err(write_failed)?;
+    let lost = sqlx::query(LOST).fetch_all(&mut *conn).await.map_err(unavailable)?;
+    let offers = sqlx::query(CAPACITY).fetch_all(conn).await.map_err(unavailable)?;
+    let offers = decode(&offers, |cells| Ok((cells.json::<Vec<QueueName>>()?, cells.number::<u32>()?)))?;
+    Ok(Reaped {
+        dead: decode(&dead, |cells| cells.text(WorkerId::trusted))?,
+        lost: decode(&lost, attempt_key)?,
+        capacity: capacity(offers),
+    })
+}
+
+/// By queue: what all workers that serve it offer together.
+fn capacity(offers: Vec<(Vec<QueueName>, u32)>) -> Vec<QueueCapacity> {
+    let mut by_queue = std::collections::BTreeMap::new();
+    for (queues, slots) in offers {
+        for queue in queues {
+            let (total, workers) = by_queue.entry(queue).or_insert((0_u32, 0_u32));
+            (*total, *workers) = (total.saturating_add(slots), *workers + 1);
+        }
+    }
+    by_queue.into_iter().map(|(queue, (slots, workers))| QueueCapacity { queue, slots, workers }).collect()
+}

@@ -1,0 +1,24 @@
+//! What SQLite does in its own way. Everything in `sql/` is written against these names.
+
+use sqlx::{Sqlite, SqliteConnection, sqlite::SqliteRow};
+
+/// The database.
+pub(crate) type Db = Sqlite;
+/// A connection to it.
+pub(crate) type Conn = SqliteConnection;
+/// A row from it.
+pub(crate) type Row = SqliteRow;
+
+/// A JSON list as a table: one row per element, its column `item.value`.
+macro_rules! each {
+    ($param:literal) => {
+        concat!("json_each(", $param, ") as item")
+    };
+}
+
+/// Keeps rows that a decision rests on from changing until the commit. One writer needs no lock.
+macro_rules! locked {
+    () => {
+        ""
+    };
+}

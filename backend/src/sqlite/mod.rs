@@ -1,0 +1,195 @@
+//! The embedded store: one SQLite file in WAL mode with `synchronous=FULL`, so that what is committed survives a crash
+//! of the process and of the machine. One connection writes ([`writer`]), a few read.
+
+#[macro_use]
+mod dialect;
+mod ports;
+#[path = "../sql/mod.rs"]
+mod sql;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rota_core::port::{Clock, StoreError, StoreResult};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlStr, Sqlite, SqliteConnection, SqlitePool};
+use tracing::log::LevelFilter;
+
+use sql::unavailable;
+use writer::{Step, Writer};
+
+/// Connections that read: pages, the leader and workers each find one free.
+const READERS_MAX: u32 = 3;
+/// A reader that nobody needs is closed after this long.
+const READER_IDLE: Duration = Duration::from_secs(60);
+/// How long a statement waits for another process's lock (a backup, say).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements slower than this are logged.
+const SLOW: Duration = Duration::from_secs(1);
+/// Page cache of the writer and of each reader, as SQLite's `cache_size` wants it: KiB, negative.
+const WRITER_CACHE: &str = "-4096";
+const READER_CACHE: &str = "-1024";
+/// Rows on their way from SQLite's thread to ours.
+const ROW_BUFFER: usize = 512;
+
+/// The migrations, in order. `migrations/postgres` has the same file names.
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql"))];
+
+/// The embedded store. Clones share its connections.
+#[derive(Clone)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: SqlitePool,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is missing, and brings its schema up to date. Needs a tokio runtime, on which it
+    /// starts the writer's task. `clock` is the store's one clock: leases and due times compare with it.
+    ///
+    /// `Refused` when a newer rota has written the file; `Unavailable` when it cannot be opened.
+    pub async fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> StoreResult<Self> {
+        let path = path.as_ref();
+        let options = options(path);
+        let mut connection =
+            options.clone().connect().await.map_err(|error| {
+                StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
+            })?;
+        migrate(&mut connection, path).await?;
+        let readers = SqlitePoolOptions::new()
+            .min_connections(0)
+            .max_connections(READERS_MAX)
+            .idle_timeout(READER_IDLE)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone().pragma("cache_size", READER_CACHE).pragma("query_only", "on"));
+        Ok(Self { writer: Writer::start(connection, options), readers, clock })
+    }
+
+    async fn read(&self) -> StoreResult<PoolConnection<Sqlite>> {
+        self.readers.acquire().await.map_err(unavailable)
+    }
+
+    /// Submits a write; `now` is read when its turn has come.
+    async fn write<T, F>(&self, operation: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>
+            + Send
+            + 'static,
+    {
+        let clock = Arc::clone(&self.clock);
+        self.writer.submit(move |connection| operation(connection, clock.now())).await
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", WRITER_CACHE)
+        .row_buffer_size(ROW_BUFFER)
+        .thread_name(|number| format!("sqlite-{number}"))
+        .log_statements(LevelFilter::Off)
+        .log_slow_statements(LevelFilter::Warn, SLOW)
+}
+
+async fn migrate<C: Migrate>(connection: &mut C, path: &Path) -> StoreResult<()> {
+    let migrations = MIGRATIONS.map(|(version, name, text)| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(text), false)
+    });
+    let outcome = Migrator::with_migrations(migrations.to_vec()).run_direct(None, connection, false).await;
+    outcome.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => StoreError::Refused(format!(
+            "{} was written by a newer rota (schema {version}, this one knows up to {}): start that version, or give \
+             this one another directory",
+            path.display(),
+            MIGRATIONS.len(),
+        )),
+        MigrateError::VersionMismatch(version) => StoreError::Refused(format!(
+            "{} has another schema {version} than this rota: it was written by a development version; give this one \
+             another directory",
+            path.display(),
+        )),
+        other => StoreError::Unavailable(format!("cannot bring {} up to date: {other}", path.display())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemClock;
+
+    async fn open(path: &Path) -> StoreResult<SqliteStore> {
+        SqliteStore::open(path, Arc::new(SystemClock)).await
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rota.db");
+        drop(open(&path).await.unwrap());
+        let mut connection = options(&path).connect().await.unwrap();
+        let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                     values (999, 'from the future', true, x'00', 0)";
+        sqlx::query(newer).execute(&mut connection).await.unwrap();
+        let refused = open(&path).await.err().expect("a newer schema must not open");
+        assert!(matches!(refused, StoreError::Refused(_)), "{refused}");
+        assert!(refused.to_string().contains("newer rota"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_fails_does_not_touch_its_neighbours() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory.path().join("rota.db")).await.unwrap();
+        let bump = |fails: bool| {
+            store.write(move |conn, _now| {
+                Box::pin(async move {
+                    let bump = "update counter set value = value + 1 where name = 'claim_token'";
+                    sqlx::query(bump).execute(conn).await.map_err(unavailable)?;
+                    if fails { Err(StoreError::Conflict("wanted".to_owned())) } else { Ok(()) }
+                })
+            })
+        };
+        let (first, second, third, fourth) = tokio::join!(bump(false), bump(true), bump(false), bump(true));
+        assert!(first.is_ok() && third.is_ok());
+        assert!(
+            matches!(second, Err(StoreError::Conflict(_))) && matches!(fourth, Err(StoreError::Conflict(_)))
+        );
+        let mut reader = store.read().await.unwrap();
+        let value: i64 = sqlx::query_scalar("select value from counter where name = 'claim_token'")
+            .fetch_one(&mut *reader)
+            .await
+            .unwrap();
+        assert_eq!(value, 2);
+    }
+
+    #[tokio::test]
+    async fn the_file_is_written_for_power_loss_and_read_only_where_it_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory.path().join("rota.db")).await.unwrap();
+        let pragmas = store.write(|conn, _now| {
+            Box::pin(async move {
+                let mode: String = sqlx::query_scalar("pragma journal_mode")
+                    .fetch_one(&mut *conn)
+                    .await
+                    .map_err(unavailable)?;
+                let level: i64 =
+                    sqlx::query_scalar("pragma synchronous").fetch_one(conn).await.map_err(unavailable)?;
+                Ok((mode, level))
+            })
+        });
+        assert_eq!(pragmas.await.unwrap(), ("wal".to_owned(), 2));
+        let mut reader = store.read().await.unwrap();
+        assert!(sqlx::query("delete from run").execute(&mut *reader).await.is_err());
+    }
+}
