@@ -1,0 +1,83 @@
+//! The slots of a window by brute force: every minute or second of it is looked at.
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use rota_core::schedule::{Fold, Gap};
+
+use crate::expression::Line;
+
+/// A window of real time in a zone, and what changes of the clock mean in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) tz: Tz,
+    /// Included.
+    pub(crate) from: DateTime<Utc>,
+    /// Excluded.
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) gap: Gap,
+    pub(crate) overlap: Fold,
+    /// Both day fields must match.
+    pub(crate) and: bool,
+}
+
+/// All slots of `line` in the window, which must start and end on whole hours.
+pub(crate) fn slots(line: &Line, window: &Window) -> Vec<DateTime<Utc>> {
+    let step = TimeDelta::seconds(if line.second.is_some() { 1 } else { 60 });
+    let mut slots = Vec::new();
+    let mut hour = window.from;
+    while hour < window.until {
+        let end = hour + TimeDelta::hours(1);
+        let dates = [local(window.tz, hour - step).date(), local(window.tz, end).date()];
+        let has_date = dates.iter().any(|date| line.has_date(*date, window.and));
+        let changes = offset(window.tz, hour - step) != offset(window.tz, end);
+        if has_date || changes {
+            let mut time = hour;
+            while time < end {
+                if is_slot(line, window, time, step) {
+                    slots.push(time);
+                }
+                time += step;
+            }
+        }
+        hour = end;
+    }
+    slots
+}
+
+fn is_slot(line: &Line, window: &Window, time: DateTime<Utc>, step: TimeDelta) -> bool {
+    let shown = local(window.tz, time);
+    let is_pass = match (window.tz.from_local_datetime(&shown), window.overlap) {
+        (LocalResult::Ambiguous(first, _), Fold::First) => first == time,
+        (LocalResult::Ambiguous(_, second), Fold::Second) => second == time,
+        _ => true,
+    };
+    if is_pass && line.matches(shown, window.and) {
+        return true;
+    }
+    let mut jumped = local(window.tz, time - step) + step;
+    while window.gap == Gap::After && jumped < shown {
+        if line.matches(jumped, window.and) {
+            return true;
+        }
+        jumped += step;
+    }
+    false
+}
+
+/// What the wall clock shows.
+pub(crate) fn local(tz: Tz, time: DateTime<Utc>) -> NaiveDateTime {
+    time.with_timezone(&tz).naive_local()
+}
+
+fn offset(tz: Tz, time: DateTime<Utc>) -> i32 {
+    tz.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc()
+}
+
+/// The hours of a year in which the zone's offset changes.
+pub(crate) fn changes(tz: Tz, year: i32) -> Vec<DateTime<Utc>> {
+    let start = Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).unwrap();
+    (0..366 * 24)
+        .map(|hour| start + TimeDelta::hours(hour))
+        .filter(|hour| offset(tz, *hour) != offset(tz, *hour + TimeDelta::hours(1)))
+        .collect()
+}
