@@ -1,1 +1,97 @@
-//! placeholder
+//! The dashboard and the REST API: reads views, writes intents, decides nothing.
+//!
+//! A page is a struct that derives `Template`, a handler that loads it, and a template of the same name. Handlers hold
+//! no markup, templates hold no logic beyond loops. Every page is complete without JavaScript; scripts only refresh
+//! parts of it. This crate never writes plans or facts, never names a database, and knows no other loop.
+//!
+//! The way of a request: headers, time limit, errors as pages, the guard (who asks), then the handler.
+
+mod api;
+mod app;
+mod assets;
+mod catalog;
+mod error;
+mod guard;
+mod headers;
+mod intent;
+mod live;
+mod options;
+mod pages;
+mod probes;
+mod routes;
+mod session;
+mod show;
+mod tasks;
+mod trigger;
+mod why;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use app::{Ports, WebStore};
+pub use options::{Options, OptionsError, TOKEN_CHARS_MIN};
+
+use app::{App, SharedApp};
+
+/// The dashboard, ready to run.
+pub struct Web {
+    app: SharedApp,
+}
+
+impl Web {
+    /// Checks the options and builds the state.
+    ///
+    /// # Errors
+    /// What [`Options::validate`] refuses.
+    pub fn new(options: Options, ports: Ports) -> Result<Self, OptionsError> {
+        options.validate()?;
+        Ok(Self { app: Arc::new(App::new(options, ports)) })
+    }
+
+    /// An address that signs in whoever opens it, once, within half an hour.
+    pub fn login_link(&self) -> String {
+        let code = self.app.sessions.code_issue(self.app.ports.clock.now());
+        format!("{}/login?code={code}", self.address())
+    }
+
+    /// Where people find it: `http://127.0.0.1:7682`.
+    pub fn address(&self) -> String {
+        let scheme = if self.app.options.tls { "https" } else { "http" };
+        match self.app.options.hosts.first() {
+            Some(host) if self.app.options.tls => format!("{scheme}://{host}"),
+            Some(host) => format!("{scheme}://{host}:{}", self.app.options.listen.port()),
+            None => format!("{scheme}://{}", self.app.options.listen),
+        }
+    }
+
+    /// The router with all layers, for tests and for callers that serve it themselves. Live updates need
+    /// [`Web::run`].
+    pub fn router(&self) -> Router {
+        routes::router(Arc::clone(&self.app))
+    }
+
+    /// Serves until `shutdown`; requests under way are finished, streams are ended.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+        let router = self.router();
+        let stop = self.app.shutdown.clone();
+        let listening = tokio::spawn(live::listen(Arc::clone(&self.app)));
+        let stopped = async move {
+            shutdown.cancelled().await;
+            stop.cancel();
+        };
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
+        self.app.shutdown.cancel();
+        // The listener task only ends by the token just cancelled; a panic in it is already logged.
+        let _ = listening.await;
+        served
+    }
+}

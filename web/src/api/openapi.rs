@@ -1,0 +1,188 @@
+//! `/openapi.json`: the API described, made from the route table so that no route can be forgotten.
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+use crate::app::Ctx;
+use crate::routes::{Route, table};
+
+/// `GET /openapi.json`.
+pub(crate) async fn show(_: Ctx) -> Json<Value> {
+    Json(document())
+}
+
+/// What one operation does, takes and answers: method, path, summary, body schema, answer schema, query parameters.
+struct Operation {
+    summary: &'static str,
+    body: Option<Value>,
+    answer: Value,
+    query: &'static [(&'static str, &'static str)],
+}
+
+const PAGED: &[(&str, &str)] = &[("limit", "integer"), ("cursor", "string")];
+const RUNS: &[(&str, &str)] =
+    &[("dag", "string"), ("state", "string"), ("limit", "integer"), ("cursor", "string")];
+const RUNS_OF_DAG: &[(&str, &str)] = &[("state", "string"), ("limit", "integer"), ("cursor", "string")];
+const LOGS: &[(&str, &str)] =
+    &[("index", "integer"), ("attempt", "integer"), ("follow", "boolean"), ("from", "integer")];
+
+/// The document.
+pub(crate) fn document() -> Value {
+    let mut paths = Map::new();
+    for route in table().iter().filter(|route| route.path.starts_with("/api/")) {
+        paths.insert(route.path.to_owned(), path_item(route));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "rota", "version": env!("CARGO_PKG_VERSION")},
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn path_item(route: &Route) -> Value {
+    let mut item = Map::new();
+    for method in route.methods {
+        if let Some(operation) = operation(method, route.path) {
+            item.insert(method.to_lowercase(), describe(route.path, &operation));
+        }
+    }
+    Value::Object(item)
+}
+
+fn describe(path: &str, operation: &Operation) -> Value {
+    let named = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path =
+        named.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let in_query = operation
+        .query
+        .iter()
+        .map(|(name, kind)| json!({"name": name, "in": "query", "schema": {"type": kind}}));
+    let mut out = json!({
+        "summary": operation.summary,
+        "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
+        "responses": {
+            "2XX": {"description": "done", "content": operation.answer},
+            "default": {"description": "refused", "content": {"application/problem+json": {"schema": refer("problem")}}},
+        },
+    });
+    if let Some(body) = &operation.body {
+        out["requestBody"] = json!({"content": {"application/json": {"schema": body}}});
+    }
+    out
+}
+
+fn operation(method: &str, path: &str) -> Option<Operation> {
+    let of = |summary, answer, query| Some(Operation { summary, body: None, answer, query });
+    let write = |summary, body, answer| Some(Operation { summary, body: Some(body), answer, query: &[] });
+    match (method, path.strip_prefix("/api/v1")?) {
+        ("GET", "/dags") => of("All DAGs, by id", list("dag"), PAGED),
+        ("GET", "/dags/{dag}") => of("One DAG", one("dag"), &[]),
+        ("PATCH", "/dags/{dag}") => {
+            write("Hold or release its schedule", object(&[("paused", "boolean")]), one("dag"))
+        }
+        ("GET", "/dags/{dag}/runs") => of("Its runs, newest first", list("run"), RUNS_OF_DAG),
+        ("POST", "/dags/{dag}/runs") => write(
+            "Trigger a run: 201, or 200 when the idempotency key was used before",
+            object(&[("params", "object"), ("idempotency_key", "string")]),
+            one("run"),
+        ),
+        ("GET", "/runs") => of("Runs, newest first", list("run"), RUNS),
+        ("GET", "/runs/{run}") => of("One run", one("run"), &[]),
+        ("POST", "/runs/{run}/cancel") => of("End a run: 202", one("run"), &[]),
+        ("POST", "/runs/{run}/retry") => write(
+            "Run tasks again, with everything downstream: 202",
+            object(&[("tasks", "array"), ("failed_only", "boolean")]),
+            one("run"),
+        ),
+        ("GET", "/runs/{run}/tasks") => of("Its tasks, in file order", list("task"), &[]),
+        ("GET", "/runs/{run}/tasks/{task}/logs") => of("An attempt's log", text("text/plain"), LOGS),
+        ("GET", "/workers") => of("Workers of the last day", list("worker"), &[]),
+        ("GET", "/audit") => of("Who did what, newest first", list("audit"), PAGED),
+        ("GET", "/events") => of("Server-sent `change` events", text("text/event-stream"), &[]),
+        ("GET", "/openapi.json") => of("This document", json!({"application/json": {}}), &[]),
+        _ => None,
+    }
+}
+
+fn refer(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn one(name: &str) -> Value {
+    json!({"application/json": {"schema": refer(name)}})
+}
+
+fn list(name: &str) -> Value {
+    let cursor = json!({"type": ["string", "null"]});
+    let properties = json!({"items": {"type": "array", "items": refer(name)}, "next_cursor": cursor});
+    json!({"application/json": {"schema": {"type": "object", "properties": properties}}})
+}
+
+fn text(kind: &str) -> Value {
+    json!({kind: {"schema": {"type": "string"}}})
+}
+
+/// Properties by name and type; `?` marks what may be null, `@` an RFC 3339 time.
+fn object(properties: &[(&str, &str)]) -> Value {
+    let shapes = properties.iter().map(|(name, kind)| {
+        let bare = kind.trim_end_matches('?').trim_start_matches('@');
+        let kinds = if kind.ends_with('?') { json!([bare, "null"]) } else { json!(bare) };
+        let shape = if kind.starts_with('@') {
+            json!({"type": kinds, "format": "date-time"})
+        } else {
+            json!({"type": kinds})
+        };
+        ((*name).to_owned(), shape)
+    });
+    json!({"type": "object", "properties": shapes.collect::<Map<_, _>>()})
+}
+
+fn schemas() -> Value {
+    json!({
+        "dag": object(&[
+            ("dag", "string"), ("version", "integer"), ("path", "string"), ("hash", "string"), ("paused", "boolean"),
+            ("present", "boolean"), ("description", "string?"), ("owner", "string?"), ("tags", "array"),
+            ("schedule", "string?"), ("timezone", "string?"), ("next_slot", "@string?"), ("max_active_runs", "integer?"),
+            ("tasks", "array"), ("params", "object"), ("updated_at", "@string"),
+        ]),
+        "run": object(&[
+            ("id", "integer"), ("dag", "string"), ("version", "integer"), ("slot", "@string?"), ("trigger", "string"),
+            ("state", "string"), ("params", "object"), ("created_at", "@string"), ("started_at", "@string?"),
+            ("finished_at", "@string?"), ("reason", "string?"),
+        ]),
+        "task": object(&[
+            ("task", "string"), ("index", "integer"), ("state", "string"), ("attempt", "integer"), ("worker", "string?"),
+            ("queued_at", "@string?"), ("started_at", "@string?"), ("finished_at", "@string?"), ("exit_code", "integer?"),
+            ("signal", "integer?"), ("error", "string?"), ("outputs", "object?"), ("why", "string?"),
+        ]),
+        "worker": object(&[
+            ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("queues", "array"),
+            ("labels", "object"), ("slots", "integer"), ("running", "integer"), ("state", "string"),
+            ("heartbeat_at", "@string"),
+        ]),
+        "audit": object(&[
+            ("at", "@string"), ("actor", "string"), ("origin", "string"), ("action", "string"), ("subject", "string"),
+            ("outcome", "string?"),
+        ]),
+        "problem": object(&[("type", "string"), ("title", "string"), ("status", "integer"), ("detail", "string")]),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_api_route_and_method_is_described() {
+        for route in table().iter().filter(|route| route.path.starts_with("/api/")) {
+            for method in route.methods {
+                assert!(operation(method, route.path).is_some(), "{method} {}", route.path);
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What the API's objects look like.
+
+use chrono::{DateTime, Utc};
+use rota_core::dag::Dag;
+use rota_core::port::{DagRow, Object, RunRow, TaskRow, WorkerRow};
+use rota_core::state::TaskState;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A DAG: its row, and what its current version says.
+#[derive(Debug, Serialize)]
+pub(crate) struct DagShape {
+    dag: String,
+    version: i64,
+    path: String,
+    hash: String,
+    paused: bool,
+    /// Whether its file is there.
+    present: bool,
+    description: Option<String>,
+    owner: Option<String>,
+    tags: Vec<String>,
+    /// For people; null for manual DAGs.
+    schedule: Option<String>,
+    timezone: Option<String>,
+    next_slot: Option<DateTime<Utc>>,
+    max_active_runs: Option<u32>,
+    tasks: Vec<String>,
+    /// By name: {type, default, enum, min, max, description}.
+    params: Value,
+    updated_at: DateTime<Utc>,
+}
+
+impl DagShape {
+    pub(crate) fn new(row: DagRow, dag: Option<&Dag>) -> Self {
+        let schedule = dag.and_then(|dag| dag.schedule.as_ref());
+        Self {
+            dag: row.dag.to_string(),
+            version: row.version.0,
+            path: row.path,
+            hash: row.hash,
+            paused: row.paused,
+            present: row.present,
+            description: dag.and_then(|dag| dag.description.clone()),
+            owner: dag.and_then(|dag| dag.owner.clone()),
+            tags: dag.map(|dag| dag.tags.clone()).unwrap_or_default(),
+            schedule: schedule.map(|schedule| schedule.describe()),
+            timezone: schedule.map(|schedule| schedule.spec().timezone.name().to_owned()),
+            next_slot: row.next_slot,
+            max_active_runs: dag.map(|dag| dag.max_active_runs),
+            tasks: dag
+                .map(|dag| dag.tasks.iter().map(|task| task.name.to_string()).collect())
+                .unwrap_or_default(),
+            params: dag.map_or_else(|| json!({}), params),
+            updated_at: row.updated_at,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.dag
+    }
+}
+
+fn params(dag: &Dag) -> Value {
+    let entries = dag.params.iter().map(|(name, param)| {
+        let shape = json!({
+            "type": param.kind, "default": param.default, "enum": param.choices, "min": param.min, "max": param.max,
+            "description": param.description, "required": param.default.is_none(),
+        });
+        (name.clone(), shape)
+    });
+    Value::Object(entries.collect())
+}
+
+/// A run.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunShape {
+    id: i64,
+    dag: String,
+    version: i64,
+    slot: Option<DateTime<Utc>>,
+    trigger: &'static str,
+    state: &'static str,
+    params: Object,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    /// Why it is in its state, where there is something to say.
+    reason: Option<String>,
+}
+
+impl RunShape {
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+impl From<RunRow> for RunShape {
+    fn from(run: RunRow) -> Self {
+        Self {
+            id: run.id.0,
+            dag: run.dag.to_string(),
+            version: run.version.0,
+            slot: run.slot,
+            trigger: run.trigger.as_str(),
+            state: run.state.as_str(),
+            params: run.params,
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            reason: run.reason,
+        }
+    }
+}
+
+/// A task with its current attempt; `attempt` 0 before the first.
+#[derive(Debug, Serialize)]
+pub(crate) struct TaskShape {
+    task: String,
+    index: u32,
+    state: &'static str,
+    attempt: u32,
+    worker: Option<String>,
+    queued_at: Option<DateTime<Utc>>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    error: Option<String>,
+    outputs: Option<Object>,
+    /// Why it does not move, where it does not.
+    why: Option<String>,
+}
+
+impl TaskShape {
+    /// A task that has no row yet.
+    pub(crate) fn waiting(name: &str) -> Self {
+        Self {
+            task: name.to_owned(),
+            index: 0,
+            state: TaskState::Waiting.as_str(),
+            attempt: 0,
+            worker: None,
+            queued_at: None,
+            started_at: None,
+            finished_at: None,
+            exit_code: None,
+            signal: None,
+            error: None,
+            outputs: None,
+            why: None,
+        }
+    }
+
+    /// The same, with the reason why it does not move.
+    pub(crate) fn with_why(self, why: Option<String>) -> Self {
+        Self { why, ..self }
+    }
+}
+
+impl From<TaskRow> for TaskShape {
+    fn from(task: TaskRow) -> Self {
+        Self {
+            index: task.key.index,
+            state: task.state.as_str(),
+            attempt: task.attempt,
+            worker: task.worker.map(|worker| worker.to_string()),
+            queued_at: task.queued_at,
+            started_at: task.started_at,
+            finished_at: task.finished_at,
+            exit_code: task.exit_code,
+            signal: task.signal,
+            error: task.error,
+            outputs: task.outputs,
+            ..Self::waiting(task.name.as_str())
+        }
+    }
+}
+
+/// A worker.
+#[derive(Debug, Serialize)]
+pub(crate) struct WorkerShape {
+    id: String,
+    host: String,
+    pid: u32,
+    version: String,
+    queues: Vec<String>,
+    labels: Object,
+    slots: u32,
+    running: u32,
+    state: &'static str,
+    heartbeat_at: DateTime<Utc>,
+}
+
+impl From<WorkerRow> for WorkerShape {
+    fn from(worker: WorkerRow) -> Self {
+        Self {
+            id: worker.id.to_string(),
+            host: worker.host,
+            pid: worker.pid,
+            version: worker.version,
+            queues: worker.queues.iter().map(ToString::to_string).collect(),
+            labels: worker.labels,
+            slots: worker.slots,
+            running: worker.running,
+            state: worker.state.as_str(),
+            heartbeat_at: worker.heartbeat_at,
+        }
+    }
+}

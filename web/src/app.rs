@@ -1,0 +1,163 @@
+//! What all handlers share, and what one request knows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use chrono::{DateTime, TimeDelta, Utc};
+use rota_core::dag::Dag;
+use rota_core::id::{DagId, RunId};
+use rota_core::port::{Bell, Broker, Change, Clock, DagRow, Intents, RunRow, Views};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::catalog::Catalog;
+use crate::error::{Error, Outcome};
+use crate::guard::Visitor;
+use crate::live::Hub;
+use crate::options::Options;
+use crate::session::Sessions;
+use crate::show::time::Moment;
+
+/// Most open streams (events and followed logs) at a time.
+pub(crate) const STREAMS_MAX: usize = 128;
+
+/// What the dashboard may do with the store: read, and write what people want.
+pub trait WebStore: Intents + Views {}
+
+impl<T: Intents + Views> WebStore for T {}
+
+/// What the dashboard needs from the outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// Views and intents.
+    pub store: Arc<dyn WebStore>,
+    /// Rings the leader, hears of changes.
+    pub broker: Arc<dyn Broker>,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+    /// Whether this process leads, for `/leader`.
+    pub leads: watch::Receiver<bool>,
+}
+
+/// The state behind the router.
+pub(crate) struct App {
+    pub(crate) options: Options,
+    pub(crate) ports: Ports,
+    pub(crate) sessions: Sessions,
+    pub(crate) catalog: Catalog,
+    pub(crate) hub: Hub,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) requests: AtomicU64,
+    broken: Mutex<Option<(DateTime<Utc>, usize)>>,
+}
+
+/// How handlers hold the state.
+pub(crate) type SharedApp = Arc<App>;
+
+/// One request of someone who is signed in. A handler that takes it cannot be reached without.
+pub(crate) struct Ctx {
+    pub(crate) app: SharedApp,
+    pub(crate) who: Visitor,
+    pub(crate) moment: Moment,
+}
+
+impl App {
+    pub(crate) fn new(options: Options, ports: Ports) -> Self {
+        Self {
+            sessions: Sessions::new(&options.admin_token),
+            options,
+            ports,
+            catalog: Catalog::default(),
+            hub: Hub::new(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            shutdown: CancellationToken::new(),
+            requests: AtomicU64::new(0),
+            broken: Mutex::default(),
+        }
+    }
+
+    /// Now, in the zone of the dashboard.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.ports.clock.now(), zone: self.options.timezone }
+    }
+
+    /// How many DAG files cannot be read; at most two seconds old, because every page shows it.
+    pub(crate) async fn files_broken(&self) -> Outcome<usize> {
+        let now = self.ports.clock.now();
+        let kept = *self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, count)) = kept
+            && now - at < TimeDelta::seconds(2)
+        {
+            return Ok(count);
+        }
+        let count = self.ports.store.view_files_broken().await?.len();
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, count));
+        Ok(count)
+    }
+
+    /// Tells the leader that a person wrote something, and dashboards that `change` happened. Both are hints: what
+    /// was written stands, so a broker that is away only delays it.
+    pub(crate) async fn wake(&self, change: Change) {
+        let rung = self.ports.broker.ring(Bell::Intent).await;
+        let announced = self.ports.broker.announce(&[change]).await;
+        if let Err(error) = rung.and(announced) {
+            warn!(%error, "the broker is away; the leader will find the intent by its sweep");
+        }
+    }
+
+    /// A run that exists.
+    pub(crate) async fn run(&self, run: RunId) -> Outcome<RunRow> {
+        self.ports.store.view_run(run).await?.ok_or_else(|| Error::missing("run", &run.to_string()))
+    }
+}
+
+/// A DAG's name from an address. What could not be one does not exist.
+pub(crate) fn dag_id(text: &str) -> Outcome<DagId> {
+    text.parse().map_err(|_| Error::missing("DAG", text))
+}
+
+/// A run's number from an address.
+pub(crate) fn run_id(text: &str) -> Outcome<RunId> {
+    let canonical =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| canonical).ok_or_else(|| Error::missing("run", text))
+}
+
+/// A DAG that exists, with what its current version says.
+pub(crate) struct Found {
+    pub(crate) row: DagRow,
+    /// `None` if this build cannot read it.
+    pub(crate) dag: Option<Arc<Dag>>,
+}
+
+impl Ctx {
+    /// A DAG that exists.
+    pub(crate) async fn dag(&self, id: &DagId) -> Outcome<Found> {
+        let store = &*self.app.ports.store;
+        let row = store.view_dag(id).await?.ok_or_else(|| Error::missing("DAG", id.as_str()))?;
+        let known = self.app.catalog.get(store, &row.dag, row.version, &row.path).await?;
+        Ok(Found { row, dag: known.and_then(|known| known.dag) })
+    }
+
+    /// The version a run is pinned to; `None` if this build cannot read it.
+    pub(crate) async fn version(&self, run: &RunRow) -> Outcome<Option<Arc<Dag>>> {
+        let store = &*self.app.ports.store;
+        let path = format!("{}.yaml", run.dag);
+        let known = self.app.catalog.get(store, &run.dag, run.version, &path).await?;
+        Ok(known.and_then(|known| known.dag))
+    }
+}
+
+impl FromRequestParts<SharedApp> for Ctx {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
+        let who = parts.extensions.get::<Visitor>().cloned().ok_or(Error::Unauthorized)?;
+        app.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { app: Arc::clone(app), who, moment: app.moment() })
+    }
+}

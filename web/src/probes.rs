@@ -1,0 +1,96 @@
+//! For load balancers and Prometheus: `/healthz`, `/readyz`, `/leader`, `/metrics`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
+use rota_core::port::WorkerState;
+
+use crate::app::{Ctx, SharedApp};
+use crate::error::{Error, Outcome};
+
+/// How long the store may take to answer until this process is not ready.
+const READY_WAIT: Duration = Duration::from_secs(2);
+
+/// `GET /healthz`: the process answers.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the store answers too.
+pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
+    match tokio::time::timeout(READY_WAIT, app.ports.store.view_leader()).await {
+        Ok(Ok(_)) => "ready\n".into_response(),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response()
+        }
+    }
+}
+
+/// `GET /leader`: 200 on the leader, 503 elsewhere.
+pub(crate) async fn leader(State(app): State<SharedApp>) -> Response {
+    if *app.ports.leads.borrow() {
+        "leader\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not the leader\n").into_response()
+    }
+}
+
+/// `GET /metrics`: Prometheus text.
+pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
+    let store = &ctx.app.ports.store;
+    let leader = store.view_leader().await?;
+    let workers = store.view_workers().await?;
+    let dags = store.view_dags().await?;
+    let slots = store.view_slot_counts(ctx.moment.now - TimeDelta::days(1)).await?;
+    let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
+    let (count, capacity, running) = live.fold((0u64, 0u64, 0u64), |(count, capacity, running), worker| {
+        (count + 1, capacity + u64::from(worker.slots), running + u64::from(worker.running))
+    });
+    let paused = dags.iter().filter(|dag| dag.paused && dag.present).count() as u64;
+    let present = dags.iter().filter(|dag| dag.present).count() as u64;
+    let mut out = Exposition::default();
+    out.gauge("rota_leader", "1 on the process that leads", u64::from(*ctx.app.ports.leads.borrow()));
+    out.gauge("rota_leader_epoch", "The fencing epoch", leader.epoch.0.unsigned_abs());
+    out.gauge("rota_workers_live", "Workers whose lease runs", count);
+    out.gauge("rota_worker_slots", "Processes that live workers can run", capacity);
+    out.gauge("rota_worker_slots_used", "Attempts that live workers run", running);
+    out.gauge("rota_dags", "DAGs whose file is there", present);
+    out.gauge("rota_dags_paused", "Of those, how many are paused", paused);
+    out.gauge("rota_files_broken", "DAG files that cannot be read", ctx.app.files_broken().await? as u64);
+    out.gauge("rota_slots_fired_day", "Slots of the last 24 h that have a run", slots.fired);
+    out.gauge("rota_slots_skipped_day", "Slots of the last 24 h that a policy skipped", slots.skipped);
+    out.gauge("rota_slots_missed_day", "Slots of the last 24 h that were missed", slots.missed);
+    out.gauge("rota_slot_late_max_ms_day", "How late the latest fired slot of 24 h was", slots.late_max_ms);
+    out.counter("rota_web_requests_total", "Requests answered to people and programs", &ctx);
+    if out.failed {
+        return Err(Error::Internal("the metrics could not be written".into()));
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out.text).into_response())
+}
+
+#[derive(Default)]
+struct Exposition {
+    text: String,
+    failed: bool,
+}
+
+impl Exposition {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.put(name, help, "gauge", value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, ctx: &Ctx) {
+        self.put(name, help, "counter", ctx.app.requests.load(Ordering::Relaxed));
+    }
+
+    fn put(&mut self, name: &str, help: &str, kind: &str, value: u64) {
+        let line = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        self.failed |= line.is_err();
+    }
+}

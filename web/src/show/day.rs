@@ -1,0 +1,154 @@
+//! The rail of the day: what came due in the last hours, now, and what will.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use rota_core::id::RunId;
+use rota_core::port::{SlotOutcome, SlotRow};
+use rota_core::schedule::Schedule;
+
+use super::axis::{Drawing, Pct, Shape, Stretch, floor_hour};
+use super::slots::thinned;
+use super::time::{Moment, count};
+
+/// Slots nearer than this are one tick.
+const BUCKET: TimeDelta = TimeDelta::minutes(5);
+/// How much of the past is shown.
+pub(crate) const PAST: TimeDelta = TimeDelta::hours(9);
+/// How much of what comes is shown.
+const AHEAD: TimeDelta = TimeDelta::hours(24);
+/// Where the base line lies, in pixels.
+const BASE: u32 = 66;
+
+/// What is drawn.
+pub(crate) struct Day<'a> {
+    /// Ledger entries of the last hours.
+    pub(crate) slots: &'a [SlotRow],
+    /// Runs that failed, and runs that are not over.
+    pub(crate) failed: &'a HashSet<RunId>,
+    pub(crate) running: &'a HashSet<RunId>,
+    /// Of all DAGs that are not paused.
+    pub(crate) schedules: &'a [Schedule],
+}
+
+/// What lies in one bucket.
+#[derive(Debug, Default, Clone, Copy)]
+struct Heap {
+    fired: u64,
+    failed: u64,
+    running: u64,
+    missed: u64,
+    ahead: u64,
+}
+
+/// The stretch that the rail shows, on whole hours.
+pub(crate) fn stretch(now: DateTime<Utc>) -> Stretch {
+    Stretch { from: floor_hour(now - PAST), to: floor_hour(now + AHEAD) + TimeDelta::hours(1) }
+}
+
+/// Draws it.
+pub(crate) fn rail(moment: &Moment, day: &Day<'_>) -> Drawing {
+    let stretch = stretch(moment.now);
+    let heaps = heaps(moment.now, stretch, day);
+    let mut shapes = scale(moment, stretch);
+    let dense = heaps.len() > 150;
+    for (bucket, heap) in &heaps {
+        let x = stretch.at(stretch.from + BUCKET * *bucket);
+        ticks(&mut shapes, x, heap, if dense { Weight::Thin } else { Weight::Full });
+    }
+    shapes.push(Shape::Base { y: BASE });
+    let x = stretch.at(moment.now);
+    shapes.push(Shape::Hand { x, y1: 6, y2: 82 });
+    let text = moment.hours(moment.now);
+    shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: 10, anchor: "start", text });
+    Drawing { class: "rail", height: 104, label: label(&heaps), shapes }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Weight {
+    Full,
+    Thin,
+}
+
+fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, Heap> {
+    let mut heaps: BTreeMap<i32, Heap> = BTreeMap::new();
+    let bucket = |at: DateTime<Utc>| {
+        i32::try_from((at - stretch.from).num_seconds().max(0) / BUCKET.num_seconds()).unwrap_or(i32::MAX)
+    };
+    for slot in day.slots.iter().filter(|slot| stretch.holds(slot.slot)) {
+        let heap = heaps.entry(bucket(slot.slot)).or_default();
+        match (slot.outcome, slot.run) {
+            (SlotOutcome::Missed, _) => heap.missed += 1,
+            (SlotOutcome::Skipped, _) => {}
+            (SlotOutcome::Fired, Some(run)) if day.failed.contains(&run) => heap.failed += 1,
+            (SlotOutcome::Fired, Some(run)) if day.running.contains(&run) => heap.running += 1,
+            (SlotOutcome::Fired, _) => heap.fired += 1,
+        }
+    }
+    let ahead = Stretch { from: now, ..stretch };
+    for schedule in day.schedules {
+        for slot in thinned(schedule, ahead, BUCKET, 400) {
+            heaps.entry(bucket(slot)).or_default().ahead += 1;
+        }
+    }
+    heaps.retain(|_, heap| heap.fired + heap.failed + heap.running + heap.missed + heap.ahead > 0);
+    heaps
+}
+
+fn scale(moment: &Moment, stretch: Stretch) -> Vec<Shape> {
+    let mut shapes = Vec::new();
+    let hours = (stretch.to - stretch.from).num_hours();
+    for at in (0..=hours).map(|hour| stretch.from + TimeDelta::hours(hour)) {
+        let local = at.with_timezone(&moment.zone);
+        let x = stretch.at(at);
+        let long = local.hour() % 3 == 0;
+        shapes.push(Shape::Tick {
+            class: "rail-hour",
+            x,
+            y1: BASE,
+            y2: if long { BASE + 6 } else { BASE + 3 },
+        });
+        if local.hour() == 0 {
+            shapes.push(Shape::Tick { class: "rail-base", x, y1: 18, y2: 72 });
+            let text = local.format("%a %-d %b").to_string();
+            shapes.push(Shape::Text { class: "rail-day", x, dx: 6, y: 14, anchor: "start", text });
+        }
+        if long && (1.5..98.5).contains(&x.0) {
+            let class = if local.hour() % 6 == 3 { "rail-minor" } else { "" };
+            shapes.push(Shape::Text { class, x, dx: 0, y: 100, anchor: "middle", text: moment.hours(at) });
+        }
+    }
+    shapes
+}
+
+fn ticks(shapes: &mut Vec<Shape>, x: Pct, heap: &Heap, weight: Weight) {
+    let past = heap.fired + heap.failed + heap.running;
+    let top = BASE - 14 - (past.max(heap.ahead).clamp(1, 40) as f64).log2().mul_add(4.0, 5.0) as u32;
+    if heap.ahead > 0 && past == 0 {
+        shapes.push(Shape::Tick { class: "rail-tick is-ahead", x, y1: top, y2: BASE });
+    } else if heap.running > 0 {
+        shapes.push(Shape::Lit { x, y: top as f32 + 0.5, height: (BASE - top) as f32 - 1.0 });
+    } else if past > 0 {
+        let class =
+            if weight == Weight::Thin { "rail-tick is-success rail-thin" } else { "rail-tick is-success" };
+        shapes.push(Shape::Tick { class, x, y1: top, y2: BASE });
+    }
+    if heap.failed > 0 {
+        shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: BASE - 6, y2: BASE + 16 });
+    }
+    if heap.missed > 0 {
+        shapes.push(Shape::Diamond { x, y: BASE - 8 });
+    }
+}
+
+fn label(heaps: &BTreeMap<i32, Heap>) -> String {
+    let sum = |of: fn(&Heap) -> u64| heaps.values().map(of).sum::<u64>();
+    let fired = sum(|heap| heap.fired + heap.failed + heap.running);
+    format!(
+        "Slots of all DAGs, the last 9 hours and the next 24. Fired: {}, of which {} failed and {} not over. Missed: {}.",
+        count(fired, "slot"),
+        sum(|heap| heap.failed),
+        sum(|heap| heap.running),
+        sum(|heap| heap.missed),
+    )
+}

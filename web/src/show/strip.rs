@@ -1,0 +1,139 @@
+//! The strip of health on the home page: only what is really known.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use rota_core::port::{LeaderRow, WorkerRow, WorkerState};
+use tokio::time::Instant;
+
+use super::look::{FAILED, Look, OK, WARN};
+use super::time::{Moment, count, span};
+use crate::app::Ctx;
+use crate::error::Outcome;
+
+/// What was read.
+pub(crate) struct Health {
+    pub(crate) leader: LeaderRow,
+    pub(crate) workers: Vec<WorkerRow>,
+    /// Of live workers.
+    pub(crate) slots: u64,
+    pub(crate) running: u64,
+    store_wait: Duration,
+    dags: usize,
+    broken: usize,
+    late_max_ms: u64,
+}
+
+/// One cell.
+pub(crate) struct Gauge {
+    pub(crate) look: Look,
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) under: String,
+    pub(crate) href: &'static str,
+}
+
+impl Health {
+    /// Reads it. The leader's row is also how the store's time to answer is measured.
+    pub(crate) async fn load(ctx: &Ctx, dags: usize, late_max_ms: u64) -> Outcome<Self> {
+        let began = Instant::now();
+        let leader = ctx.app.ports.store.view_leader().await?;
+        let store_wait = began.elapsed();
+        let workers = ctx.app.ports.store.view_workers().await?;
+        let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
+        let (slots, running) = live.fold((0, 0), |(slots, running), worker| {
+            (slots + u64::from(worker.slots), running + u64::from(worker.running))
+        });
+        let broken = ctx.app.files_broken().await?;
+        Ok(Self { leader, workers, slots, running, store_wait, dags, broken, late_max_ms })
+    }
+}
+
+/// The cells.
+pub(crate) fn gauges(moment: &Moment, health: &Health) -> Vec<Gauge> {
+    let slots = Gauge {
+        look: if health.slots > 0 { OK } else { WARN },
+        name: "Slots in use",
+        value: format!("{} of {}", health.running, health.slots),
+        under: "processes at a time".to_owned(),
+        href: "",
+    };
+    let store_wait = TimeDelta::from_std(health.store_wait).unwrap_or(TimeDelta::MAX);
+    let store = Gauge {
+        look: if store_wait < TimeDelta::milliseconds(250) { OK } else { WARN },
+        name: "Store",
+        value: format!("{:.1}\u{a0}ms", health.store_wait.as_secs_f64() * 1000.0),
+        under: "to answer this page".to_owned(),
+        href: "",
+    };
+    vec![leader(moment, health), workers(moment, health), slots, store, files(health), lateness(health)]
+}
+
+fn leader(moment: &Moment, health: &Health) -> Gauge {
+    let since = health.leader.since.map(|since| format!(", for {}", moment.since(since))).unwrap_or_default();
+    match &health.leader.holder {
+        Some(holder) => Gauge {
+            look: OK,
+            name: "Leader",
+            value: holder.clone(),
+            under: format!("epoch {}{since}", health.leader.epoch),
+            href: "",
+        },
+        None => Gauge {
+            look: FAILED,
+            name: "Leader",
+            value: "none".to_owned(),
+            under: "since the store was made".to_owned(),
+            href: "",
+        },
+    }
+}
+
+fn workers(moment: &Moment, health: &Health) -> Gauge {
+    // Of each worker the newest incarnation comes first; earlier ones are history.
+    let mut newest: Vec<&WorkerRow> = Vec::new();
+    for worker in &health.workers {
+        if newest.last().is_none_or(|last| last.id != worker.id) {
+            newest.push(worker);
+        }
+    }
+    let up = newest
+        .iter()
+        .filter(|worker| matches!(worker.state, WorkerState::Live | WorkerState::Draining))
+        .count();
+    let dead = newest.iter().find(|worker| worker.state == WorkerState::Dead);
+    let under = match (dead, newest.iter().find(|worker| worker.state == WorkerState::Live)) {
+        (Some(dead), _) => format!("{} lost {} ago", dead.id, moment.since(dead.heartbeat_at)),
+        (None, Some(live)) => format!("{}, beat {} ago", live.id, moment.since(live.heartbeat_at)),
+        (None, None) => "start one to run tasks".to_owned(),
+    };
+    let look = if up == 0 || dead.is_some() { WARN } else { OK };
+    let counted = newest.iter().filter(|worker| worker.state != WorkerState::Gone).count();
+    Gauge { look, name: "Workers", value: format!("{up} of {}", counted.max(up)), under, href: "" }
+}
+
+fn files(health: &Health) -> Gauge {
+    let good = count(health.dags as u64, "DAG");
+    if health.broken == 0 {
+        return Gauge {
+            look: OK,
+            name: "Files",
+            value: good,
+            under: "all can be read".to_owned(),
+            href: "/files",
+        };
+    }
+    let under = format!("{} cannot be read", count(health.broken as u64, "file"));
+    Gauge { look: WARN, name: "Files", value: good, under, href: "/files" }
+}
+
+fn lateness(health: &Health) -> Gauge {
+    let late = TimeDelta::milliseconds(i64::try_from(health.late_max_ms).unwrap_or(i64::MAX));
+    Gauge {
+        look: if late > TimeDelta::minutes(1) { WARN } else { OK },
+        name: "Latest slot of a day",
+        value: span(late),
+        under: "after its time".to_owned(),
+        href: "/ledger",
+    }
+}
