@@ -40,7 +40,8 @@ impl Planner {
         if let Some(due) = known.due.take() {
             self.due.remove(&(due, dag.clone()));
         }
-        let (Some(schedule), Some(cursor), true) = (&known.dag.schedule, known.row.cursor, known.row.present) else {
+        let (Some(schedule), Some(cursor), true) = (&known.dag.schedule, known.row.cursor, known.row.present)
+        else {
             known.row.next_slot = None;
             return;
         };
@@ -54,7 +55,9 @@ impl Planner {
 
     fn fire(&mut self, dag: &DagId, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
         let Some(known) = self.dags.get(dag) else { return Ok(()) };
-        let (Some(schedule), Some(cursor)) = (known.dag.schedule.clone(), known.row.cursor) else { return Ok(()) };
+        let (Some(schedule), Some(cursor)) = (known.dag.schedule.clone(), known.row.cursor) else {
+            return Ok(());
+        };
         let decision = schedule::decide(&schedule, cursor, now, SLOTS_PER_DAG);
         if known.row.paused {
             self.skip_all(dag, &decision, now);
@@ -115,7 +118,9 @@ impl Planner {
                 to: range.to,
                 count: range.count,
                 outcome: SlotOutcome::Missed,
-                reason: Some(format!("more than {deadline} late when a leader looked, and catchup is {policy}")),
+                reason: Some(format!(
+                    "more than {deadline} late when a leader looked, and catchup is {policy}"
+                )),
                 run: None,
                 decided_at: now,
             });
@@ -158,7 +163,11 @@ impl Planner {
                     continue;
                 }
             };
-            if state == RunState::Running { active += 1 } else { queued += 1 }
+            if state == RunState::Running {
+                active += 1
+            } else {
+                queued += 1
+            }
             self.create_run(dag, schedule, (*slot, state), now);
         }
         Ok(())
@@ -197,7 +206,12 @@ impl Planner {
     }
 
     /// `overlap: cancel_previous`: ends the oldest active run and drops scheduled runs that have not started.
-    fn supersede(&mut self, dag: &DagId, slot: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+    fn supersede(
+        &mut self,
+        dag: &DagId,
+        slot: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), IllegalTransition> {
         let reason = format!("overlap is cancel_previous, and slot {} was due", slot.to_rfc3339());
         let waiting: Vec<RunId> = self.line.get(dag).into_iter().flatten().copied().collect();
         for run in waiting {
@@ -209,9 +223,13 @@ impl Planner {
         if self.active.get(dag).map_or(0, BTreeSet::len) < known_max {
             return Ok(());
         }
-        let oldest = self.active.get(dag).into_iter().flatten().copied().find(|run| {
-            self.runs.get(run).is_some_and(|walk| walk.row().ending.is_none())
-        });
+        let oldest = self
+            .active
+            .get(dag)
+            .into_iter()
+            .flatten()
+            .copied()
+            .find(|run| self.runs.get(run).is_some_and(|walk| walk.row().ending.is_none()));
         match oldest {
             Some(run) => self.end_run(run, Ending { state: RunState::Cancelled, reason }, now),
             None => Ok(()),
@@ -220,7 +238,8 @@ impl Planner {
 
     /// The active runs of a DAG, in words: `run 41`, `runs 41, 42`.
     pub(super) fn holders(&self, dag: &DagId) -> String {
-        let runs: Vec<String> = self.active.get(dag).into_iter().flatten().take(3).map(RunId::to_string).collect();
+        let runs: Vec<String> =
+            self.active.get(dag).into_iter().flatten().take(3).map(RunId::to_string).collect();
         match runs.len() {
             0 => "an earlier run".to_owned(),
             1 => format!("run {}", runs[0]),

@@ -24,6 +24,11 @@ struct Turns {
 }
 
 impl Lane {
+    /// An empty lane.
+    pub(super) fn new(window: u32) -> Self {
+        Self { window, ..Self::default() }
+    }
+
     /// Adds a ready task.
     pub(super) fn push(&mut self, priority: i32, task: TaskKey) {
         let turns = self.levels.entry(Reverse(priority)).or_default();

@@ -8,6 +8,7 @@ mod planner;
 mod retry;
 mod rule;
 mod run;
+pub mod why;
 
 pub use planner::{Aftermath, Planner};
 pub use retry::retry_wait;

@@ -12,8 +12,8 @@ use super::run::{Effects, RunWalk};
 use crate::dag::Dag;
 use crate::id::{AttemptKey, DagId, QueueName, RunId, TaskKey, WorkerId};
 use crate::port::{
-    Batch, Committed, DagRow, Dispatch, Ending, Intent, IntentKind, NewRun, QueueCapacity, QueuedTask,
-    RetrySelection, RunMove, RunRow, TaskRow,
+    Batch, Change, Committed, DagRow, Dispatch, Ending, Intent, IntentKind, NewRun, QueueCapacity,
+    QueuedTask, RetrySelection, RunMove, RunRow, TaskRow,
 };
 use crate::schedule::format_duration;
 use crate::state::{IllegalTransition, RunEvent, RunState, TaskState, Trigger, run_next};
@@ -31,6 +31,8 @@ const WINDOW_NOOP: u32 = 2048;
 pub struct Aftermath {
     /// Workers that run attempts which are to be cancelled.
     pub nudge: Vec<WorkerId>,
+    /// What dashboards may want to read again.
+    pub changed: Vec<Change>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +68,10 @@ pub struct Planner {
     timers: BTreeSet<(DateTime<Utc>, Timer)>,
     pub(super) effects: Effects,
     pub(super) batch: Batch,
+    /// Runs that the current batch moves or begins to end. A batch changes a run once: a second change waits for the next.
+    moved: BTreeSet<RunId>,
+    /// Runs that the current batch ends, with their DAGs.
+    ended: BTreeMap<RunId, DagId>,
 }
 
 impl Planner {
@@ -153,8 +159,12 @@ impl Planner {
         Ok(())
     }
 
-    /// Carries out what a person asked for. A retry of a finished run needs the run to be known.
+    /// Carries out what a person asked for. A retry of a finished run needs the run to be known. While something else is
+    /// still to be committed nothing happens and the intent stays pending, so that a batch never writes a row twice.
     pub fn intent(&mut self, intent: &Intent, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        if !self.batch.is_empty() || !self.effects.is_empty() {
+            return Ok(());
+        }
         let outcome = match &intent.kind {
             IntentKind::Cancel => self.cancel(intent, now)?,
             IntentKind::Retry(selection) => self.retry(intent.run, selection, now)?,
@@ -182,6 +192,7 @@ impl Planner {
         self.start_queued_runs(now)?;
         self.settle_down(now)?;
         self.fill_queues(now)?;
+        self.moved.clear();
         Ok(std::mem::take(&mut self.batch))
     }
 
@@ -192,12 +203,13 @@ impl Planner {
         committed: Committed,
         now: DateTime<Utc>,
     ) -> Result<Aftermath, IllegalTransition> {
+        let changed = self.changes(&batch);
         for (new, id) in batch.runs.into_iter().zip(committed.runs) {
             let Some(known) = self.dags.get(&new.dag) else { continue };
             let dag = Arc::clone(&known.dag);
             self.run_known(fresh_row(new, id), dag, &[], now)?;
         }
-        let mut aftermath = Aftermath::default();
+        let mut aftermath = Aftermath { nudge: Vec::new(), changed };
         for row in &committed.cancelled {
             if let (TaskState::Running, Some(worker)) = (row.state, &row.worker)
                 && !aftermath.nudge.contains(worker)
@@ -239,8 +251,26 @@ impl Planner {
         dispatches
     }
 
+    /// The runs and DAGs that a batch is about.
+    fn changes(&mut self, batch: &Batch) -> Vec<Change> {
+        let tasks = batch.queues.iter().chain(&batch.requeues).map(|it| it.key.task.run);
+        let tasks = tasks.chain(batch.settles.iter().map(|it| it.key.run));
+        let tasks = tasks.chain(batch.retries.iter().map(|it| it.key.task.run));
+        let tasks = tasks.chain(batch.aborts.iter().map(|(key, _)| key.task.run));
+        let tasks = tasks.chain(batch.cancels.iter().map(|(key, _)| key.run));
+        let runs: BTreeSet<RunId> = tasks.chain(batch.run_moves.iter().map(|it| it.run)).collect();
+        let mut dags: BTreeSet<DagId> = batch.slots.iter().map(|it| it.dag.clone()).collect();
+        dags.extend(batch.runs.iter().map(|it| it.dag.clone()));
+        let mut ended = std::mem::take(&mut self.ended);
+        let runs = runs.into_iter().filter_map(|run| {
+            let dag = ended.remove(&run).or_else(|| Some(self.runs.get(&run)?.row().dag.clone()))?;
+            Some(Change::Run { run, dag })
+        });
+        runs.chain(dags.into_iter().map(Change::Dag)).collect()
+    }
+
     fn lane(&mut self, queue: QueueName) -> &mut Lane {
-        self.lanes.entry(queue).or_insert_with_key(|queue| Lane { window: window(queue, &[]), ..Lane::default() })
+        self.lanes.entry(queue).or_insert_with_key(|queue| Lane::new(window(queue, &[])))
     }
 
     fn give_back(&mut self, queue: QueueName) {
@@ -287,6 +317,7 @@ impl Planner {
     ) -> Result<(), IllegalTransition> {
         let Some(walk) = self.runs.get_mut(&run) else { return Ok(()) };
         self.batch.endings.push((run, ending.clone()));
+        self.moved.insert(run);
         walk.end(ending, now, &mut self.effects)?;
         self.touched.insert(run);
         Ok(())
@@ -322,6 +353,7 @@ impl Planner {
     }
 
     fn finish_runs(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        let mut later = BTreeSet::new();
         for run in std::mem::take(&mut self.touched) {
             let Some(walk) = self.runs.get_mut(&run) else { continue };
             if walk.row().state != RunState::Running {
@@ -331,6 +363,10 @@ impl Planner {
                 continue;
             }
             let Some((to, reason)) = walk.outcome() else { continue };
+            if self.moved.contains(&run) {
+                later.insert(run);
+                continue;
+            }
             let event = match to {
                 RunState::Success => RunEvent::Succeed,
                 RunState::Cancelled => RunEvent::Cancel,
@@ -341,8 +377,10 @@ impl Planner {
             let dag = walk.row().dag.clone();
             self.runs.remove(&run);
             leave(&mut self.active, &dag, run);
+            self.ended.insert(run, dag.clone());
             self.stirred.insert(dag);
         }
+        self.touched = later;
         Ok(())
     }
 
@@ -355,6 +393,7 @@ impl Planner {
                 let to = run_next(walk.row().state, RunEvent::Start)?;
                 let from = RunState::Queued;
                 self.batch.run_moves.push(RunMove { run, from, to, at: now, reason: None });
+                self.moved.insert(run);
                 walk.start(now, &mut self.effects)?;
                 self.touched.insert(run);
                 let timer = run_timeout(walk, now);
@@ -388,7 +427,11 @@ impl Planner {
                 let task = walk.dag().task(ready.task);
                 let (name, priority) = (task.name.clone(), task.priority);
                 let queued = QueuedTask { key, name, queue: queue.clone(), priority, at: now };
-                if again { self.batch.requeues.push(queued) } else { self.batch.queues.push(queued) }
+                if again {
+                    self.batch.requeues.push(queued)
+                } else {
+                    self.batch.queues.push(queued)
+                }
                 lane.outstanding += 1;
             }
         }
@@ -404,7 +447,9 @@ impl Planner {
                 self.drop_queued(run, reason, now)?;
                 Ok("cancelled".to_owned())
             }
-            RunState::Running if walk.row().ending.is_some() => Ok("the run was being ended already".to_owned()),
+            RunState::Running if walk.row().ending.is_some() => {
+                Ok("the run was being ended already".to_owned())
+            }
             RunState::Running => {
                 self.end_run(run, Ending { state: RunState::Cancelled, reason }, now)?;
                 Ok("its tasks are being ended".to_owned())
@@ -425,6 +470,7 @@ impl Planner {
         let Some(walk) = self.runs.remove(&run) else { return Ok(()) };
         let to = run_next(walk.row().state, RunEvent::Cancel)?;
         leave(&mut self.line, &walk.row().dag, run);
+        self.ended.insert(run, walk.row().dag.clone());
         let from = RunState::Queued;
         self.batch.run_moves.push(RunMove { run, from, to, at: now, reason: Some(reason) });
         Ok(())
@@ -437,7 +483,9 @@ impl Planner {
         now: DateTime<Utc>,
     ) -> Result<String, IllegalTransition> {
         self.touched.insert(run);
-        let Some(walk) = self.runs.get_mut(&run) else { return Ok("the run is not there any more".to_owned()) };
+        let Some(walk) = self.runs.get_mut(&run) else {
+            return Ok("the run is not there any more".to_owned());
+        };
         let from = walk.row().state;
         if from == RunState::Queued || walk.row().ending.is_some() && from == RunState::Running {
             return Ok("the run has not started or is being ended; retry it when it has ended".to_owned());
@@ -449,6 +497,7 @@ impl Planner {
         if from.is_terminal() {
             let to = run_next(from, RunEvent::Restart)?;
             self.batch.run_moves.push(RunMove { run, from, to, at: now, reason: None });
+            self.moved.insert(run);
             let dag = walk.row().dag.clone();
             let timer = run_timeout(walk, now);
             self.timers.extend(timer);

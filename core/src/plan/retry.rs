@@ -57,11 +57,15 @@ mod tests {
         };
         for failures in 1..70 {
             let bound = (10.0 * 2_f64.powi(failures as i32 - 1)).min(60.0);
-            let waits: Vec<f64> =
-                (0..500).map(|run| retry_wait(&backoff, failures, key(run, failures)).as_secs_f64()).collect();
+            let waits: Vec<f64> = (0..500)
+                .map(|run| retry_wait(&backoff, failures, key(run, failures)).as_secs_f64())
+                .collect();
             let mean = waits.iter().sum::<f64>() / 500.0;
             assert!(waits.iter().all(|wait| (0.0..=bound).contains(wait)));
-            assert!((mean / bound - 0.5).abs() < 0.1, "full jitter has its mean at half the bound, got {mean} of {bound}");
+            assert!(
+                (mean / bound - 0.5).abs() < 0.1,
+                "full jitter has its mean at half the bound, got {mean} of {bound}"
+            );
         }
     }
 
@@ -78,8 +82,11 @@ mod tests {
 
     #[test]
     fn fixed_waits_do_not_grow() {
-        let backoff =
-            Backoff { kind: BackoffKind::Fixed, delay: Duration::from_secs(10), delay_max: Duration::from_secs(60) };
+        let backoff = Backoff {
+            kind: BackoffKind::Fixed,
+            delay: Duration::from_secs(10),
+            delay_max: Duration::from_secs(60),
+        };
         assert_eq!(retry_wait(&backoff, 9, key(1, 9)), Duration::from_secs(10));
     }
 }

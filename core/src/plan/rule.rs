@@ -75,10 +75,9 @@ pub fn verdict(rule: TriggerRule, tally: &Tally) -> Verdict {
             (tally.skipped > 0, Verdict::Skip),
             (tally.all_done(), Verdict::Run),
         ]),
-        R::AllFailed => first(&[
-            (tally.success + tally.skipped > 0, Verdict::Skip),
-            (tally.all_done(), Verdict::Run),
-        ]),
+        R::AllFailed => {
+            first(&[(tally.success + tally.skipped > 0, Verdict::Skip), (tally.all_done(), Verdict::Run)])
+        }
         // rota has no setup tasks, and without one Airflow's teardown rule is all_done.
         R::AllDone | R::AllDoneSetupSuccess => first(&[(tally.all_done(), Verdict::Run)]),
         R::AllDoneMinOneSuccess => first(&[
@@ -171,13 +170,29 @@ mod tests {
     fn no_rule_waits_once_all_upstream_tasks_have_ended() {
         use TriggerRule as R;
         let rules = [
-            R::AllSuccess, R::AllFailed, R::AllDone, R::AllDoneMinOneSuccess, R::AllDoneSetupSuccess, R::OneSuccess,
-            R::OneFailed, R::OneDone, R::NoneFailed, R::NoneFailedMinOneSuccess, R::NoneSkipped, R::AllSkipped,
+            R::AllSuccess,
+            R::AllFailed,
+            R::AllDone,
+            R::AllDoneMinOneSuccess,
+            R::AllDoneSetupSuccess,
+            R::OneSuccess,
+            R::OneFailed,
+            R::OneDone,
+            R::NoneFailed,
+            R::NoneFailedMinOneSuccess,
+            R::NoneSkipped,
+            R::AllSkipped,
             R::Always,
         ];
         for rule in rules {
             for n in 0..256_u32 {
-                let tally = tally((n & 3) + (n >> 2 & 3) + (n >> 4 & 3) + (n >> 6), n & 3, n >> 2 & 3, n >> 4 & 3, n >> 6);
+                let tally = tally(
+                    (n & 3) + (n >> 2 & 3) + (n >> 4 & 3) + (n >> 6),
+                    n & 3,
+                    n >> 2 & 3,
+                    n >> 4 & 3,
+                    n >> 6,
+                );
                 assert_ne!(verdict(rule, &tally), Verdict::Wait, "{rule:?} {tally:?}");
             }
         }

@@ -14,8 +14,11 @@ use crate::id::{AttemptKey, RunId, TaskKey, TaskName, TaskNo};
 use crate::port::{Ending, PlannedRetry, RetrySelection, RunRow, SettledTask, TaskRow};
 use crate::state::{IllegalTransition, RunState, TaskEvent, TaskState, task_next};
 
+/// Why a run fails that has nothing but tasks in it which failed before a person had others run again.
+const OLD_FAILURE: &str = "a task that was not run again had failed before";
+
 /// What follows from something that happened to a run. The planner turns it into a batch.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Effects {
     /// Tasks that end without an attempt.
     pub settles: Vec<SettledTask>,
@@ -29,6 +32,13 @@ pub struct Effects {
     pub cancels: Vec<(TaskKey, String)>,
     /// Attempts to take back for another go.
     pub clears: Vec<AttemptKey>,
+}
+
+impl Effects {
+    /// Whether nothing follows.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where one task is, to the leader. It does not tell `queued` from `running`: both are `Queued` here.
@@ -76,7 +86,8 @@ impl RunWalk {
             losses: 0,
             tally: Tally::default(),
         };
-        let read_by_when = dag.tasks.iter().flat_map(|task| task.when_reads_outputs_of.iter().copied()).collect();
+        let read_by_when =
+            dag.tasks.iter().flat_map(|task| task.when_reads_outputs_of.iter().copied()).collect();
         let mut walk = Self {
             cells: vec![blank; dag.tasks.len()],
             open: 0,
@@ -143,7 +154,11 @@ impl RunWalk {
         self.consider_waiting(now, effects)
     }
 
-    fn consider_waiting(&mut self, now: DateTime<Utc>, effects: &mut Effects) -> Result<(), IllegalTransition> {
+    fn consider_waiting(
+        &mut self,
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) -> Result<(), IllegalTransition> {
         let waiting: Vec<TaskNo> = self.task_nos_in(TaskState::Waiting).collect();
         for task in waiting {
             self.consider(task, now, effects)?;
@@ -207,20 +222,16 @@ impl RunWalk {
             self.step(no, TaskEvent::Retry)?;
             self.cells[no.0 as usize].losses = losses;
             let error = Some("the worker was lost; on_lost: retry starts it again".to_owned());
-            effects.retries.push(PlannedRetry {
-                key,
-                retry_at: now,
-                failures: cell.failures,
-                losses,
-                error,
-            });
+            effects.retries.push(PlannedRetry { key, retry_at: now, failures: cell.failures, losses, error });
             return Ok(true);
         }
         self.step(no, TaskEvent::Abort)?;
         let reason = match self.dag.task(no).on_lost {
             _ if self.row.ending.is_some() => "the worker was lost while the run was being ended".to_owned(),
             OnLost::Fail => "the worker was lost; on_lost: fail forbids another attempt".to_owned(),
-            OnLost::Retry => format!("the worker was lost {losses} times; {LOSSES_MAX} is the most rota goes along with"),
+            OnLost::Retry => {
+                format!("the worker was lost {losses} times; {LOSSES_MAX} is the most rota goes along with")
+            }
         };
         self.failure.get_or_insert_with(|| format!("task {} failed: {reason}", self.dag.task(no).name));
         effects.aborts.push((key, reason));
@@ -284,9 +295,6 @@ impl RunWalk {
         self.row.finished_at = None;
         self.row.reason = None;
         self.recount();
-        if self.cells.iter().any(|cell| cell.state == TaskState::Failed) {
-            self.failure = Some("a task that was not run again had failed before".to_owned());
-        }
         match (tasks.is_empty(), self.row.state) {
             (true, _) => {}
             (false, RunState::Running) => self.consider_waiting(now, effects)?,
@@ -311,7 +319,8 @@ impl RunWalk {
                     TaskState::Failed | TaskState::UpstreamFailed | TaskState::Cancelled
                 )
         });
-        Some(if failed_leaf { (RunState::Failed, self.failure.clone()) } else { (RunState::Success, None) })
+        let reason = || self.failure.clone().unwrap_or_else(|| OLD_FAILURE.to_owned());
+        Some(if failed_leaf { (RunState::Failed, Some(reason())) } else { (RunState::Success, None) })
     }
 
     fn key(&self, task: TaskNo) -> TaskKey {
@@ -462,7 +471,7 @@ impl RunWalk {
                 Err(error) => (TaskEvent::Abort, format!("`when` cannot be evaluated: {error}")),
             },
         };
-        self.settle(no, event, reason, now, effects)?;
+        self.settle(no, (event, reason), now, effects)?;
         Ok(true)
     }
 
@@ -470,8 +479,7 @@ impl RunWalk {
     fn settle(
         &mut self,
         no: TaskNo,
-        event: TaskEvent,
-        reason: String,
+        (event, reason): (TaskEvent, String),
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) -> Result<(), IllegalTransition> {
@@ -491,8 +499,10 @@ impl RunWalk {
         for no in self.dag.task_nos() {
             self.cells[no.0 as usize].ready = false;
             match self.state(no) {
-                TaskState::Waiting => self.settle(no, TaskEvent::Cancel, reason.clone(), now, effects)?,
-                TaskState::Queued | TaskState::UpForRetry => effects.cancels.push((self.key(no), reason.clone())),
+                TaskState::Waiting => self.settle(no, (TaskEvent::Cancel, reason.clone()), now, effects)?,
+                TaskState::Queued | TaskState::UpForRetry => {
+                    effects.cancels.push((self.key(no), reason.clone()))
+                }
                 TaskState::Running
                 | TaskState::Deferred
                 | TaskState::Success
@@ -606,5 +616,8 @@ fn losses_allowed(task: &Task) -> u32 {
 }
 
 fn rule_name(task: &Task) -> String {
-    serde_json::to_value(task.trigger_rule).ok().and_then(|name| Some(name.as_str()?.to_owned())).unwrap_or_default()
+    serde_json::to_value(task.trigger_rule)
+        .ok()
+        .and_then(|name| Some(name.as_str()?.to_owned()))
+        .unwrap_or_default()
 }

@@ -25,7 +25,7 @@ pub struct Batch {
     /// Runs that are to end once their tasks have: guard: running, not ending yet.
     pub endings: Vec<(RunId, Ending)>,
     /// Tasks whose rows are taken back for another go (a person's retry): guard: the attempt's row is terminal. The
-    /// attempt moves to the history (unless it is attempt 0); the row stays, in state `waiting`, with the number of
+    /// attempt moves to the history (unless it is attempt 0 or there already); the row stays, in state `waiting`, with the number of
     /// that attempt and everything else reset, so that the next attempt has the next number.
     pub clears: Vec<AttemptKey>,
     /// First attempts of waiting tasks (insert), or the next attempts of cleared ones (update; guard: `waiting`).

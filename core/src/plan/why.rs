@@ -1,0 +1,154 @@
+//! Why is it waiting? The one cause, in words, computed from the same state and the same rules that decide, so that it cannot
+//! disagree with them.
+
+use chrono::{DateTime, Utc};
+
+use super::run::RunWalk;
+use crate::id::{QueueName, RunId, TaskNo};
+use crate::port::{DagRow, QueueCapacity, RunRow, TaskRow, WorkerRow, WorkerState};
+use crate::schedule::format_duration;
+use crate::state::{RunState, TaskState, Trigger};
+
+/// What a run's own rows do not say.
+#[derive(Debug, Clone)]
+pub struct Surroundings<'a> {
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// What live workers offer ([`capacity_of`]).
+    pub capacity: &'a [QueueCapacity],
+    /// Attempts that run now, in all.
+    pub running: u32,
+    /// The run's DAG.
+    pub dag: Option<&'a DagRow>,
+    /// The DAG's runs that are running.
+    pub active: &'a [RunId],
+    /// Whether some scheduler leads.
+    pub has_leader: bool,
+}
+
+/// What live workers offer, by queue.
+pub fn capacity_of(workers: &[WorkerRow]) -> Vec<QueueCapacity> {
+    let mut capacity: Vec<QueueCapacity> = Vec::new();
+    for worker in workers.iter().filter(|worker| worker.state == WorkerState::Live) {
+        for queue in &worker.queues {
+            match capacity.iter_mut().find(|offered| offered.queue == *queue) {
+                Some(offered) => {
+                    offered.slots += worker.slots;
+                    offered.workers += 1;
+                }
+                None => {
+                    let queue = queue.clone();
+                    capacity.push(QueueCapacity { queue, slots: worker.slots, workers: 1 });
+                }
+            }
+        }
+    }
+    capacity
+}
+
+/// Why a run that has not ended does not move: `None` if it does.
+pub fn run_cause(run: &RunRow, max_active_runs: u32, around: &Surroundings<'_>) -> Option<String> {
+    match run.state {
+        RunState::Success | RunState::Failed | RunState::Cancelled => None,
+        RunState::Running => {
+            run.ending.as_ref().map(|ending| format!("its tasks are being ended: {}", ending.reason))
+        }
+        RunState::Queued if !around.has_leader => Some(NO_LEADER.to_owned()),
+        RunState::Queued => {
+            let held = around.dag.filter(|_| run.trigger == Trigger::Schedule);
+            if held.is_some_and(|dag| dag.paused) {
+                return Some("waits because its DAG is paused".to_owned());
+            }
+            if held.is_some_and(|dag| !dag.present) {
+                return Some("waits because its DAG's file is gone".to_owned());
+            }
+            if around.active.len() >= max_active_runs as usize {
+                return Some(format!(
+                    "waits because max_active_runs {max_active_runs} is reached by {}",
+                    list_runs(around.active)
+                ));
+            }
+            Some("starts as soon as the leader gets to it".to_owned())
+        }
+    }
+}
+
+/// Why a task that has not ended does not move: `None` if it runs or has ended. `row`: its row, if it has one.
+pub fn task_cause(
+    walk: &RunWalk,
+    task: TaskNo,
+    row: Option<&TaskRow>,
+    around: &Surroundings<'_>,
+) -> Option<String> {
+    let state = row.map_or(TaskState::Waiting, |row| row.state);
+    match state {
+        TaskState::Success
+        | TaskState::Failed
+        | TaskState::UpstreamFailed
+        | TaskState::Skipped
+        | TaskState::Cancelled
+        | TaskState::Deferred => None,
+        TaskState::Running => {
+            row.filter(|row| row.cancel_requested).map(|_| "is being ended on its worker".to_owned())
+        }
+        TaskState::Waiting => Some(waiting_cause(walk, task, around)),
+        TaskState::Queued => Some(queued_cause(&walk.dag().task(task).queue, around)),
+        TaskState::UpForRetry => Some(retry_cause(walk, task, row, around)),
+    }
+}
+
+const NO_LEADER: &str = "waits because no scheduler leads";
+
+fn waiting_cause(walk: &RunWalk, task: TaskNo, around: &Surroundings<'_>) -> String {
+    if walk.row().state == RunState::Queued {
+        return "waits for its run to start".to_owned();
+    }
+    if !around.has_leader {
+        return NO_LEADER.to_owned();
+    }
+    if walk.is_ready(task) {
+        let queue = &walk.dag().task(task).queue;
+        return format!("waits for room in queue {queue}, which is full with tasks that go first");
+    }
+    let open: Vec<TaskNo> = walk.dag().graph.up[task.0 as usize]
+        .iter()
+        .copied()
+        .filter(|up| !walk.state(*up).is_terminal())
+        .collect();
+    match open.as_slice() {
+        [] => "starts as soon as the leader gets to it".to_owned(),
+        [up] => format!("waits for task {}", walk.dag().task(*up).name),
+        [up, rest @ ..] => format!("waits for task {} and {} more", walk.dag().task(*up).name, rest.len()),
+    }
+}
+
+fn queued_cause(queue: &QueueName, around: &Surroundings<'_>) -> String {
+    match around.capacity.iter().find(|offered| offered.queue == *queue) {
+        None => format!("waits because no live worker serves queue {queue}"),
+        Some(offered) if around.running >= offered.slots => {
+            format!("waits for a free slot: all {} slots of queue {queue} are taken", offered.slots)
+        }
+        Some(_) => "is on its way to a worker".to_owned(),
+    }
+}
+
+fn retry_cause(walk: &RunWalk, task: TaskNo, row: Option<&TaskRow>, around: &Surroundings<'_>) -> String {
+    let retries = walk.dag().task(task).retries;
+    let used = row.map_or(0, |row| row.failures);
+    let wait = row.and_then(|row| row.retry_at).map(|at| (at - around.now).to_std().unwrap_or_default());
+    let seconds = wait.map(|wait| std::time::Duration::from_secs(wait.as_secs_f64().ceil() as u64));
+    let when = seconds
+        .filter(|wait| !wait.is_zero())
+        .map_or("now".to_owned(), |wait| format!("in {}", format_duration(wait)));
+    format!("retry {used} of {retries} starts {when}")
+}
+
+fn list_runs(runs: &[RunId]) -> String {
+    let shown: Vec<String> = runs.iter().take(3).map(ToString::to_string).collect();
+    let more = runs.len().saturating_sub(shown.len());
+    let noun = if runs.len() == 1 { "run" } else { "runs" };
+    match more {
+        0 => format!("{noun} {}", shown.join(", ")),
+        more => format!("{noun} {} and {more} more", shown.join(", ")),
+    }
+}

@@ -1,0 +1,104 @@
+//! The duty that keeps the store in step with the DAG directory: what was found, compared with what the store has, becomes
+//! one transaction. An edit of a schedule moves the cursor to now, so that it never fires a surprise run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rota_core::dag::Dag;
+use rota_core::id::DagId;
+use rota_core::port::{DagPut, DagRow, FileErrorPut, FilesPut};
+use rota_core::schedule::Catchup;
+
+use crate::directory::{FileState, Found, Scan};
+
+/// What the leader knows of a DAG before the comparison.
+pub(crate) struct Current<'a> {
+    pub(crate) row: &'a DagRow,
+    pub(crate) dag: &'a Arc<Dag>,
+}
+
+/// Compares a scan with what the store has. `broken`: the errors that the store has, by path.
+pub(crate) fn compare(
+    scan: &Scan,
+    current: &BTreeMap<DagId, Current<'_>>,
+    broken: &BTreeMap<String, serde_json::Value>,
+    now: DateTime<Utc>,
+) -> FilesPut {
+    let mut put = FilesPut { at: now, ..FilesPut::default() };
+    let mut claimed = BTreeSet::new();
+    for (path, found) in scan {
+        match &found.state {
+            FileState::Good(dag) => {
+                claimed.insert(dag.id.clone());
+                let known = current.get(&dag.id);
+                if known.is_none_or(|known| {
+                    known.row.hash != found.hash || !known.row.present || known.row.path != *path
+                }) {
+                    put.dags.push(dag_put(path, found, dag, known, now));
+                }
+                if broken.contains_key(path) {
+                    put.mended.push(path.clone());
+                }
+            }
+            FileState::Broken(errors) => {
+                let errors = serde_json::to_value(errors).unwrap_or_default();
+                if broken.get(path) != Some(&errors) {
+                    put.errors.push(FileErrorPut {
+                        path: path.clone(),
+                        errors,
+                        source: found.source.clone(),
+                    });
+                }
+            }
+        }
+    }
+    put.mended.extend(broken.keys().filter(|path| !scan.contains_key(*path)).cloned());
+    // A DAG whose file is broken keeps running its last good version; one whose file is gone starts nothing new.
+    let gone = current.iter().filter(|(id, known)| {
+        let is_broken =
+            scan.get(&known.row.path).is_some_and(|found| matches!(found.state, FileState::Broken(_)));
+        known.row.present && !claimed.contains(*id) && !is_broken
+    });
+    put.gone = gone.map(|(id, _)| id.clone()).collect();
+    put
+}
+
+fn dag_put(
+    path: &str,
+    found: &Found,
+    dag: &Arc<Dag>,
+    known: Option<&Current<'_>>,
+    now: DateTime<Utc>,
+) -> DagPut {
+    let cursor = start_of_cursor(dag, known, now);
+    let from = cursor.or(known.and_then(|known| known.row.cursor));
+    let next_slot = dag.schedule.as_ref().zip(from).and_then(|(schedule, from)| schedule.next_after(from));
+    DagPut {
+        dag: dag.id.clone(),
+        path: path.to_owned(),
+        source: found.source.clone(),
+        hash: found.hash.clone(),
+        cursor,
+        next_slot,
+    }
+}
+
+/// Where the cursor of a new, changed or returned schedule starts; `None` leaves it where it is. Only a new DAG with
+/// `catchup: all` looks back, to its `start:`.
+fn start_of_cursor(dag: &Dag, known: Option<&Current<'_>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let schedule = dag.schedule.as_ref()?;
+    match known {
+        None => {
+            let start = schedule.spec().start.filter(|start| *start < now);
+            let looks_back = schedule.spec().catchup == Catchup::All;
+            // The cursor stands just before `start`, so that a slot at `start` itself is still to be decided.
+            start.filter(|_| looks_back).map(|start| start - chrono::Duration::microseconds(1)).or(Some(now))
+        }
+        Some(known) => {
+            let same = known.dag.schedule.as_ref().is_some_and(|before| before.spec() == schedule.spec());
+            let keeps = same && known.row.present && known.row.cursor.is_some();
+            (!keeps).then(|| known.row.cursor.map_or(now, |cursor| cursor.max(now)))
+        }
+    }
+}

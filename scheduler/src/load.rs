@@ -1,0 +1,102 @@
+//! The start of a term: everything active, from its rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rota_core::dag::Dag;
+use rota_core::id::{RunId, TaskKey};
+use rota_core::port::{Batch, RunMove, RunRow, StoreError, TaskRow};
+use rota_core::state::RunState;
+
+use crate::leader::{Leader, Trouble, bounded};
+
+/// Runs loaded in one go, with all their tasks.
+const RUNS_PAGE: usize = 200;
+
+impl Leader<'_> {
+    /// Loads DAGs, active runs and broken files, and publishes what is queued.
+    pub(crate) async fn load(&mut self) -> Result<(), Trouble> {
+        let limit = self.options.call_timeout;
+        self.dags_look().await?;
+        let broken = bounded(limit, self.ports.plans.files_broken()).await?;
+        self.broken = broken.into_iter().map(|row| (row.path, row.errors)).collect();
+        let now = self.now().await?;
+        let mut after = RunId(0);
+        loop {
+            let rows = bounded(limit, self.ports.plans.runs_active(after, RUNS_PAGE)).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            self.runs_known(rows, now).await?;
+        }
+        let dispatches = self.planner.dispatches();
+        self.publish(dispatches).await;
+        Ok(())
+    }
+
+    /// Reads all DAG rows and tells the planner what changed.
+    pub(crate) async fn dags_look(&mut self) -> Result<(), Trouble> {
+        let rows = bounded(self.options.call_timeout, self.ports.plans.dags_load()).await?;
+        for row in rows {
+            // The cursor is the planner's own; all else may have been changed by others.
+            let known = self.dags.get(&row.dag).filter(|(before, _)| {
+                before.version == row.version
+                    && before.paused == row.paused
+                    && before.present == row.present
+                    && before.path == row.path
+            });
+            if known.is_some() {
+                continue;
+            }
+            match self.versions.get(&*self.ports.plans, &row.dag, row.version).await {
+                Ok(dag) => self.dag_known(row, dag),
+                Err(StoreError::Refused(why)) => tracing::error!("DAG {} is not scheduled: {why}", row.dag),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over a DAG's row and current version.
+    pub(crate) fn dag_known(&mut self, row: rota_core::port::DagRow, dag: Arc<Dag>) {
+        self.versions.put(&row.dag, row.version, &dag);
+        self.dags.insert(row.dag.clone(), (row.clone(), Arc::clone(&dag)));
+        self.planner.dag_known(row, dag);
+    }
+
+    /// Loads the tasks and versions of these runs and hands them to the planner.
+    pub(crate) async fn runs_known(&mut self, runs: Vec<RunRow>, now: DateTime<Utc>) -> Result<(), Trouble> {
+        let ids: Vec<RunId> = runs.iter().map(|run| run.id).filter(|id| !self.planner.has_run(*id)).collect();
+        let tasks = bounded(self.options.call_timeout, self.ports.plans.tasks_of_runs(&ids)).await?;
+        let mut by_run: BTreeMap<RunId, Vec<TaskRow>> = BTreeMap::new();
+        for task in tasks {
+            let TaskKey { run, .. } = task.key;
+            by_run.entry(run).or_default().push(task);
+        }
+        for run in runs {
+            self.newest_run = self.newest_run.max(run.id);
+            if self.planner.has_run(run.id) {
+                continue;
+            }
+            match self.versions.get(&*self.ports.plans, &run.dag, run.version).await {
+                Ok(dag) => {
+                    let rows = by_run.remove(&run.id).unwrap_or_default();
+                    self.planner.run_known(run, dag, &rows, now)?;
+                }
+                Err(StoreError::Refused(why)) => self.give_up(&run, why, now).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a run whose DAG version this rota cannot read: better failed with a reason than stuck without one.
+    async fn give_up(&self, run: &RunRow, why: String, now: DateTime<Utc>) -> Result<(), Trouble> {
+        tracing::error!(run.id = run.id.0, "run {} cannot go on: {why}", run.id);
+        let to = if run.state == RunState::Queued { RunState::Cancelled } else { RunState::Failed };
+        let run_move = RunMove { run: run.id, from: run.state, to, at: now, reason: Some(why) };
+        let batch = Batch { run_moves: vec![run_move], ..Batch::default() };
+        bounded(self.options.call_timeout, self.ports.plans.batch_commit(self.epoch, &batch)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! The duty that relays queued attempts to the broker. `queued` rows are the outbox: what was not claimed for a while is
+//! published again, each attempt ever more rarely, because a long queue is honest work and no loss (RELIABILITY P11).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rota_core::id::AttemptKey;
+use rota_core::port::{Batch, Dispatch, QueuedTask};
+use tokio::time::Instant;
+
+use crate::leader::{Leader, PAGE, Trouble, bounded};
+
+/// Queued attempts that nobody claimed for this long are published again.
+const REPUBLISH_AFTER: Duration = Duration::from_secs(15);
+/// The longest wait between two publications of the same attempt.
+const REPUBLISH_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// What is to be published again.
+#[derive(Default)]
+pub(crate) struct Relay {
+    /// Publications that are known to have failed.
+    unpublished: Vec<Dispatch>,
+    /// Attempts that were published again: when they may be so next, and how long the wait after that is.
+    waits: HashMap<AttemptKey, (Instant, Duration)>,
+}
+
+impl Leader<'_> {
+    /// Publishes what a batch queued.
+    pub(crate) async fn relay_batch(&mut self, batch: &Batch) {
+        let queued: Vec<Dispatch> = batch.queues.iter().chain(&batch.requeues).map(dispatch).collect();
+        self.publish(queued).await;
+    }
+
+    /// Publishes; what does not arrive is kept for the next sweep.
+    pub(crate) async fn publish(&mut self, dispatches: Vec<Dispatch>) {
+        if dispatches.is_empty() {
+            return;
+        }
+        let publish = self.ports.broker.publish(&dispatches);
+        match tokio::time::timeout(self.options.call_timeout, publish).await {
+            Ok(Ok(failed)) if failed.is_empty() => {}
+            Ok(Ok(failed)) => {
+                self.relay.unpublished.extend(dispatches.into_iter().filter(|it| failed.contains(&it.key)));
+            }
+            Ok(Err(error)) => {
+                tracing::warn!("{} queued tasks were not published, trying again: {error}", dispatches.len());
+                self.relay.unpublished.extend(dispatches);
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "no answer to the publication of {} queued tasks, trying again",
+                    dispatches.len()
+                );
+                self.relay.unpublished.extend(dispatches);
+            }
+        }
+    }
+
+    /// Publishes again what failed, and what lies unclaimed for long.
+    pub(crate) async fn relay_sweep(&mut self) -> Result<(), Trouble> {
+        let failed = std::mem::take(&mut self.relay.unpublished);
+        self.publish(failed).await;
+        let before = self.now().await? - chrono::Duration::from_std(REPUBLISH_AFTER).unwrap_or_default();
+        let unclaimed = self.ports.plans.tasks_unclaimed(before, PAGE);
+        let unclaimed = bounded(self.options.call_timeout, unclaimed).await?;
+        let now = Instant::now();
+        let mut waits = HashMap::new();
+        let mut again = Vec::new();
+        for task in &unclaimed {
+            let (at, wait) = self.relay.waits.get(&task.key).copied().unwrap_or((now, REPUBLISH_AFTER));
+            if at <= now {
+                again.push(dispatch(task));
+                waits.insert(task.key, (now + wait, (wait * 2).min(REPUBLISH_WAIT_MAX)));
+            } else {
+                waits.insert(task.key, (at, wait));
+            }
+        }
+        // Attempts that are not in the list any more were claimed; forgetting them bounds the map.
+        self.relay.waits = waits;
+        self.publish(again).await;
+        Ok(())
+    }
+}
+
+fn dispatch(task: &QueuedTask) -> Dispatch {
+    Dispatch { key: task.key, queue: task.queue.clone(), priority: task.priority }
+}

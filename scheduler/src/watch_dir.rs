@@ -1,0 +1,110 @@
+//! Watches the DAG directory on a thread of its own: scans at once, then whenever the directory changed, and on a period in
+//! case the watch missed something (network file systems do).
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use crate::directory::{Directory, Scan};
+
+/// Editors write a file in several steps; scans wait until this long passed without another event.
+const SETTLE: Duration = Duration::from_millis(50);
+
+enum Signal {
+    Changed,
+    Stop,
+}
+
+/// A running watch; stops when dropped.
+pub(crate) struct DirWatch {
+    signals: Sender<Signal>,
+    /// Scans that differ from the one before. Room for one: a slow leader gets the newest state soon enough.
+    pub(crate) scans: mpsc::Receiver<Scan>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Drop for DirWatch {
+    fn drop(&mut self) {
+        // An error means that the thread has ended already.
+        let _ = self.signals.send(Signal::Stop);
+    }
+}
+
+/// Starts to watch `root`.
+pub(crate) fn start(root: &Path, rescan: Duration) -> std::io::Result<DirWatch> {
+    let (signals, inbox) = channel();
+    let (outbox, scans) = mpsc::channel(1);
+    let watcher = watch(root, signals.clone());
+    let directory = Directory::new(root.to_owned());
+    let named = std::thread::Builder::new().name("dag-files".to_owned());
+    named.spawn(move || run(directory, rescan, &inbox, &outbox))?;
+    Ok(DirWatch { signals, scans, _watcher: watcher })
+}
+
+/// Without a watch (no inotify, limit reached) the rescan alone finds changes, later.
+fn watch(root: &Path, signals: Sender<Signal>) -> Option<RecommendedWatcher> {
+    let tell = move |event: notify::Result<notify::Event>| {
+        let is_read = event.is_ok_and(|event| event.kind.is_access());
+        if !is_read {
+            // An error means that the thread has ended.
+            let _ = signals.send(Signal::Changed);
+        }
+    };
+    let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
+        watcher.watch(root, RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    watcher
+        .inspect_err(|error| {
+            tracing::warn!("cannot watch {}, edits are found by rescan: {error}", root.display())
+        })
+        .ok()
+}
+
+fn run(mut directory: Directory, rescan: Duration, inbox: &Receiver<Signal>, outbox: &mpsc::Sender<Scan>) {
+    let mut last: Option<Vec<(String, String)>> = None;
+    let mut last_error = None;
+    loop {
+        match directory.scan() {
+            Ok(scan) => {
+                let print = scan.iter().map(|(path, found)| (path.clone(), found.hash.clone())).collect();
+                if last.as_ref() != Some(&print) {
+                    last = Some(print);
+                    if outbox.blocking_send(scan).is_err() {
+                        return;
+                    }
+                }
+                last_error = None;
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if last_error.as_ref() != Some(&text) {
+                    tracing::error!("cannot read the DAG directory, its last known state stays: {text}");
+                    last_error = Some(text);
+                }
+            }
+        }
+        if !wait(inbox, rescan) {
+            return;
+        }
+    }
+}
+
+/// Waits for a change that has settled, or for the rescan. False: stop.
+fn wait(inbox: &Receiver<Signal>, rescan: Duration) -> bool {
+    match inbox.recv_timeout(rescan) {
+        Ok(Signal::Changed) => {}
+        Err(RecvTimeoutError::Timeout) => return true,
+        Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+    }
+    loop {
+        match inbox.recv_timeout(SETTLE) {
+            Ok(Signal::Changed) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
