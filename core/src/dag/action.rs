@@ -53,7 +53,7 @@ pub(super) fn hooks<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
     for hook in hooks {
         match reader.map(hook, &entry.key) {
             Some([only]) if HOOK_ACTIONS.contains(&&*only.key) => check(reader, only),
-            Some([only]) => _ = reader.known(only, "action of a hook", &HOOK_ACTIONS),
+            Some([only]) => _ = reader.known(only, "a hook", &HOOK_ACTIONS),
             Some(_) => {
                 let message = format!("a hook has exactly one action: {}", one_of(&HOOK_ACTIONS));
                 reader.sink.push(hook.pos, message);
@@ -205,7 +205,7 @@ fn check<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
     let names: Vec<&str> = form.keys.iter().map(|(key, _)| *key).collect();
     let Some(entries) = reader.map(&entry.value, &entry.key) else { return };
     for field in entries {
-        if reader.known(field, &format!("key of `{}`", entry.key), &names)
+        if reader.known(field, &format!("`{}`", entry.key), &names)
             && let Some((key, shape)) = form.keys.iter().find(|(key, _)| *key == field.key)
         {
             value(reader, &field.value, key, *shape);

@@ -94,6 +94,18 @@ impl Sink {
         self.add(pos, format!("unknown {what} `{}`", cut(given)), nearest_hint(given, known));
     }
 
+    /// Reports a key that has no meaning in `place`, and the nearest that has.
+    pub(super) fn unknown_key<'n>(
+        &mut self,
+        pos: Pos,
+        place: &str,
+        given: &str,
+        known: impl IntoIterator<Item = &'n str>,
+    ) {
+        let hint = if self.is_full() { None } else { nearest_hint(given, known) };
+        self.add(pos, format!("unknown key `{}` in {place}", cut(given)), hint);
+    }
+
     /// How many errors there are so far.
     pub(super) fn count(&self) -> usize {
         self.errors.len() + self.dropped

@@ -161,7 +161,7 @@ fn top<'n, 's>(reader: &mut Reader<'s>, entry: &'n Entry<'s>, head: &mut Head<'n
         }
         "tasks" => head.tasks = Some(entry),
         "on_success" | "on_failure" | "on_missed" => hooks(reader, entry),
-        _ => _ = reader.known(entry, "key of a DAG file", &KEYS),
+        _ => _ = reader.known(entry, "a DAG file", &KEYS),
     }
 }
 

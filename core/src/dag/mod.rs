@@ -5,18 +5,24 @@
 //! or the environment, and nothing recurses over tasks.
 //!
 //! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
-//! and `timing` each know a part of the format, `graph` knows what needs what, `site` checks the templates.
+//! and `timing` each know a part of the format, `graph` knows what needs what. `site` checks the
+//! templates, `template` renders them with the names of `functions`, `shell` places values into scripts, and `scan`
+//! finds where names stand in a template's text.
 
 mod action;
 mod error;
 mod file;
+mod functions;
 mod graph;
 mod model;
 mod outputs;
 mod params;
 mod read;
+mod scan;
+mod shell;
 mod site;
 mod task;
+mod template;
 mod timing;
 mod yaml;
 
@@ -31,4 +37,7 @@ pub use params::{
     PARAM_DEPTH_MAX, PARAMS_BYTES_MAX, ParamError, ParamErrors, parse_param_text, parse_params,
 };
 pub use task::RETRIES_MAX;
+pub use template::{
+    Command, DefaultShell, RENDERED_BYTES_MAX, Scope, TemplateError, eval_when, render_command,
+};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};

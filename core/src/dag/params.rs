@@ -149,7 +149,7 @@ fn declared<'s>(reader: &mut Reader<'s>, name: &str, node: &Node<'s>) -> Option<
     };
     let get = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value);
     for entry in entries {
-        reader.known(entry, "key of a parameter", &KEYS);
+        reader.known(entry, "a parameter", &KEYS);
     }
     param.kind = match (get("type"), get("default")) {
         (Some(node), _) => reader.word(node, "type", &KINDS)?,

@@ -178,10 +178,10 @@ impl<'s> Reader<'s> {
     }
 
     /// Whether the key is one of `known`; if not, an error with the nearest.
-    pub(super) fn known(&mut self, entry: &Entry<'_>, what: &str, known: &[&str]) -> bool {
+    pub(super) fn known(&mut self, entry: &Entry<'_>, place: &str, known: &[&str]) -> bool {
         let is_known = known.contains(&&*entry.key);
         if !is_known {
-            self.sink.unknown(entry.key_pos, what, &entry.key, known.iter().copied());
+            self.sink.unknown_key(entry.key_pos, place, &entry.key, known.iter().copied());
         }
         is_known
     }

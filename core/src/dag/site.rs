@@ -1,15 +1,29 @@
-//! The templates of a file: where they stand.
+//! Checks the templates of a file: their syntax, every name in them against what the task can know when it runs,
+//! and whether values can be placed safely where they stand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
+use minijinja::Error;
 
 use crate::id::TaskNo;
 
+use super::action::unsupported;
+use super::error::cut;
+use super::functions::{FILTERS, FUNCTIONS, OBJECTS, PLAIN_NAMES, TESTS};
 use super::model::{Graph, Param};
 use super::read::Reader;
+use super::scan::{Block, BlockKind, Path, Uses, blocks, is_template, uses};
+use super::shell::{self, MARK};
 use super::task::Draft;
-use super::yaml::Node;
+use super::template::{ENGINE, FOREIGN_SHELL, expression, is_posix, words};
+use super::yaml::{Kind, Node};
+
+/// Most steps over needs that all checks of "is it upstream?" take together, beyond direct needs.
+const STEPS_MAX: usize = 20_000_000;
+
+/// The statements of templates. Others could collect output outside of the script's quoting.
+const STATEMENTS: [&str; 9] = ["if", "elif", "else", "endif", "for", "endfor", "set", "raw", "endraw"];
 
 /// A template in the file.
 #[derive(Clone, Copy)]
@@ -29,22 +43,309 @@ pub(super) enum SiteKind {
     When,
 }
 
-pub(super) struct Scene;
-impl Scene {
+/// What the templates of one file may name.
+pub(super) struct Scene<'c, 'n, 's> {
+    params: &'c IndexMap<String, Param>,
+    names: &'c HashMap<&'c str, TaskNo>,
+    drafts: &'c [Draft<'n, 's>],
+    graph: &'c Graph,
+    /// Per task, its place in the topological order.
+    places: Vec<u32>,
+    /// Per task, the last search that came by.
+    seen: Vec<u32>,
+    searches: u32,
+    steps: usize,
+}
+
+impl<'c, 'n, 's> Scene<'c, 'n, 's> {
     pub(super) fn new(
-        _: &IndexMap<String, Param>,
-        _: &HashMap<&str, TaskNo>,
-        _: &[Draft<'_, '_>],
-        _: &Graph,
+        params: &'c IndexMap<String, Param>,
+        names: &'c HashMap<&'c str, TaskNo>,
+        drafts: &'c [Draft<'n, 's>],
+        graph: &'c Graph,
     ) -> Self {
-        Self
+        let mut places = vec![0; drafts.len()];
+        for (place, task) in graph.order.iter().enumerate() {
+            places[task.0 as usize] = place as u32;
+        }
+        let seen = vec![0; drafts.len()];
+        Self { params, names, drafts, graph, places, seen, searches: 0, steps: 0 }
     }
-    pub(super) fn check_shared(&mut self, _: &mut Reader<'_>, sites: &[Site<'_, '_>]) {
-        for s in sites {
-            _ = (s.node, s.kind);
+
+    /// Checks templates that hold for every task: `env:` and `defaults:` of the file.
+    pub(super) fn check_shared(&mut self, reader: &mut Reader<'s>, sites: &[Site<'_, 's>]) {
+        for site in sites {
+            self.check(reader, *site, None);
         }
     }
-    pub(super) fn check_task(&mut self, _: &mut Reader<'_>, _: TaskNo) -> (Vec<TaskNo>, Vec<TaskNo>) {
-        (Vec::new(), Vec::new())
+
+    /// Checks a task's own templates. Returns the tasks whose outputs its command and its `when` read, ascending.
+    pub(super) fn check_task(&mut self, reader: &mut Reader<'s>, task: TaskNo) -> (Vec<TaskNo>, Vec<TaskNo>) {
+        let mut command = Vec::new();
+        let mut when = Vec::new();
+        let drafts = self.drafts;
+        for site in &drafts[task.0 as usize].sites {
+            let reads = if site.kind == SiteKind::When { &mut when } else { &mut command };
+            reads.extend(self.check(reader, *site, Some(task)));
+        }
+        for reads in [&mut command, &mut when] {
+            reads.sort_unstable();
+            reads.dedup();
+        }
+        (command, when)
     }
+
+    fn check(&mut self, reader: &mut Reader<'s>, site: Site<'_, 's>, task: Option<TaskNo>) -> Vec<TaskNo> {
+        let Kind::Scalar(scalar) = &site.node.kind else { return Vec::new() };
+        let text = &*scalar.text;
+        let Some((free, blocks)) = compile(reader, site, text) else { return Vec::new() };
+        let mut reads = Vec::new();
+        for block in &blocks {
+            let uses = uses(block);
+            check_words(reader, site.node, block, &uses);
+            for path in uses.paths.iter().filter(|path| free.contains(&path.parts[0])) {
+                reads.extend(self.path(reader, site.node, path, task));
+            }
+        }
+        let shell = task.and_then(|task| self.drafts[task.0 as usize].task.shell.as_deref());
+        if site.kind == SiteKind::Script {
+            check_places(reader, site.node, text, &blocks, is_posix(shell));
+        }
+        reads
+    }
+
+    /// Checks one name; returns the task whose outputs it reads.
+    fn path(
+        &mut self,
+        reader: &mut Reader<'s>,
+        node: &Node<'s>,
+        path: &Path,
+        task: Option<TaskNo>,
+    ) -> Option<TaskNo> {
+        let pos = reader.locate(node, path.at);
+        let head = path.parts[0].as_str();
+        match head {
+            "tasks" => return self.task_path(reader, node, path, task),
+            "params" => {
+                if let Some(name) = path.parts.get(1).filter(|name| !self.params.contains_key(*name)) {
+                    reader.sink.unknown(pos, "parameter", name, self.params.keys().map(String::as_str));
+                }
+            }
+            "vars" | "secrets" => unsupported(reader, pos, &path.parts.join(".")),
+            "item" => unsupported(reader, pos, "item"),
+            _ if FUNCTIONS.contains(&head) => {}
+            _ if PLAIN_NAMES.contains(&head) => {
+                if let Some(part) = path.parts.get(1) {
+                    reader.sink.push(pos, format!("`{head}` is a plain value and has no `{}`", cut(part)));
+                }
+            }
+            _ => {
+                let Some((_, parts)) = OBJECTS.iter().find(|(name, _)| *name == head) else {
+                    unknown_name(reader, node, path);
+                    return None;
+                };
+                match path.parts.get(1) {
+                    Some(part) if parts.contains(&part.as_str()) => {}
+                    Some(part) => {
+                        reader.sink.unknown(pos, &format!("part of `{head}`:"), part, parts.iter().copied());
+                    }
+                    None => reader
+                        .sink
+                        .push(pos, format!("`{head}` alone is no value, expected `{head}.{}`", parts[0])),
+                }
+            }
+        }
+        None
+    }
+
+    /// `tasks.<id>.outputs.<key>`.
+    fn task_path(
+        &mut self,
+        reader: &mut Reader<'s>,
+        node: &Node<'s>,
+        path: &Path,
+        task: Option<TaskNo>,
+    ) -> Option<TaskNo> {
+        let pos = reader.locate(node, path.at);
+        let Some(name) = path.parts.get(1) else {
+            let message = "which task is not certain before the run";
+            reader.sink.push_hint(
+                pos,
+                message,
+                "write `tasks.<name>.outputs.<key>`, or `tasks[\"<name>\"].outputs`",
+            );
+            return None;
+        };
+        let Some(task) = task else {
+            reader.sink.push_hint(
+                pos,
+                "`tasks` has no meaning here: it differs for each task",
+                "move it into a task",
+            );
+            return None;
+        };
+        let Some(read) = self.names.get(name.as_str()).copied() else {
+            reader.sink.unknown(pos, "task", name, self.names.keys().copied());
+            return None;
+        };
+        if !self.is_upstream(read, task) {
+            let own = &self.drafts[task.0 as usize].task.name;
+            let message =
+                format!("task `{name}` is not upstream of `{own}`, so its outputs are not there yet");
+            reader.sink.push_hint(pos, message, format!("add `{name}` to `needs`"));
+            return None;
+        }
+        let promised = &self.drafts[read.0 as usize].task.outputs;
+        match (path.parts.get(2).map(String::as_str), path.parts.get(3)) {
+            (Some("outputs"), Some(key)) if !promised.is_empty() && !promised.contains(key) => {
+                let what = format!("output of `{name}`:");
+                reader.sink.unknown(pos, &what, key, promised.iter().map(String::as_str));
+            }
+            (Some("outputs"), _) => {}
+            (other, _) => {
+                let given = other.map_or_else(String::new, |other| format!(", got `{}`", cut(other)));
+                reader.sink.push(pos, format!("expected `tasks.{name}.outputs.<key>`{given}"));
+            }
+        }
+        Some(read)
+    }
+
+    /// Whether `task` needs `other`, directly or through others. The search is bounded over all templates together;
+    /// beyond that only direct needs count.
+    fn is_upstream(&mut self, other: TaskNo, task: TaskNo) -> bool {
+        if self.graph.up[task.0 as usize].binary_search(&other).is_ok() {
+            return true;
+        }
+        self.searches += 1;
+        let floor = self.places[other.0 as usize];
+        let mut stack = vec![task];
+        while let Some(at) = stack.pop() {
+            for need in &self.graph.up[at.0 as usize] {
+                self.steps += 1;
+                if *need == other {
+                    return true;
+                }
+                let seen = &mut self.seen[need.0 as usize];
+                if *seen != self.searches && self.places[need.0 as usize] > floor {
+                    *seen = self.searches;
+                    stack.push(*need);
+                }
+            }
+            if self.steps > STEPS_MAX {
+                return false;
+            }
+        }
+        false
+    }
+}
+
+/// The names that a template takes from outside and its blocks, or nothing when it is not a template or not valid.
+fn compile<'t>(
+    reader: &mut Reader<'_>,
+    site: Site<'_, '_>,
+    text: &'t str,
+) -> Option<(HashSet<String>, Vec<Block<'t>>)> {
+    if site.kind == SiteKind::When {
+        let (at, body) = match expression(text) {
+            Ok(found) => found,
+            Err(message) => {
+                reader.sink.push(site.node.pos, message);
+                return None;
+            }
+        };
+        let free = match ENGINE.compile_expression(body) {
+            Ok(compiled) => compiled.undeclared_variables(false),
+            Err(error) => return syntax(reader, site.node, text, at, &error),
+        };
+        let block = Block { kind: BlockKind::Value, whole: 0..text.len(), body, at };
+        return Some((free, vec![block]));
+    }
+    if !is_template(text) {
+        return None;
+    }
+    match ENGINE.template_from_named_str("check", text) {
+        Ok(template) => Some((template.undeclared_variables(false), blocks(text))),
+        Err(error) => syntax(reader, site.node, text, 0, &error),
+    }
+}
+
+fn syntax<T>(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, base: usize, error: &Error) -> Option<T> {
+    let line = error.line().unwrap_or(1);
+    let of_line = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let at = error.range().map_or(of_line, |range| base + range.start);
+    let pos = reader.locate(node, at);
+    reader.sink.push(pos, format!("template: {}", words(error)));
+    None
+}
+
+/// Statements, filters and tests by name.
+fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, block: &Block<'_>, uses: &Uses) {
+    if block.kind == BlockKind::Statement {
+        let word: String =
+            block.body.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+        let pos = reader.locate(node, block.whole.start);
+        if !STATEMENTS.contains(&word.as_str()) {
+            reader.sink.unknown(pos, "statement", &word, STATEMENTS);
+        } else if word == "set" && !block.body.contains('=') {
+            reader.sink.push_hint(pos, "`set` needs a value", "write `{% set name = value %}`");
+        }
+    }
+    for (at, name) in uses.filters.iter().filter(|(_, name)| !FILTERS.contains(&name.as_str())) {
+        let pos = reader.locate(node, *at);
+        reader.sink.unknown(pos, "filter", name, FILTERS.iter().copied());
+    }
+    for (at, name) in uses.tests.iter().filter(|(_, name)| !TESTS.contains(&name.as_str())) {
+        let pos = reader.locate(node, *at);
+        reader.sink.unknown(pos, "test", name, TESTS.iter().copied());
+    }
+    let raws: Vec<usize> = uses.filters.iter().filter(|(_, name)| name == "raw").map(|(at, _)| *at).collect();
+    for at in raws {
+        let ends = block.at + block.body.trim_end().len() == at + "raw".len();
+        if !(ends && block.kind == BlockKind::Value) {
+            let pos = reader.locate(node, at);
+            reader.sink.push_hint(
+                pos,
+                "`raw` must be the last filter of a value",
+                "write `{{ value | raw }}`",
+            );
+        }
+    }
+}
+
+/// Places a sample for each value of a script, to see that real ones can be placed.
+fn check_places(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[Block<'_>], is_posix: bool) {
+    let mut sample = String::with_capacity(text.len());
+    let mut values: Vec<&Block<'_>> = Vec::new();
+    let mut from = 0;
+    for block in blocks {
+        sample.push_str(&text[from..block.whole.start]);
+        from = block.whole.end;
+        if block.kind != BlockKind::Value {
+            continue;
+        }
+        if uses(block).filters.last().is_some_and(|(_, name)| name == "raw") {
+            sample.push('0');
+        } else {
+            sample.extend([MARK, '0', MARK]);
+            values.push(block);
+        }
+    }
+    sample.push_str(&text[from..]);
+    let fault = match (is_posix, values.first()) {
+        (false, Some(_)) => Some((0, FOREIGN_SHELL)),
+        (false, None) => None,
+        (true, _) => shell::place(&sample).err().map(|refused| (refused.value, refused.reason)),
+    };
+    if let Some((value, reason)) = fault {
+        let at = values.get(value).map_or(0, |block| block.whole.start);
+        let pos = reader.locate(node, at);
+        reader.sink.push(pos, reason);
+    }
+}
+
+fn unknown_name(reader: &mut Reader<'_>, node: &Node<'_>, path: &Path) {
+    let pos = reader.locate(node, path.at);
+    let known =
+        PLAIN_NAMES.iter().copied().chain(OBJECTS.iter().map(|(name, _)| *name)).chain(["params", "tasks"]);
+    reader.sink.unknown(pos, "name", &path.parts[0], known);
 }

@@ -48,7 +48,6 @@ const FIELDS: [&str; 21] = [
 /// A task whose needs and templates are not looked up yet.
 pub(super) struct Draft<'n, 's> {
     pub(super) task: Task,
-    pub(super) pos: Pos,
     pub(super) needs: Vec<(&'n str, Pos)>,
     pub(super) sites: Vec<Site<'n, 's>>,
 }
@@ -112,11 +111,13 @@ pub(super) fn read<'n, 's>(
         }
     }
     let action = action::read(reader, &actions, &cut(&entry.key), entry.key_pos)?;
-    if let [action] = actions.as_slice() {
+    if let ([action], true) = (actions.as_slice(), action != Action::Noop) {
         action_sites(&action.value, &mut fields.sites);
     }
-    let task = fields.into_task(name?, entry.key_pos, action, defaults, reader);
-    Some(Draft { task: task.0, pos: entry.key_pos, needs, sites: task.1 })
+    fields.check_delays(reader, entry.key_pos, defaults);
+    let sites = std::mem::take(&mut fields.sites);
+    let task = fields.into_task(name?, entry.key_pos, action, defaults);
+    Some(Draft { task, needs, sites })
 }
 
 fn action_sites<'n, 's>(node: &'n Node<'s>, sites: &mut Vec<Site<'n, 's>>) {
@@ -183,7 +184,7 @@ fn field<'n, 's>(reader: &mut Reader<'s>, entry: &'n Entry<'s>, fields: &mut Fie
         }
         _ => {
             let known = FIELDS.iter().chain(&ACTIONS).chain(&["needs"]).copied();
-            reader.sink.unknown(entry.key_pos, "key of a task", key, known);
+            reader.sink.unknown_key(entry.key_pos, "a task", key, known);
         }
     }
 }
@@ -258,21 +259,23 @@ fn outputs<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Vec<String>> 
     Some(keys)
 }
 
-impl<'n, 's> Fields<'n, 's> {
-    /// The task that these fields and `defaults` make, and its own templates.
-    fn into_task(
-        self,
-        name: TaskName,
-        pos: Pos,
-        action: Action,
-        defaults: &Fields<'_, '_>,
-        reader: &mut Reader<'s>,
-    ) -> (Task, Vec<Site<'n, 's>>) {
-        let delay = self.retry_delay.or(defaults.retry_delay).unwrap_or(RETRY_DELAY);
-        let delay_max = self.retry_max_delay.or(defaults.retry_max_delay);
-        if delay_max.is_some_and(|max| max < delay) {
-            reader.sink.push(pos, format!("task `{name}`: `retry_max_delay` is shorter than `retry_delay`"));
+impl Fields<'_, '_> {
+    /// The longest delay must not be shorter than the first.
+    fn check_delays(&self, reader: &mut Reader<'_>, pos: Pos, defaults: &Fields<'_, '_>) {
+        let (delay, max) = self.delays(defaults);
+        if max.is_some_and(|max| max < delay) {
+            reader.sink.push(pos, "`retry_max_delay` is shorter than `retry_delay`");
         }
+    }
+
+    fn delays(&self, defaults: &Fields<'_, '_>) -> (Duration, Option<Duration>) {
+        let delay = self.retry_delay.or(defaults.retry_delay).unwrap_or(RETRY_DELAY);
+        (delay, self.retry_max_delay.or(defaults.retry_max_delay))
+    }
+
+    /// The task that these fields and `defaults` make.
+    fn into_task(self, name: TaskName, pos: Pos, action: Action, defaults: &Fields<'_, '_>) -> Task {
+        let (delay, delay_max) = self.delays(defaults);
         let backoff = Backoff {
             kind: self.retry_backoff.or(defaults.retry_backoff).unwrap_or(BackoffKind::Fixed),
             delay,
@@ -282,7 +285,7 @@ impl<'n, 's> Fields<'n, 's> {
         let default_queue = defaults.queue.clone().filter(|_| action != Action::Noop);
         let mut env = defaults.env.clone();
         env.extend(self.env);
-        let task = Task {
+        Task {
             name,
             line: pos.line,
             action,
@@ -301,7 +304,6 @@ impl<'n, 's> Fields<'n, 's> {
             outputs: self.outputs.or_else(|| defaults.outputs.clone()).unwrap_or_default(),
             reads_outputs_of: Vec::new(),
             when_reads_outputs_of: Vec::new(),
-        };
-        (task, self.sites)
+        }
     }
 }

@@ -62,11 +62,12 @@ fn mapping<'s>(
         spec.timezone = zone;
     }
     for entry in entries {
-        if reader.known(entry, "key of `schedule`", &KEYS) {
+        if reader.known(entry, "`schedule`", &KEYS) {
             field(reader, entry, &mut spec, &mut sources);
         }
     }
-    if reader.sink.count() > before {
+    let is_broken = reader.sink.count() > before;
+    if spec.rules.is_empty() && is_broken {
         return None;
     }
     if spec.rules.is_empty() {
@@ -78,7 +79,7 @@ fn mapping<'s>(
         );
         return None;
     }
-    compile(reader, node, spec, &sources, seed)
+    compile(reader, node, spec, &sources, seed).filter(|_| !is_broken)
 }
 
 fn field<'n, 's>(
@@ -152,7 +153,7 @@ fn dst<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Dst {
                 let words = [("first", Fold::First), ("second", Fold::Second), ("both", Fold::Both)];
                 dst.overlap = reader.word(&entry.value, "overlap", &words);
             }
-            _ => _ = reader.known(entry, "key of `dst`", &["gap", "overlap"]),
+            _ => _ = reader.known(entry, "`dst`", &["gap", "overlap"]),
         }
     }
     dst
@@ -223,13 +224,23 @@ fn compile<'s>(
     sources: &Sources<'_, 's>,
     seed: &str,
 ) -> Option<Schedule> {
-    match Schedule::compile(spec, seed) {
-        Ok(schedule) => Some(schedule),
-        Err(error) => {
-            report(reader, node, &error, sources);
-            None
+    let rules = spec.rules.clone();
+    let error = match Schedule::compile(spec, seed) {
+        Ok(schedule) => return Some(schedule),
+        Err(error) => error,
+    };
+    report(reader, node, &error, sources);
+    // The first wrong rule ended the compilation: the ones after it are checked one by one.
+    if let Part::Rule { index: first, .. } = error.part {
+        for (index, rule) in rules.into_iter().enumerate().skip(first + 1) {
+            if let Err(ScheduleError { part: Part::Rule { offset, .. }, message }) =
+                Schedule::compile(Spec::new(vec![rule]), seed)
+            {
+                report(reader, node, &ScheduleError { part: Part::Rule { index, offset }, message }, sources);
+            }
         }
     }
+    None
 }
 
 /// Places the error at the very character of the rule's text, where the text stands in the file as it is.

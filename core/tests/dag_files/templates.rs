@@ -1,0 +1,197 @@
+//! What templates become.
+
+use std::collections::BTreeMap;
+
+use rota_core::dag::{DefaultShell, eval_when};
+use rota_core::id::TaskNo;
+use serde_json::{Map, json};
+
+use super::support::{Given, command, errors, parse, script};
+
+#[test]
+fn every_name_has_its_value() {
+    let names = "{{ ds }} {{ ds_nodash }} {{ ds_local }} {{ ts }} {{ ts_nodash }} {{ ts_local }} {{ logical_date }} \
+                 {{ data_interval_start }} {{ data_interval_end }} {{ run.id }} {{ run.state }} {{ dag.id }} \
+                 {{ task.id }} {{ attempt }} {{ index }} {{ params.n + 1 }}";
+    let schedule = "schedule: {cron: '30 0 * * *', timezone: Europe/Berlin}";
+    let source = format!("dag: d\n{schedule}\nparams: {{n: 1}}\ntasks:\n  t: {{run: [echo, '{names}']}}\n");
+    let rendered = command(&parse(&source), &Given::default()).unwrap();
+    assert_eq!(
+        rendered.argv[1],
+        "2026-03-02 20260302 2026-03-03 2026-03-02T23:30:00Z 20260302T233000 2026-03-03T00:30:00+01:00 \
+         2026-03-02T23:30:00Z 2026-03-01T23:30:00Z 2026-03-02T23:30:00Z 7 running d t 2 0 2"
+    );
+}
+
+#[test]
+fn a_manual_run_takes_its_dates_from_its_creation() {
+    let dag = parse("tasks:\n  t: {run: 'echo {{ ds }} {{ data_interval_start }}'}\n");
+    let manual = command(&dag, &Given { slot: None, ..Given::default() }).unwrap();
+    assert_eq!(manual.argv.last().unwrap(), "echo 2026-03-05 2026-03-05T10:00:00Z");
+    assert_eq!((manual.env["ROTA_SLOT"].as_str(), manual.env["ROTA_DS"].as_str()), ("", "2026-03-05"));
+}
+
+#[test]
+fn commands_get_the_variables_of_their_attempt() {
+    let dag = parse(
+        "dag: d\nenv: {A: dag, B: 'x {{ ds }}'}\nparams: {region: eu, many: [1, two]}\n\
+         tasks:\n  t: {run: [env], env: {A: task}, cwd: 'data/{{ params.region }}'}\n",
+    );
+    let rendered = command(&dag, &Given::default()).unwrap();
+    let env: Vec<String> = rendered.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        env,
+        [
+            "A=task",
+            "B=x 2026-03-02",
+            "ROTA_ATTEMPT=2",
+            "ROTA_DAG_ID=d",
+            "ROTA_DS=2026-03-02",
+            "ROTA_IDEMPOTENCY_KEY=d/7/t/0",
+            "ROTA_PARAM_MANY=[1,\"two\"]",
+            "ROTA_PARAM_REGION=eu",
+            "ROTA_RUN_ID=7",
+            "ROTA_SLOT=2026-03-02T23:30:00Z",
+            "ROTA_TASK_ID=t",
+            "ROTA_TASK_INDEX=0",
+        ]
+    );
+    assert_eq!(rendered.cwd.as_deref(), Some("data/eu"));
+}
+
+#[test]
+fn scripts_go_to_the_shell_that_the_task_or_the_host_names() {
+    let argv = |shell: &str, default| {
+        let dag = parse(&format!("tasks:\n  t: {{run: 'exit 0'{shell}}}\n"));
+        command(&dag, &Given { shell: default, ..Given::default() }).unwrap().argv.join(" ")
+    };
+    assert_eq!(argv("", DefaultShell::Bash), "bash -euo pipefail -c exit 0");
+    assert_eq!(argv("", DefaultShell::Sh), "sh -eu -c exit 0");
+    assert_eq!(argv(", shell: dash", DefaultShell::Bash), "dash -eu -c exit 0");
+    assert_eq!(argv(", shell: [python3, -c]", DefaultShell::Bash), "python3 -c exit 0");
+    assert_eq!(argv(", shell: python3 -c", DefaultShell::Bash), "python3 -c exit 0");
+}
+
+#[test]
+fn values_in_scripts_are_quoted_where_they_stand() {
+    let cases = [
+        ("echo {{ params.x }}", "a b", "echo 'a b'"),
+        ("echo {{ params.x }}", "plain-1.2/x", "echo plain-1.2/x"),
+        ("echo {{ params.x }}", "", "echo ''"),
+        ("echo {{ params.x }}", "it's", r"echo 'it'\''s'"),
+        ("echo --a={{ params.x }}.txt", "a b", "echo --a='a b'.txt"),
+        ("echo \"<{{ params.x }}>\"", "$HOME `id` \"q\" \\", r#"echo "<\$HOME \`id\` \"q\" \\>""#),
+        ("echo '{{ params.x }}'", "it's", r"echo 'it'\''s'"),
+        ("echo \"$(echo {{ params.x }})\"", "a b", "echo \"$(echo 'a b')\""),
+        ("true # {{ params.x }}", "a\nb", "true # 'a b'"),
+        ("echo {{ params.x }}>f", "2", "echo '2'>f"),
+        ("echo {{ params.x | raw }}", "$HOME; id", "echo $HOME; id"),
+        ("cat <<E\n{{ params.x }}\nE\n", "$HOME", "cat <<E\n\\$HOME\nE"),
+        ("cat <<'E'\n{{ params.x }}\nE\n", "$HOME", "cat <<'E'\n$HOME\nE"),
+        ("echo $(( {{ params.x }} + 1 ))", "41", "echo $(( 41 + 1 ))"),
+        ("{% for c in ['a b', params.x] %}[{{ c }}]{% endfor %}", "c", "['a b'][c]"),
+        ("echo {{ [params.x, 'b', 3] }}", "a b", "echo 'a b' b 3"),
+        ("echo {{ params.x | upper }} {{ params.x | replace('a', '{{ ds }}') }}", "a", "echo A '{{ ds }}'"),
+        ("echo {{ {'k': params.x} }}", "v", "echo '{\"k\":\"v\"}'"),
+    ];
+    for (run, x, expected) in cases {
+        assert_eq!(script(run, x).as_deref(), Ok(expected), "{run}");
+    }
+}
+
+#[test]
+fn values_that_no_quoting_makes_safe_are_refused_when_they_come() {
+    let cases = [
+        ("echo $(( {{ params.x }} ))", "a[$(id)]", "only a whole number is safe inside (( ))"),
+        ("cat <<E\n{{ params.x }}\nE\n", "a\nE\nid", "the value would end the here-document"),
+        ("cat <<E\n{{ params.x }}\nid\nE\n", "E", "the value would end the here-document"),
+        ("cat <<'END'\nE{{ params.x }}\nid\nEND\n", "ND", "the value would end the here-document"),
+    ];
+    for (run, x, expected) in cases {
+        let error = script(run, x).unwrap_err().to_string();
+        assert!(error.starts_with("`run` of task `t`: ") && error.contains(expected), "{run}: {error}");
+    }
+}
+
+#[test]
+fn arguments_are_one_value_each_and_never_quoted() {
+    let dag = parse("params: {x: ''}\ntasks:\n  t: {run: [echo, 'a {{ params.x }}', '{{ [1, \"b\"] }}']}\n");
+    let rendered = command(&dag, &Given::params(json!({"x": "$(id) 'q' {{7*7}}"}))).unwrap();
+    assert_eq!(rendered.argv, ["echo", "a $(id) 'q' {{7*7}}", "[1,\"b\"]"]);
+}
+
+#[test]
+fn outputs_of_upstream_tasks_are_read_and_recorded() {
+    let dag = parse(
+        "tasks:\n  load-x: {run: 'true', outputs: [rows]}\n  mid: {noop: true, needs: [load-x]}\n  \
+         end: {run: \"echo {{ tasks['load-x'].outputs.rows }} {{ tasks.mid.outputs.k | default('none') }}\", \
+         needs: [mid], when: \"tasks['load-x'].outputs.rows | int > 3\"}\n",
+    );
+    assert_eq!(dag.tasks[2].reads_outputs_of, [TaskNo(0), TaskNo(1)]);
+    assert_eq!(dag.tasks[2].when_reads_outputs_of, [TaskNo(0)]);
+    let given = Given::outputs("load-x", json!({"rows": "4 5"}));
+    assert_eq!(command(&dag, &given).unwrap().argv.last().unwrap(), "echo '4 5' none");
+    let error = command(&dag, &Given::default()).unwrap_err().to_string();
+    assert_eq!(error, "`run` of task `end`: `tasks['load-x'].outputs.rows`: has no value");
+}
+
+#[test]
+fn conditions_are_true_or_false() {
+    let holds = |when: &str, rows| {
+        let source = format!(
+            "params: {{region: eu}}\ntasks:\n  a: {{run: 'true'}}\n  t: {{noop: true, needs: [a], when: {when:?}}}\n"
+        );
+        let dag = parse(&source);
+        let given = Given::outputs("a", json!({"rows": rows}));
+        let params = Map::from_iter([("region".to_owned(), json!("eu"))]);
+        eval_when(&dag, &dag.tasks[1], &given.scope(&params)).map_err(|error| error.message)
+    };
+    assert_eq!(holds("{{ params.region == 'eu' }}", json!(1)), Ok(true));
+    assert_eq!(holds("params.region == 'us'", json!(1)), Ok(false));
+    assert_eq!(holds("tasks.a.outputs.rows | int > 10", json!("11")), Ok(true));
+    assert_eq!(holds("tasks.a.outputs.rows", json!("false")), Ok(false));
+    assert_eq!(holds("{{ tasks.a.outputs.rows }}", json!("true")), Ok(true));
+    assert_eq!(holds("tasks.a.outputs.rows", json!([])), Ok(false));
+    let text = holds("tasks.a.outputs.rows", json!("maybe")).unwrap_err();
+    assert!(text.contains("expected true or false, got the text `maybe`"), "{text}");
+    assert!(holds("tasks.a.outputs.other", json!(1)).unwrap_err().contains("no value"));
+}
+
+#[test]
+fn output_and_steps_are_bounded() {
+    let loops = "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
+    assert!(script(loops, "").unwrap_err().message.contains("too many steps"));
+    let large = "{% for a in range(30) %}{{ params.x | raw }}{% endfor %}";
+    let error = script(large, &"a".repeat(60_000)).unwrap_err();
+    assert!(error.message.contains("larger than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn dates_are_formatted_in_any_zone() {
+    let run = "echo {{ logical_date | strftime('%d.%m. %H:%M', 'Asia/Tokyo') }}";
+    assert_eq!(script(run, "").unwrap(), "echo '03.03. 08:30'");
+    let error = script("echo {{ logical_date | strftime('%Q') }}", "").unwrap_err().to_string();
+    assert!(error.contains("`%Q` is not a date format"), "{error}");
+}
+
+#[test]
+fn values_are_never_templates() {
+    let outputs = Given { outputs: BTreeMap::new(), ..Given::params(json!({"x": "{{ params.x }}{% if %}"})) };
+    let dag =
+        parse("params: {x: ''}\nenv: {E: '{{ params.x }}'}\ntasks:\n  t: {run: [echo, '{{ params.x }}']}\n");
+    let rendered = command(&dag, &outputs).unwrap();
+    assert_eq!(rendered.argv[1], "{{ params.x }}{% if %}");
+    assert_eq!(rendered.env["E"], rendered.env["ROTA_PARAM_X"]);
+}
+
+#[test]
+fn scripts_of_other_shells_take_no_quoted_values() {
+    let source = "params: {x: 1}\ntasks:\n  t: {shell: [python3, -c], run: 'print({{ params.x }})'}\n";
+    assert!(
+        errors(source).contains("f.yaml:3:41: values can be quoted for POSIX shells only"),
+        "{}",
+        errors(source)
+    );
+    let raw = source.replace("params.x }}", "params.x | raw }}");
+    assert_eq!(command(&parse(&raw), &Given::default()).unwrap().argv[2], "print(1)");
+}
