@@ -4,6 +4,8 @@
 //! Properties run with a seed that is printed when one fails: `ROTA_TEST_SEED=... cargo test` repeats it, and
 //! `ROTA_TEST_CASES` (a multiplier, default 1) makes them run longer.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
 #[path = "schedule/against_brute.rs"]
 mod against_brute;
 #[path = "schedule/against_croner.rs"]

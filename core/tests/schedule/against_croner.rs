@@ -33,9 +33,8 @@ fn is_classified_alike(line: &Line) -> bool {
 
 fn has_croner_meaning(line: &Line) -> bool {
     let star = |items: &Items| items.as_slice() == [Item::Star { step: 1 }];
-    let odd_star = |items: &Items| starts_with_star(items) && !star(items);
-    let days_agree =
-        !(odd_star(&line.day) && !star(&line.weekday) || odd_star(&line.weekday) && !star(&line.day));
+    let plain = |items: &Items| star(items) || !starts_with_star(items);
+    let days_agree = star(&line.day) || star(&line.weekday) || plain(&line.day) && plain(&line.weekday);
     let open_weekday = line.weekday.iter().any(|item| matches!(item, Item::From { .. }));
     let star_in_list =
         [&line.day, &line.weekday].iter().any(|items| starts_with_star(items) && items.len() > 1);

@@ -90,12 +90,12 @@ pub(crate) fn starts_with_star(items: &Items) -> bool {
 fn has(items: &Items, value: u32, max: u32) -> bool {
     let min = if max == 31 || max == 12 { 1 } else { 0 };
     items.iter().any(|item| match *item {
-        Item::Star { step } => value <= max && (value - min) % step == 0,
+        Item::Star { step } => value <= max && (value - min).is_multiple_of(step),
         Item::One { value: only, .. } => value == only,
         Item::Range { first, last, step, .. } => {
-            (first..=last).contains(&value) && (value - first) % step == 0
+            (first..=last).contains(&value) && (value - first).is_multiple_of(step)
         }
-        Item::From { first, step } => value <= max && value >= first && (value - first) % step == 0,
+        Item::From { first, step } => value <= max && value >= first && (value - first).is_multiple_of(step),
         Item::LastDay | Item::Nth { .. } | Item::LastWeekday { .. } => false,
     })
 }
