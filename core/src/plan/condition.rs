@@ -1,12 +1,23 @@
 //! `when`: whether a task whose trigger rule says "run" is to run.
 
 use super::run::RunWalk;
-use crate::dag::Task;
+use crate::dag::{DefaultShell, Scope, Task, TemplateError, eval_when};
 
-/// Evaluates a task's `when`.
-pub(super) fn evaluate(when: &str, _walk: &RunWalk, task: &Task) -> Result<bool, String> {
-    match when {
-        "1 == 2" => Ok(false),
-        _ => Err(format!("`when` of task {} is not evaluated yet", task.name)),
-    }
+/// Evaluates a task's `when` with the run's parameters and the outputs of tasks above it. It is looked at before the
+/// first attempt, so `attempt` is 1 in it.
+pub(super) fn evaluate(walk: &RunWalk, task: &Task) -> Result<bool, TemplateError> {
+    let row = walk.row();
+    let scope = Scope {
+        run: row.id,
+        run_state: row.state,
+        slot: row.slot,
+        interval_start: row.interval_start,
+        created_at: row.created_at,
+        params: &row.params,
+        index: 0,
+        attempt: 1,
+        outputs: walk.outputs(),
+        shell: DefaultShell::default(),
+    };
+    eval_when(walk.dag(), task, &scope)
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::retry::retry_wait;
 use super::rule::{Tally, Verdict, verdict};
-use crate::dag::{Dag, LOSSES_MAX, OnLost, Task};
+use crate::dag::{Dag, LOSSES_MAX, OnLost, Task, TemplateError};
 use crate::id::{AttemptKey, RunId, TaskKey, TaskName, TaskNo};
 use crate::port::{Ending, PlannedRetry, RetrySelection, RunRow, SettledTask, TaskRow};
 use crate::state::{IllegalTransition, RunState, TaskEvent, TaskState, task_next};
@@ -530,9 +530,8 @@ impl RunWalk {
         Ok(())
     }
 
-    fn condition(&self, task: &Task) -> Result<bool, String> {
-        let Some(when) = &task.when else { return Ok(true) };
-        super::condition::evaluate(when, self, task).map_err(|error| error.to_string())
+    fn condition(&self, task: &Task) -> Result<bool, TemplateError> {
+        if task.when.is_none() { Ok(true) } else { super::condition::evaluate(self, task) }
     }
 
     /// The outputs that `when` expressions of this run can see, by task.

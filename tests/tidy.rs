@@ -1,0 +1,144 @@
+//! House rules that a machine can check: who may import what, what files are called, what is never called.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_owned()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The names in a crate's `[dependencies]`.
+fn dependencies(of: &str) -> BTreeSet<String> {
+    let manifest = read(root().join(of).join("Cargo.toml"));
+    let section = manifest.split("[dependencies]").nth(1).expect("a [dependencies] section");
+    let section = section.split("\n[").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).map(str::trim);
+    names.filter(|name| !name.is_empty() && !name.starts_with('#')).map(str::to_owned).collect()
+}
+
+fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn sources(crates: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for name in crates {
+        rust_files(&root().join(name).join("src"), &mut files);
+    }
+    assert!(!files.is_empty());
+    files.into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+const CRATES: &[&str] = &["core", "backend", "scheduler", "worker", "web", "cli"];
+
+#[test]
+fn core_knows_no_runtime_database_or_broker() {
+    let outside = ["tokio", "tokio-util", "sqlx", "lapin", "etcd-client", "axum", "reqwest", "notify", "rustix", "rand"];
+    let found = dependencies("core");
+    for name in outside {
+        assert!(!found.contains(name), "core must not depend on {name}");
+    }
+    assert!(found.contains("serde"), "the manifest was not understood: {found:?}");
+}
+
+#[test]
+fn imports_run_one_way() {
+    for name in ["backend", "scheduler", "worker", "web"] {
+        let rota: Vec<String> = dependencies(name).into_iter().filter(|it| it.starts_with("rota-")).collect();
+        assert_eq!(rota, ["rota-core"], "{name} may depend on rota-core alone");
+    }
+    let core: Vec<String> = dependencies("core").into_iter().filter(|it| it.starts_with("rota-")).collect();
+    assert!(core.is_empty(), "core depends on {core:?}");
+}
+
+#[test]
+fn only_the_backend_names_a_database() {
+    for name in ["core", "scheduler", "worker", "web", "cli"] {
+        for driver in ["sqlx", "lapin", "etcd-client", "rusqlite"] {
+            assert!(!dependencies(name).contains(driver), "{name} must not depend on {driver}");
+        }
+    }
+}
+
+#[test]
+fn migrations_are_numbered_without_gaps() {
+    let dir = root().join("migrations/sqlite");
+    let mut names: Vec<String> = std::fs::read_dir(&dir)
+        .unwrap_or_else(|error| panic!("{}: {error}", dir.display()))
+        .map(|entry| entry.expect("a readable entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(!names.is_empty());
+    for (place, name) in names.iter().enumerate() {
+        let number = format!("{:04}_", place + 1);
+        assert!(name.starts_with(&number) && name.ends_with(".sql"), "{name}: expected {number}<what>.sql");
+    }
+}
+
+#[test]
+fn every_module_opens_with_prose() {
+    for (path, text) in sources(CRATES) {
+        assert!(text.starts_with("//! "), "{} does not say what it does", path.display());
+    }
+}
+
+#[test]
+fn banned_calls_stay_away() {
+    // Each with the reason that a person needs when this test fails.
+    let banned = [
+        ("SystemTime::now", "time comes in through the Clock port"),
+        ("kill_on_drop", "it signals the direct child only; custody ends whole groups"),
+        ("AssertSqlSafe", "SQL is constant text with binds"),
+        (".unwrap()", "expect states the invariant"),
+        ("todo!(", "nothing is left half done"),
+        ("unimplemented!(", "nothing is left half done"),
+        ("|safe", "templates escape everything"),
+    ];
+    for (path, text) in sources(CRATES) {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (line_no, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for (call, why) in banned {
+                assert!(!line.contains(call), "{}:{}: {call}: {why}", path.display(), line_no + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn templates_hold_no_inline_script_or_style() {
+    let mut seen = 0;
+    let dir = root().join("web/templates");
+    let mut stack = vec![dir];
+    while let Some(dir) = stack.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                stack.push(path);
+                continue;
+            }
+            seen += 1;
+            let text = read(&path);
+            for bad in [" style=\"", "javascript:", " onclick=", " onload=", "|safe"] {
+                assert!(!text.contains(bad), "{}: the content security policy forbids {bad}", path.display());
+            }
+        }
+    }
+    assert!(seen > 5, "the templates were not found");
+}
+
+#[test]
+fn the_changelog_says_what_is_unreleased() {
+    assert!(read(root().join("CHANGELOG.md")).contains("## Unreleased"));
+}
