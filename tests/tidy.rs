@@ -45,7 +45,18 @@ const CRATES: &[&str] = &["core", "backend", "scheduler", "worker", "web", "cli"
 
 #[test]
 fn core_knows_no_runtime_database_or_broker() {
-    let outside = ["tokio", "tokio-util", "sqlx", "lapin", "etcd-client", "axum", "reqwest", "notify", "rustix", "rand"];
+    let outside = [
+        "tokio",
+        "tokio-util",
+        "sqlx",
+        "lapin",
+        "etcd-client",
+        "axum",
+        "reqwest",
+        "notify",
+        "rustix",
+        "rand",
+    ];
     let found = dependencies("core");
     for name in outside {
         assert!(!found.contains(name), "core must not depend on {name}");
@@ -108,7 +119,9 @@ fn banned_calls_stay_away() {
     ];
     for (path, text) in sources(CRATES) {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for (line_no, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        for (line_no, line) in
+            code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
+        {
             for (call, why) in banned {
                 assert!(!line.contains(call), "{}:{}: {call}: {why}", path.display(), line_no + 1);
             }

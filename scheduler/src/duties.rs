@@ -48,12 +48,12 @@ impl Leader<'_> {
             self.runs_known(runs, now).await?;
         }
         for intent in bounded(limit, self.ports.plans.intents_pending(PAGE)).await? {
+            // An intent is carried out on its own: the planner leaves it pending while anything else is to be committed.
+            self.drive().await?;
             if matches!(intent.kind, IntentKind::Retry(_)) && !self.planner.has_run(intent.run) {
                 let run = bounded(limit, self.ports.plans.run_load(intent.run)).await?;
                 self.runs_known(run.into_iter().collect(), now).await?;
             }
-            // An intent is carried out on its own: the planner leaves it pending while anything else is to be committed.
-            self.drive().await?;
             self.planner.intent(&intent, now)?;
         }
         Ok(())

@@ -128,7 +128,9 @@ impl Planner {
             }
             RunState::Success | RunState::Failed | RunState::Cancelled => {}
         }
-        self.touched.insert(id);
+        if !state.is_terminal() {
+            self.touched.insert(id);
+        }
         self.runs.insert(id, walk);
         Ok(())
     }
