@@ -132,6 +132,15 @@ fn the_last_day_knows_leap_years() {
 }
 
 #[test]
+fn the_slot_before_is_found_across_years_that_have_none() {
+    let before = |line, time| Schedule::compile(cron(line, Tz::UTC), "").unwrap().previous_before(at(time));
+    assert_eq!(before("0 0 L 2 *", "2025-01-15T00:00:00Z"), Some(at("2024-02-29T00:00:00Z")));
+    assert_eq!(before("0 0 29 2 *", "2027-01-15T00:00:00Z"), Some(at("2024-02-29T00:00:00Z")));
+    assert_eq!(before("0 0 1 12 *", "2200-01-15T00:00:00Z"), Some(at("2100-12-01T00:00:00Z")));
+    assert_eq!(before("0 0 1 12 *", "1970-06-01T00:00:00Z"), None);
+}
+
+#[test]
 fn dates_that_never_come_are_refused_with_their_place() {
     assert!(refusal("30 2 30 2 *").contains("`30`, month `2`"));
     let error = Schedule::compile(cron("30 2  31 4,6 *", Tz::UTC), "").unwrap_err();
