@@ -3,15 +3,35 @@
 //! Invariants of this crate: a process is started only after its claim is committed; an attempt is reported at most
 //! once and only by the life that claimed it; no process outlives the worker's right to run it. It never plans, never
 //! names a database or a broker, and holds no unsafe code.
+//!
+//! The way of an attempt: `claim` takes it from the broker (or the store) and claims it, `attempt` prepares it (`dags`,
+//! `job`), `exec` runs its process under `custody` while `log` carries what it prints, and `finish` reports its end.
+//! `beat` keeps the `lease` and ends the `life` when it cannot; `service` is the component that does all this.
 
+mod attempt;
+mod beat;
 mod boottime;
+mod claim;
 mod custody;
+mod dags;
 mod exec;
+mod finish;
+mod job;
+mod lease;
+mod life;
 mod log;
+mod options;
 mod patience;
 mod pidfd;
+mod ringer;
+mod service;
+mod spool;
 
 pub use boottime::BootTime;
 pub use custody::{Marker, Warden, WardenCommand, sweep_earlier_lives, warden_main};
 pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};
+pub use job::{FilePlace, job};
+pub use life::WorkerPorts;
 pub use log::{LINE_BYTES_MAX, LineSink, Stream, lines_of};
+pub use options::{LEASE_MIN, OptionsError, SLOTS_MAX, WorkerOptions};
+pub use service::{Worker, WorkerError, WorkerHandle, WorkerStatus};

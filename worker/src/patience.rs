@@ -40,9 +40,4 @@ impl Backoff {
         self.tries += 1;
         tokio::time::sleep(pause).await;
     }
-
-    /// Whether there was a pause since the start.
-    pub(crate) fn was_used(&self) -> bool {
-        self.tries > 0
-    }
 }

@@ -36,14 +36,14 @@ async fn worker_process() {
 }
 
 fn start_worker(dir: &std::path::Path, lease_ms: &str) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "worker_process", "--ignored", "--nocapture"])
         .env("ROTA_TEST_DIR", dir)
         .env("ROTA_TEST_LEASE_MS", lease_ms)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
-        .unwrap()
+        .expect("a worker")
 }
 
 async fn tree_in(dir: &std::path::Path) -> Vec<i32> {

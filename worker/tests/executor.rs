@@ -73,7 +73,7 @@ fn handed_down() -> Vec<String> {
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or("02000000");
         u32::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & 0o2_000_000 == 0)
     };
-    let all = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let all = std::fs::read_dir("/proc/self/fd").expect("a process table").flatten();
     let names = all.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|fd| fd.parse::<u32>().is_ok_and(|fd| fd > 2)).filter(is_kept).collect()
 }

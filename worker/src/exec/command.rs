@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rota_core::dag::DefaultShell;
 
 /// What of the worker's own environment tasks may see, besides `LC_*`. Never rota's own settings: those hold secrets.
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"];
@@ -138,10 +140,8 @@ fn is_program(file: &Path) -> bool {
 }
 
 /// The shell of `run:` scripts on this host: bash where there is bash, else sh.
-pub fn default_shell() -> &'static [&'static str] {
-    static SHELL: std::sync::OnceLock<&'static [&'static str]> = std::sync::OnceLock::new();
-    SHELL.get_or_init(|| {
-        let bash = search("bash", OsStr::new(PATH_DEFAULT), Path::new("/"));
-        if bash.is_ok() { &["bash", "-euo", "pipefail", "-c"] } else { &["sh", "-eu", "-c"] }
-    })
+pub fn default_shell() -> DefaultShell {
+    static HAS_BASH: OnceLock<bool> = OnceLock::new();
+    let has_bash = HAS_BASH.get_or_init(|| search("bash", OsStr::new(PATH_DEFAULT), Path::new("/")).is_ok());
+    if *has_bash { DefaultShell::Bash } else { DefaultShell::Sh }
 }

@@ -105,6 +105,14 @@ enum Forced {
     By(StopReason),
 }
 
+/// What may be left of an attempt outside its group.
+#[derive(Debug, Clone, Copy)]
+struct Strays {
+    token: i64,
+    /// It did not end by itself: what it started had no chance to end either.
+    are_likely: bool,
+}
+
 impl Executor {
     /// An executor that keeps output files in `outputs_dir` (made private and empty) and tells `warden`, if there is
     /// one, what it starts. Without a warden, processes may outlive a killed worker.
@@ -133,11 +141,11 @@ impl Executor {
             Err(error) => return self.unstarted(Some(error), None, job),
         };
         let spawned_at = self.clock.now();
-        let now = || self.clock.now();
-        let mut tap = Tap { sink, now: &now };
+        let mut tap = Tap { sink, clock: &*self.clock };
         let (exit, forced) = watch(&child, &mut pipes, &mut tap, job, stopped).await;
         let ended_at = self.clock.now();
-        self.clear_up(child, &mut pipes, &mut tap, job, forced).await;
+        let strays = Strays { token: job.token, are_likely: forced.is_some() };
+        self.clear_up(child, &mut pipes, &mut tap, strays).await;
         let written = output::take(&output);
         let ended = verdict::Ended { exit: Some(exit), forced, written, start_error: None };
         let outcome = verdict::outcome(ended, job, Some(spawned_at), ended_at);
@@ -175,19 +183,18 @@ impl Executor {
         child: Child,
         pipes: &mut Pipes,
         tap: &mut Tap<'_, S>,
-        job: &Job,
-        forced: Option<Forced>,
+        strays: Strays,
     ) {
         // Whoever still holds a pipe may be a `tee` that the script did not wait for: it gets a moment.
         pipes.drain(tap, LINGER).await;
         child.signal(Signal::KILL);
         let is_held = !pipes.are_closed();
-        if is_held || forced.is_some() {
-            let strays = self.sweep(job).await;
-            if strays > 0 {
+        if is_held || strays.are_likely {
+            let killed = self.sweep(strays.token).await;
+            if killed > 0 {
                 let remark =
-                    format!("{strays} process(es) left behind outside the task's group were killed\n");
-                tap.sink.take((tap.now)(), Stream::Sys, remark.as_bytes());
+                    format!("{killed} process(es) left behind outside the task's group were killed\n");
+                tap.sink.take(self.clock.now(), Stream::Sys, remark.as_bytes());
             }
         }
         if is_held {
@@ -198,8 +205,8 @@ impl Executor {
     }
 
     /// Ends what left the group. Looks at every process there is, so it is kept off the usual path.
-    async fn sweep(&self, job: &Job) -> usize {
-        let (marker, entry) = (self.marker.clone(), format!("{FENCE}={}", job.token));
+    async fn sweep(&self, token: i64) -> usize {
+        let (marker, entry) = (self.marker.clone(), format!("{FENCE}={token}"));
         tokio::task::spawn_blocking(move || sweep_attempt(&marker, &entry)).await.unwrap_or(0)
     }
 }

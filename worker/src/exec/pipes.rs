@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::{self, PipeReader};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use rota_core::port::Clock;
 use rustix::fd::OwnedFd;
 use tokio::net::unix::pipe::Receiver;
 
@@ -34,7 +34,7 @@ struct Pipe {
 /// Where lines go, and when they came.
 pub(super) struct Tap<'a, S> {
     pub(super) sink: &'a mut S,
-    pub(super) now: &'a (dyn Fn() -> DateTime<Utc> + Send + Sync),
+    pub(super) clock: &'a dyn Clock,
 }
 
 impl Pipes {
@@ -102,7 +102,7 @@ impl Pipe {
         BUFFER.with_borrow_mut(|buffer| match self.receiver.try_read(buffer) {
             Ok(0) => (0, true),
             Ok(count) => {
-                self.lines.feed(&buffer[..count], (tap.now)(), tap.sink);
+                self.lines.feed(&buffer[..count], tap.clock.now(), tap.sink);
                 (count, false)
             }
             Err(error) => (0, error.kind() != io::ErrorKind::WouldBlock),
@@ -111,7 +111,7 @@ impl Pipe {
 
     fn finish<S: LineSink>(mut self, tap: &mut Tap<'_, S>) {
         if self.lines.has_partial() {
-            self.lines.finish((tap.now)(), tap.sink);
+            self.lines.finish(tap.clock.now(), tap.sink);
         }
     }
 }

@@ -88,7 +88,7 @@ impl AttemptLog {
         if !buffer.is_stored() {
             self.writer.hurry();
         }
-        if timeout_at(deadline, buffer.wait(Buffer::is_stored)).await.is_err() {
+        if timeout_at(deadline, buffer.wait_until_stored()).await.is_err() {
             tracing::warn!("attempt {}: the store did not take the log within {CLOSE_MAX:?}", self.key);
         }
     }
@@ -106,7 +106,7 @@ impl AttemptLog {
         while let Some(text) = tail.pop() {
             self.push(&text);
             let Some(buffer) = &self.buffer else { return };
-            if timeout_at(deadline, buffer.wait(Buffer::has_room)).await.is_err() {
+            if timeout_at(deadline, buffer.wait_for_room()).await.is_err() {
                 return;
             }
         }
@@ -175,7 +175,7 @@ impl LineSink for AttemptLog {
             return;
         }
         let since = *self.held_since.get_or_insert_with(Instant::now);
-        self.is_stuck = timeout_at(since + HOLD_MAX, buffer.wait(Buffer::has_room)).await.is_err();
+        self.is_stuck = timeout_at(since + HOLD_MAX, buffer.wait_for_room()).await.is_err();
         self.held_since = None;
     }
 }
@@ -218,8 +218,14 @@ impl Buffer {
         state.text.is_empty() && !state.is_in_flight
     }
 
-    async fn wait(&self, is_reached: impl Fn(&Self) -> bool) {
-        while !is_reached(self) {
+    async fn wait_for_room(&self) {
+        while !self.has_room() {
+            self.progress.notified().await;
+        }
+    }
+
+    async fn wait_until_stored(&self) {
+        while !self.is_stored() {
             self.progress.notified().await;
         }
     }

@@ -1,0 +1,222 @@
+//! One claimed attempt from its claim to its report.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rota_core::dag::{Action, Dag, Scope, Task};
+use rota_core::id::{AttemptKey, ClaimToken, DagId};
+use rota_core::port::{Claimed, Finish, StoreError, StoreResult};
+use rota_core::state::{RunState, TaskState};
+use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::exec::{End, Job, Outcome, Stopped, default_shell};
+use crate::finish::Ended;
+use crate::job::{FilePlace, job};
+use crate::life::Life;
+use crate::log::AttemptLog;
+use crate::patience::{Backoff, answered};
+
+/// What an attempt turned out to be.
+enum Work {
+    /// Nothing to do: it has succeeded.
+    Nothing,
+    /// A process.
+    Process(Box<Job>),
+}
+
+/// Runs a claimed attempt and reports how it ended, unless it was lost: then others decide what comes next.
+pub(crate) async fn run(
+    life: Arc<Life>,
+    claimed: Claimed,
+    slot: Option<OwnedSemaphorePermit>,
+    mut stopped: Stopped,
+) {
+    let report = Report::new(life.clone(), &claimed);
+    let mut log = AttemptLog::new(claimed.key, life.shared.logs.clone());
+    let work = prepare(&life, &claimed, &mut stopped).await;
+    let outcome = match work {
+        Ok(Work::Nothing) => unstarted(&life, End::Success, None),
+        Ok(Work::Process(job)) => {
+            let slot = match slot {
+                Some(slot) => Some(slot),
+                // A task with a process in the lane of tasks without: it waits for its turn like all others.
+                None => life.shared.slots.clone().acquire_owned().await.ok(),
+            };
+            let outcome = life.shared.executor.run(&job, &mut stopped, &mut log).await;
+            drop(slot);
+            outcome
+        }
+        Err(_) if stopped.reason().is_some() => unstarted(&life, End::Lost, None),
+        Err(error) => {
+            log.remark(life.now(), &error);
+            unstarted(&life, End::Failed, Some(error))
+        }
+    };
+    log.close(life.now()).await;
+    life.forget(claimed.key);
+    // Whatever was killed after the lease had run out, by the warden for example, is nobody's result.
+    let is_lost = outcome.end == End::Lost || (outcome.signal.is_some() && life.is_over());
+    if is_lost {
+        tracing::info!("attempt {} is lost with this life of the worker", claimed.key);
+        report.withdraw();
+    } else {
+        report.send(outcome).await;
+    }
+}
+
+/// The report of an attempt whose task does nothing.
+pub(crate) fn noop_ended(life: &Life, claimed: &Claimed) -> Ended {
+    let finish = finish_of(claimed.key, claimed.token, unstarted(life, End::Success, None));
+    Ended { finish, dag: claimed.dag.clone() }
+}
+
+fn unstarted(life: &Life, end: End, error: Option<String>) -> Outcome {
+    Outcome {
+        end,
+        spawned_at: None,
+        ended_at: life.now(),
+        exit_code: None,
+        signal: None,
+        error: error.map(|error| error.replace('\0', "\u{fffd}")),
+        outputs: None,
+    }
+}
+
+/// Finds out what there is to do.
+///
+/// # Errors
+/// In words: the attempt cannot be run.
+async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Result<Work, String> {
+    let dags = &life.shared.dags;
+    let dag = match dags.at_hand(claimed) {
+        Some(dag) => dag,
+        None => insist(stopped, || dags.load(claimed)).await?,
+    };
+    let missing = || format!("version {} of {} has no task {}", claimed.version, claimed.dag, claimed.name);
+    let task = dag.tasks.get(claimed.key.task.task.0 as usize).ok_or_else(missing)?;
+    if task.action == Action::Noop {
+        return Ok(Work::Nothing);
+    }
+    let outputs = upstream_outputs(life, claimed, &dag, task, stopped).await?;
+    let scope = Scope {
+        run: claimed.key.task.run,
+        run_state: RunState::Running,
+        slot: claimed.slot,
+        interval_start: claimed.interval_start,
+        created_at: claimed.created_at,
+        params: &claimed.params,
+        index: claimed.key.task.index,
+        attempt: claimed.key.attempt,
+        outputs: &outputs,
+        shell: default_shell(),
+    };
+    let place = FilePlace { dags_dir: &life.shared.options.dags_dir, path: &claimed.path };
+    job(&dag, task, &scope, place, claimed.token).map(|job| Work::Process(Box::new(job)))
+}
+
+/// The outputs that the task's templates read; none are loaded for a task that reads none.
+async fn upstream_outputs(
+    life: &Life,
+    claimed: &Claimed,
+    dag: &Dag,
+    task: &Task,
+    stopped: &mut Stopped,
+) -> Result<BTreeMap<String, Value>, String> {
+    if task.reads_outputs_of.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (facts, run) = (&life.shared.ports.facts, claimed.key.task.run);
+    let load = || answered(facts.outputs_load(run, &task.reads_outputs_of));
+    let loaded = insist(stopped, load).await?;
+    let named = loaded.into_iter().map(|(no, _, outputs)| {
+        let name = dag.task(no).name.as_str().to_owned();
+        (name, Value::Object(outputs))
+    });
+    Ok(named.collect())
+}
+
+/// Asks until the store answers or the attempt is to end.
+///
+/// # Errors
+/// In words: the store's refusal, or that the attempt is to end.
+async fn insist<T, F: Future<Output = StoreResult<T>>>(
+    stopped: &mut Stopped,
+    call: impl Fn() -> F,
+) -> Result<T, String> {
+    let mut backoff = Backoff::default();
+    loop {
+        let error = match call().await {
+            Ok(value) => return Ok(value),
+            Err(StoreError::Unavailable(error)) => error,
+            Err(error) => return Err(error.to_string()),
+        };
+        if stopped.reason().is_some() {
+            return Err(error);
+        }
+        tokio::select! {
+            () = backoff.pause("claimed attempts", &error) => {}
+            () = stopped.changed() => {}
+        }
+    }
+}
+
+fn finish_of(key: AttemptKey, token: ClaimToken, outcome: Outcome) -> Finish {
+    Finish {
+        key,
+        token,
+        state: match outcome.end {
+            End::Success => TaskState::Success,
+            End::Failed | End::Lost => TaskState::Failed,
+            End::Cancelled => TaskState::Cancelled,
+        },
+        spawned_at: outcome.spawned_at,
+        ended_at: outcome.ended_at,
+        exit_code: outcome.exit_code,
+        signal: outcome.signal,
+        error: outcome.error,
+        outputs: outcome.outputs,
+    }
+}
+
+/// Sees to it that an attempt is reported even if this program has a fault: nobody else would notice while the worker
+/// lives on.
+struct Report {
+    life: Arc<Life>,
+    key: AttemptKey,
+    token: ClaimToken,
+    dag: DagId,
+    is_settled: bool,
+}
+
+impl Report {
+    fn new(life: Arc<Life>, claimed: &Claimed) -> Self {
+        Self { life, key: claimed.key, token: claimed.token, dag: claimed.dag.clone(), is_settled: false }
+    }
+
+    fn ended(&mut self, outcome: Outcome) -> Vec<Ended> {
+        self.is_settled = true;
+        vec![Ended { finish: finish_of(self.key, self.token, outcome), dag: self.dag.clone() }]
+    }
+
+    async fn send(mut self, outcome: Outcome) {
+        let ended = self.ended(outcome);
+        // Fails only when the finisher is gone, that is after the worker.
+        let _ = self.life.shared.finisher.send(ended).await;
+    }
+
+    fn withdraw(mut self) {
+        self.is_settled = true;
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.is_settled && std::thread::panicking() {
+            self.life.forget(self.key);
+            let fault = "a fault in rota ended the attempt; the worker's log says more".to_owned();
+            let ended = self.ended(unstarted(&self.life, End::Failed, Some(fault)));
+            let _ = self.life.shared.finisher.try_send(ended);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Reports how attempts ended: one task, one store call for all that has gathered while the last call was under way.
+
+use std::sync::Arc;
+
+use rota_core::id::{AttemptKey, DagId};
+use rota_core::port::{Change, Facts, Finish, StoreError};
+use tokio::sync::mpsc;
+
+use crate::patience::{Backoff, answered};
+use crate::ringer::{News, Ringer};
+use crate::spool::Spool;
+
+/// Results in one store call.
+const TOGETHER_MAX: usize = 1024;
+/// Messages that wait. Whoever ends an attempt waits when it is full; without a store nothing new is claimed, so it
+/// never holds more than what ran when the store went away.
+const WAITING_MAX: usize = 1024;
+
+/// An attempt that ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// How.
+    pub(crate) finish: Finish,
+    /// Its run's DAG.
+    pub(crate) dag: DagId,
+}
+
+/// The attempts' end. Cheap to clone.
+pub(crate) type FinisherHandle = mpsc::Sender<Vec<Ended>>;
+
+/// The one task that reports.
+pub(crate) struct Finisher {
+    facts: Arc<dyn Facts>,
+    ringer: Ringer,
+    spool: Spool,
+    ended: mpsc::Receiver<Vec<Ended>>,
+}
+
+impl Finisher {
+    pub(crate) fn new(facts: Arc<dyn Facts>, ringer: Ringer, spool: Spool) -> (Self, FinisherHandle) {
+        let (sender, ended) = mpsc::channel(WAITING_MAX);
+        (Self { facts, ringer, spool, ended }, sender)
+    }
+
+    /// Delivers what earlier lives could not. Before this worker registers again: after that they are late.
+    pub(crate) async fn deliver_spooled(&mut self) -> std::io::Result<()> {
+        let finishes = self.spool.load()?;
+        if !finishes.is_empty() {
+            tracing::info!("delivering {} result(s) of an earlier life", finishes.len());
+            let mut backoff = Backoff::default();
+            while let Err(away) = self.offer(&finishes).await {
+                backoff.pause("results", &away).await;
+            }
+            let finished = finishes.iter().map(|finish| finish.key).collect();
+            self.ringer.tell(News { finished, ..News::default() });
+        }
+        self.spool.clear();
+        Ok(())
+    }
+
+    /// Reports until all handles are gone and everything is reported.
+    pub(crate) async fn run(mut self) {
+        while let Some(first) = self.ended.recv().await {
+            let (mut finishes, mut dags) = (Vec::new(), Vec::new());
+            let mut take = |ended: Vec<Ended>| {
+                for Ended { finish, dag } in ended {
+                    finishes.push(finish);
+                    dags.push(dag);
+                }
+                finishes.len()
+            };
+            let mut count = take(first);
+            while count < TOGETHER_MAX
+                && let Ok(more) = self.ended.try_recv()
+            {
+                count = take(more);
+            }
+            self.commit(&mut finishes, &mut dags).await;
+            let finished: Vec<_> = finishes.iter().map(|finish| finish.key).collect();
+            let runs = finished.iter().map(|key| key.task.run);
+            let mut changes: Vec<_> = runs.zip(dags).map(|(run, dag)| Change::Run { run, dag }).collect();
+            changes.dedup();
+            self.ringer.tell(News { finished, changes, is_fleet: false });
+        }
+    }
+
+    /// Does not return before the store has taken, or for good refused, all of them. While it is away, everything
+    /// that ends is kept on disk as well.
+    async fn commit(&mut self, finishes: &mut Vec<Finish>, dags: &mut Vec<DagId>) {
+        let mut backoff = Backoff::default();
+        let mut spooled = 0;
+        while let Err(away) = self.offer(finishes).await {
+            while let Ok(more) = self.ended.try_recv() {
+                for Ended { finish, dag } in more {
+                    finishes.push(finish);
+                    dags.push(dag);
+                }
+            }
+            if let Err(error) = self.spool.append(finishes[spooled..].iter()) {
+                tracing::error!("cannot keep results on disk, in {}: {error}", self.spool.path().display());
+            }
+            spooled = finishes.len();
+            backoff.pause("results", &away).await;
+        }
+        self.spool.clear();
+    }
+
+    /// Offers them once.
+    ///
+    /// # Errors
+    /// In words, if the store is away; what it refuses is only logged.
+    async fn offer(&self, finishes: &[Finish]) -> Result<(), String> {
+        for part in finishes.chunks(TOGETHER_MAX) {
+            match answered(self.facts.tasks_finish(part)).await {
+                Ok(late) => note_late(&late),
+                Err(StoreError::Unavailable(error)) => return Err(error),
+                Err(_) => self.offer_each(part).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out which one is refused.
+    async fn offer_each(&self, finishes: &[Finish]) -> Result<(), String> {
+        for finish in finishes {
+            match answered(self.facts.tasks_finish(std::slice::from_ref(finish))).await {
+                Ok(late) => note_late(&late),
+                Err(StoreError::Unavailable(error)) => return Err(error),
+                Err(error) => {
+                    tracing::error!("attempt {}: the store refuses its result: {error}", finish.key)
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn note_late(late: &[AttemptKey]) {
+    for key in late {
+        tracing::warn!("attempt {key} ended after it was given up as lost: its result does not count");
+    }
+}

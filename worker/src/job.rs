@@ -1,0 +1,42 @@
+//! Makes a job of an attempt: renders its task's templates and says where it starts.
+
+use std::path::Path;
+
+use rota_core::dag::{Dag, Scope, Task, render_command};
+use rota_core::id::ClaimToken;
+
+use crate::exec::Job;
+
+/// Where a DAG file is.
+#[derive(Debug, Clone, Copy)]
+pub struct FilePlace<'a> {
+    /// The DAG directory.
+    pub dags_dir: &'a Path,
+    /// The file's path in it.
+    pub path: &'a str,
+}
+
+/// The job of one attempt: the task's command, in the folder of the DAG's file unless `cwd` says otherwise.
+///
+/// # Errors
+/// In words: a template cannot be rendered with these values.
+pub fn job(
+    dag: &Dag,
+    task: &Task,
+    scope: &Scope<'_>,
+    place: FilePlace<'_>,
+    token: ClaimToken,
+) -> Result<Job, String> {
+    let command = render_command(dag, task, scope).map_err(|error| error.to_string())?;
+    let file = place.dags_dir.join(place.path);
+    let folder = file.parent().unwrap_or(place.dags_dir);
+    Ok(Job {
+        argv: command.argv,
+        env: command.env.into_iter().collect(),
+        cwd: command.cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
+        timeout: task.timeout,
+        grace: task.grace,
+        outputs: task.outputs.clone(),
+        token: token.0,
+    })
+}

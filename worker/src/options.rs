@@ -1,0 +1,102 @@
+//! What a worker can be told, checked once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rota_core::id::{NAME_CHARS_MAX, QueueName, WorkerId};
+use rota_core::port::Object;
+
+use crate::custody::WardenCommand;
+
+/// Shortest lease: beats come six times as often, and each is a write.
+pub const LEASE_MIN: Duration = Duration::from_millis(600);
+/// Most processes at a time.
+pub const SLOTS_MAX: u32 = 10_000;
+/// Slots per core: most tasks wait for something else than this machine.
+const SLOTS_PER_CORE: u32 = 4;
+
+/// Options of a worker.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Its name, the same after a restart. No other living worker may have it.
+    pub id: WorkerId,
+    /// Host name, for people.
+    pub host: String,
+    /// rota's version, for people.
+    pub version: String,
+    /// The queues it serves, besides the lane of `noop` tasks.
+    pub queues: Vec<QueueName>,
+    /// Its labels.
+    pub labels: Object,
+    /// Processes it runs at a time.
+    pub slots: u32,
+    /// How long its right to run tasks lasts from each heartbeat; it beats six times as often.
+    pub lease: Duration,
+    /// How long running tasks may go on when the worker is told to stop, before they get TERM.
+    pub drain_grace: Duration,
+    /// How often it looks for queued tasks by itself, in case a message was lost. It looks faster while the broker is
+    /// away.
+    pub poll: Duration,
+    /// A directory of this worker alone, kept across restarts: output files and results that the store did not take.
+    pub state_dir: PathBuf,
+    /// Where the DAG files are; tasks start in the folder of theirs.
+    pub dags_dir: PathBuf,
+    /// How to start its warden. `None` only for tests: processes then outlive a killed worker.
+    pub warden: Option<WardenCommand>,
+}
+
+/// An option that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("worker option {name}: {reason}")]
+pub struct OptionsError {
+    name: &'static str,
+    reason: String,
+}
+
+impl WorkerOptions {
+    /// The defaults: the default queue, four slots per core, a lease of 30 s, 10 s to drain.
+    pub fn new(id: WorkerId, state_dir: PathBuf, dags_dir: PathBuf) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            id,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            queues: vec![QueueName::trusted(QueueName::DEFAULT)],
+            labels: Object::new(),
+            slots: u32::try_from(cores).unwrap_or(1).saturating_mul(SLOTS_PER_CORE).min(SLOTS_MAX),
+            lease: Duration::from_secs(30),
+            drain_grace: Duration::from_secs(10),
+            poll: Duration::from_secs(5),
+            state_dir,
+            dags_dir,
+            warden: Some(WardenCommand::this_binary()),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), OptionsError> {
+        let no = |name, reason: &str| Err(OptionsError { name, reason: reason.to_owned() });
+        if self.slots == 0 || self.slots > SLOTS_MAX {
+            return no("slots", &format!("expected 1 to {SLOTS_MAX}, not {}", self.slots));
+        }
+        if self.lease < LEASE_MIN {
+            return no("lease", &format!("expected at least {LEASE_MIN:?}, not {:?}", self.lease));
+        }
+        if self.queues.is_empty() {
+            return no("queues", "expected at least one");
+        }
+        if self.queues.iter().any(|queue| queue.as_str() == QueueName::NOOP) {
+            return no("queues", "`noop` is every worker's and need not be named");
+        }
+        if self.poll.is_zero() {
+            return no("poll", "expected more than no time");
+        }
+        let id = self.id.as_str();
+        if id.is_empty() || id.len() > NAME_CHARS_MAX || id.chars().any(|c| c.is_control() || c == '=') {
+            return no(
+                "id",
+                &format!("expected 1 to {NAME_CHARS_MAX} characters without `=` and control characters"),
+            );
+        }
+        Ok(())
+    }
+}
