@@ -1,0 +1,123 @@
+//! Another go: a person's retry, and attempts that were lost with their worker.
+
+use std::sync::Arc;
+
+use rota_core::id::{TaskKey, TaskNo};
+use rota_core::port::{Batch, PlannedRetry, Store};
+use rota_core::state::TaskState;
+
+use super::world::{World, assert_conflict};
+
+pub async fn a_cleared_task_waits_and_counts_on(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (hands, claimed) = world.running("w").await;
+    let task = claimed.key.task;
+    world.finish(&claimed, TaskState::Failed).await;
+    world.commit(Batch { clears: vec![claimed.key], ..Batch::default() }).await.unwrap();
+    let waits = world.task(task).await;
+    assert_eq!((waits.state, waits.attempt, waits.failures), (TaskState::Waiting, 1, 0));
+    assert_eq!((waits.error, waits.exit_code, waits.worker), (None, None, None));
+    assert_eq!((waits.queued_at, waits.started_at, waits.finished_at), (None, None, None));
+    let attempts = store.view_attempts(task).await.unwrap();
+    assert_eq!(
+        attempts.iter().map(|row| (row.attempt, row.state)).collect::<Vec<_>>(),
+        [(1, TaskState::Failed)]
+    );
+
+    let queue = |attempt| {
+        let queues = vec![world.queue_of(task.attempt(attempt))];
+        world.commit(Batch { queues, ..Batch::default() })
+    };
+    assert_conflict(queue(1).await);
+    assert_conflict(queue(3).await);
+    queue(2).await.unwrap();
+    let again = world.claim(&hands, &[task.attempt(2)]).await.remove(0);
+    world.finish(&again, TaskState::Success).await;
+    let attempts = store.view_attempts(task).await.unwrap();
+    let seen: Vec<_> = attempts.iter().map(|row| (row.attempt, row.state)).collect();
+    assert_eq!(seen, [(1, TaskState::Failed), (2, TaskState::Success)]);
+}
+
+pub async fn a_clear_needs_a_terminal_attempt(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let clear = |key| world.commit(Batch { clears: vec![key], ..Batch::default() });
+    let queued = world.queued(1).await[0];
+    assert_conflict(clear(queued).await);
+    let (_, claimed) = world.running("w").await;
+    assert_conflict(clear(claimed.key).await);
+    world.finish(&claimed, TaskState::Success).await;
+    assert_conflict(clear(claimed.key.task.attempt(2)).await);
+    clear(claimed.key).await.unwrap();
+    assert_conflict(clear(claimed.key).await);
+}
+
+pub async fn a_cleared_task_that_is_settled_and_cleared_again_counts_on(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (hands, claimed) = world.running("w").await;
+    let task = claimed.key.task;
+    let clear = |key| world.commit(Batch { clears: vec![key], ..Batch::default() });
+    let settle = |key| {
+        let settles = vec![world.settle_of(key, TaskState::UpstreamFailed)];
+        world.commit(Batch { settles, ..Batch::default() })
+    };
+    world.finish(&claimed, TaskState::Success).await;
+    clear(claimed.key).await.unwrap();
+    settle(task).await.unwrap();
+    assert_eq!(world.task(task).await.state, TaskState::UpstreamFailed);
+    let attempts = store.view_attempts(task).await.unwrap();
+    assert_eq!(
+        attempts.iter().map(|row| (row.attempt, row.state)).collect::<Vec<_>>(),
+        [(1, TaskState::Success)]
+    );
+    clear(claimed.key).await.unwrap();
+    let queues = vec![world.queue_of(task.attempt(2))];
+    world.commit(Batch { queues, ..Batch::default() }).await.unwrap();
+    assert_eq!(world.claim(&hands, &[task.attempt(2)]).await.len(), 1);
+
+    let never = TaskKey::single(task.run, TaskNo(7));
+    settle(never).await.unwrap();
+    clear(never.attempt(0)).await.unwrap();
+    assert_eq!(store.view_attempts(never).await.unwrap(), vec![]);
+    let queues = vec![world.queue_of(never.attempt(1))];
+    world.commit(Batch { queues, ..Batch::default() }).await.unwrap();
+    assert_eq!(store.view_attempts(never).await.unwrap().len(), 1);
+}
+
+pub async fn a_lost_attempt_is_followed_by_another(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (_, claimed) = world.running("w").await;
+    let lost = PlannedRetry {
+        failures: 0,
+        losses: 1,
+        error: Some("the worker was lost".to_owned()),
+        retry_at: world.at,
+        key: claimed.key,
+    };
+    world.commit(Batch { retries: vec![lost], ..Batch::default() }).await.unwrap();
+    let waits = world.task(claimed.key.task).await;
+    assert_eq!((waits.state, waits.failures, waits.losses), (TaskState::UpForRetry, 0, 1));
+    assert!(waits.finished_at.is_some());
+    let requeues = vec![world.queue_of(claimed.key.task.attempt(2))];
+    world.commit(Batch { requeues, ..Batch::default() }).await.unwrap();
+    let attempts = store.view_attempts(claimed.key.task).await.unwrap();
+    assert_eq!((attempts[0].state, attempts[1].state), (TaskState::Failed, TaskState::Queued));
+    assert_eq!(attempts[0].error.as_deref(), Some("the worker was lost"));
+    assert_eq!(attempts[1].losses, 1);
+    let late = store.tasks_finish(&[world.finish_of(&claimed, TaskState::Success)]).await.unwrap();
+    assert_eq!(late, vec![claimed.key]);
+}
+
+pub async fn an_aborted_attempt_counts_as_a_loss(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (_, claimed) = world.running("w").await;
+    let abort = || {
+        let aborts = vec![(claimed.key, "the worker was lost; on_lost: fail".to_owned())];
+        world.commit(Batch { aborts, ..Batch::default() })
+    };
+    abort().await.unwrap();
+    let row = world.task(claimed.key.task).await;
+    assert_eq!((row.state, row.failures, row.losses), (TaskState::Failed, 0, 1));
+    assert_eq!(row.error.as_deref(), Some("the worker was lost; on_lost: fail"));
+    assert!(row.finished_at.is_some());
+    assert_conflict(abort().await);
+}
