@@ -10,8 +10,9 @@ mod sqlite {
     use super::*;
 
     async fn open() -> Opened<dyn rota_core::port::Store> {
-        let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(directory.path().join("rota.db"), Arc::new(SystemClock)).await.unwrap();
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        let store = SqliteStore::open(directory.path().join("rota.db"), Arc::new(SystemClock)).await;
+        let store = store.expect("a fresh store");
         Opened { port: Arc::new(store), keep: Box::new(directory) }
     }
 

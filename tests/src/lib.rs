@@ -1,3 +1,5 @@
 //! What the tests share. [`conformance`] says what every adapter of a port must do.
 
+#![expect(clippy::unwrap_used, reason = "a claim that meets an unexpected error has failed, and says where")]
+
 pub mod conformance;
