@@ -201,3 +201,46 @@ impl Changes for ChangeListener {
         Ok(Some(changes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rota_core::id::{RunId, TaskKey, TaskNo};
+
+    #[tokio::test]
+    async fn bells_of_one_kind_are_one_bell() {
+        let doorbell = Doorbell::default();
+        let mut listener = doorbell.listen();
+        let key = |number| TaskKey::single(RunId(1), TaskNo(number)).attempt(1);
+        for number in 0..3 {
+            doorbell.ring(Bell::Finished(vec![key(number)]));
+            doorbell.ring(Bell::Intent);
+        }
+        let bells = listener.next(10).await.unwrap();
+        assert_eq!(bells, [Bell::Intent, Bell::Finished(vec![key(0), key(1), key(2)])]);
+    }
+
+    #[tokio::test]
+    async fn a_dashboard_that_is_too_slow_is_told_that_it_lost_some() {
+        let feed = ChangeFeed::default();
+        let mut listener = feed.listen();
+        for _ in 0..ANNOUNCEMENTS_MAX * 2 + 1 {
+            feed.announce(&[Change::Fleet]);
+        }
+        assert_eq!(listener.next().await.unwrap(), None);
+        assert!(listener.next().await.unwrap().is_some(), "then it goes on with what is left");
+    }
+
+    #[tokio::test]
+    async fn listeners_that_left_are_forgotten() {
+        let board = NudgeBoard::default();
+        let worker = WorkerId::trusted("w");
+        drop(board.listen(&worker));
+        board.nudge(&worker);
+        assert!(lock(&board.listeners).is_empty());
+        let doorbell = Doorbell::default();
+        drop(doorbell.listen());
+        doorbell.ring(Bell::Files);
+        assert!(lock(&doorbell.doors).is_empty());
+    }
+}

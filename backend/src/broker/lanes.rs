@@ -178,3 +178,61 @@ impl Drop for LaneConsumer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rota_core::id::{RunId, TaskKey, TaskNo};
+
+    fn dispatch(number: u32, priority: i32) -> Dispatch {
+        let key = TaskKey::single(RunId(1), TaskNo(number)).attempt(1);
+        Dispatch { key, queue: QueueName::trusted("a"), priority }
+    }
+
+    fn consumer(lanes: &Arc<Lanes>) -> LaneConsumer {
+        Lanes::consume(lanes, &[QueueName::trusted("a")])
+    }
+
+    fn numbers(deliveries: &[Delivery]) -> Vec<u32> {
+        deliveries.iter().map(|delivery| delivery.key.task.task.0).collect()
+    }
+
+    #[test]
+    fn higher_priority_goes_first_and_equals_keep_their_order() {
+        let lanes = Arc::new(Lanes::default());
+        lanes.publish(&[dispatch(0, 0), dispatch(1, 5), dispatch(2, -1), dispatch(3, 5), dispatch(4, 0)]);
+        assert_eq!(numbers(&consumer(&lanes).take(10)), [1, 3, 0, 4, 2]);
+    }
+
+    #[test]
+    fn an_attempt_that_waits_already_is_not_queued_again() {
+        let lanes = Arc::new(Lanes::default());
+        lanes.publish(&[dispatch(0, 0), dispatch(1, 0)]);
+        assert_eq!(lanes.publish(&[dispatch(0, 9)]), vec![]);
+        let mut consumer = consumer(&lanes);
+        assert_eq!(numbers(&consumer.take(10)), [0, 1]);
+        lanes.publish(&[dispatch(0, 0)]);
+        assert_eq!(numbers(&consumer.take(10)), [0], "once delivered it may be published again");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let lanes = Arc::new(Lanes::default());
+        let most = u32::try_from(WAITING_MAX).unwrap();
+        let all: Vec<Dispatch> = (0..most + 2).map(|number| dispatch(number, 0)).collect();
+        let refused = lanes.publish(&all);
+        assert_eq!(refused, [dispatch(most, 0).key, dispatch(most + 1, 0).key]);
+        assert_eq!(consumer(&lanes).take(usize::MAX).len(), WAITING_MAX);
+        assert_eq!(lanes.publish(&all[..2]), vec![]);
+    }
+
+    #[test]
+    fn what_is_given_back_has_its_old_place() {
+        let lanes = Arc::new(Lanes::default());
+        lanes.publish(&[dispatch(0, 0), dispatch(1, 0)]);
+        let mut first = consumer(&lanes);
+        assert_eq!(numbers(&first.take(1)), [0]);
+        drop(first);
+        assert_eq!(numbers(&consumer(&lanes).take(10)), [0, 1]);
+    }
+}

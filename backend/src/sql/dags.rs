@@ -56,7 +56,7 @@ const DAGS_PUT: &str = concat!(
          path = excluded.path,
          hash = excluded.hash,
          present = excluded.present,
-         next_slot = case when excluded.cursor is null then dag.next_slot else excluded.next_slot end,
+         next_slot = excluded.next_slot,
          cursor = coalesce(excluded.cursor, dag.cursor)"
 );
 

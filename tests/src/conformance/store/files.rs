@@ -36,7 +36,7 @@ pub async fn a_new_version_keeps_pause_and_cursor(store: Arc<dyn Store>) {
     world.put(DagPut { cursor, next_slot, ..dag_put("e", "one") }).await;
     let dag = DagId::trusted("e");
     store.dag_pause(&dag, true, &admin()).await.unwrap();
-    world.put(dag_put("e", "two")).await;
+    world.put(DagPut { next_slot, ..dag_put("e", "two") }).await;
     let row = store.view_dag(&dag).await.unwrap().unwrap();
     assert_eq!((row.paused, row.cursor, row.next_slot), (true, cursor, next_slot));
     let later = Some(world.at + TimeDelta::hours(2));
