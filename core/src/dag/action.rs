@@ -70,7 +70,8 @@ fn action<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) -> Option<Action> {
         key => {
             unsupported(reader, entry.key_pos, key);
             check(reader, entry);
-            None
+            // The file is refused; the task stands in for itself, so that the rest of it is checked.
+            Some(Action::Noop)
         }
     }
 }

@@ -177,7 +177,7 @@ fn nearest<'n>(given: &str, known: &[&'n str]) -> Option<&'n str> {
         return None;
     }
     let lower = given.to_lowercase();
-    let allowed = (given.chars().count() / 3).max(1);
+    let allowed = (given.chars().count() / 3).max(1).min(given.chars().count().saturating_sub(1));
     known
         .iter()
         .filter(|name| name.len().abs_diff(given.len()) <= allowed + 1)

@@ -99,7 +99,9 @@ struct Head<'n, 's> {
 
 fn read<'s>(reader: &mut Reader<'s>, root: &Node<'s>, path: &str) -> Option<Dag> {
     let Kind::Map(entries) = &root.kind else {
-        reader.expected(root, "a DAG file", "a mapping with at least `tasks:`");
+        reader
+            .sink
+            .push(root.pos, format!("expected a mapping with at least `tasks:`, got {}", root.describe()));
         return None;
     };
     let mut head = Head::default();
@@ -213,8 +215,10 @@ fn tasks<'s>(reader: &mut Reader<'s>, root: &Node<'s>, head: &Head<'_, 's>) -> O
         entries.iter().map(|entry| task::read(reader, entry, &head.defaults)).collect();
     let names: HashMap<&str, TaskNo> =
         entries.iter().enumerate().map(|(no, entry)| (&*entry.key, TaskNo(no as u32))).collect();
+    let before = reader.sink.count();
     let up: Vec<Vec<TaskNo>> =
         drafts.iter().map(|draft| needs(reader, draft.as_ref(), &names, entries)).collect();
+    let is_whole = reader.sink.count() == before;
     let broken = drafts.iter().any(Option::is_none);
     let graph = link(reader, up, entries);
     let mut drafts: Vec<Draft<'_, 's>> = drafts.into_iter().flatten().collect();
@@ -223,7 +227,7 @@ fn tasks<'s>(reader: &mut Reader<'s>, root: &Node<'s>, head: &Head<'_, 's>) -> O
         return None;
     }
     let graph = graph?;
-    let mut scene = Scene::new(&head.params, &names, &drafts, &graph);
+    let mut scene = Scene::new(&head.params, &names, &drafts, is_whole.then_some(&graph));
     scene.check_shared(reader, &head.sites);
     let reads: Vec<_> = (0..drafts.len()).map(|no| scene.check_task(reader, TaskNo(no as u32))).collect();
     for (draft, (command, when)) in drafts.iter_mut().zip(reads) {

@@ -36,6 +36,7 @@ pub use outputs::{
 pub use params::{
     PARAM_DEPTH_MAX, PARAMS_BYTES_MAX, ParamError, ParamErrors, parse_param_text, parse_params,
 };
+pub use site::TEMPLATE_BYTES_MAX;
 pub use task::RETRIES_MAX;
 pub use template::{
     Command, DefaultShell, RENDERED_BYTES_MAX, Scope, TemplateError, eval_when, render_command,

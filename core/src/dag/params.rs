@@ -170,10 +170,10 @@ fn declared<'s>(reader: &mut Reader<'s>, name: &str, node: &Node<'s>) -> Option<
     }
     if let Some(node) = get("default") {
         let value = json(node);
-        match fits(&param, &value) {
-            Ok(()) => param.default = Some(value),
-            Err(message) => reader.sink.push(node.pos, format!("`default` of `{name}`: {message}")),
+        if let Err(message) = fits(&param, &value) {
+            reader.sink.push(node.pos, format!("`default` of `{name}`: {message}"));
         }
+        param.default = Some(value);
     }
     Some(param)
 }

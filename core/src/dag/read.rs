@@ -186,9 +186,13 @@ impl<'s> Reader<'s> {
         is_known
     }
 
-    /// The place in the file of a byte of a scalar's text, as exactly as its style allows.
+    /// The place in the file of a byte of a scalar's text, as exactly as its style allows. Takes time in
+    /// proportion to the text.
     pub(super) fn locate(&self, node: &Node<'_>, byte: usize) -> Pos {
         let Kind::Scalar(scalar) = &node.kind else { return node.pos };
+        if self.sink.is_full() {
+            return node.pos;
+        }
         let before = scalar.text.get(..byte).unwrap_or(&scalar.text);
         if scalar.verbatim {
             let quote = u32::from(!scalar.is_plain());
@@ -197,13 +201,16 @@ impl<'s> Reader<'s> {
         if scalar.style == ScalarStyle::Literal { self.in_block(node.pos, scalar, before) } else { node.pos }
     }
 
+    /// The parser places a block at its first line of text, which may stand below empty ones.
     fn in_block(&self, pos: Pos, scalar: &Scalar<'_>, before: &str) -> Pos {
+        let lead = scalar.text.bytes().take_while(|b| *b == b'\n').count();
         let down = before.matches('\n').count();
         let text = scalar.text.split('\n').nth(down).unwrap_or_default();
         let offset = chars(before.rsplit('\n').next().unwrap_or_default());
-        let line = self.lines.get(pos.line as usize + down).map(|line| line.trim_end_matches('\r'));
+        let first = (pos.line as usize).saturating_sub(1 + lead);
+        let line = self.lines.get(first + down).map(|line| line.trim_end_matches('\r'));
         match line.and_then(|line| line.strip_suffix(text)) {
-            Some(indent) => Pos { line: pos.line + 1 + down as u32, col: chars(indent) + offset + 1 },
+            Some(indent) => Pos { line: (first + down) as u32 + 1, col: chars(indent) + offset + 1 },
             None => pos,
         }
     }

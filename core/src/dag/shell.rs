@@ -157,11 +157,11 @@ impl Reader {
     }
 
     fn value(&mut self, text: &str, next: Option<char>) -> Result<(), &'static str> {
-        if let Some(reason) = self.lost {
-            return Err(reason);
-        }
         if self.expects_delimiter {
             return Err(AS_DELIMITER);
+        }
+        if let Some(reason) = self.lost {
+            return Err(reason);
         }
         let is_literal = matches!(self.frames.last(), Some(Frame::Single | Frame::Comment));
         match self.last {

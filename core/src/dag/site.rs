@@ -22,6 +22,9 @@ use super::yaml::{Kind, Node};
 /// Most steps over needs that all checks of "is it upstream?" take together, beyond direct needs.
 const STEPS_MAX: usize = 20_000_000;
 
+/// Longest text with templates in it, in bytes: minijinja counts columns in 16 bits. Other texts may be longer.
+pub const TEMPLATE_BYTES_MAX: usize = 65_000;
+
 /// The statements of templates. Others could collect output outside of the script's quoting.
 const STATEMENTS: [&str; 9] = ["if", "elif", "else", "endif", "for", "endfor", "set", "raw", "endraw"];
 
@@ -48,7 +51,8 @@ pub(super) struct Scene<'c, 'n, 's> {
     params: &'c IndexMap<String, Param>,
     names: &'c HashMap<&'c str, TaskNo>,
     drafts: &'c [Draft<'n, 's>],
-    graph: &'c Graph,
+    /// Unless some needs are unknown: then every task may be upstream.
+    graph: Option<&'c Graph>,
     /// Per task, its place in the topological order.
     places: Vec<u32>,
     /// Per task, the last search that came by.
@@ -62,10 +66,10 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
         params: &'c IndexMap<String, Param>,
         names: &'c HashMap<&'c str, TaskNo>,
         drafts: &'c [Draft<'n, 's>],
-        graph: &'c Graph,
+        graph: Option<&'c Graph>,
     ) -> Self {
         let mut places = vec![0; drafts.len()];
-        for (place, task) in graph.order.iter().enumerate() {
+        for (place, task) in graph.iter().flat_map(|graph| &graph.order).enumerate() {
             places[task.0 as usize] = place as u32;
         }
         let seen = vec![0; drafts.len()];
@@ -114,7 +118,7 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
         reads
     }
 
-    /// Checks one name; returns the task whose outputs it reads.
+    /// Checks one name; returns the task whose outputs it reads. Places are computed for errors only: they cost time.
     fn path(
         &mut self,
         reader: &mut Reader<'s>,
@@ -122,38 +126,27 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
         path: &Path,
         task: Option<TaskNo>,
     ) -> Option<TaskNo> {
-        let pos = reader.locate(node, path.at);
         let head = path.parts[0].as_str();
+        let part = path.parts.get(1);
         match head {
             "tasks" => return self.task_path(reader, node, path, task),
             "params" => {
-                if let Some(name) = path.parts.get(1).filter(|name| !self.params.contains_key(*name)) {
-                    reader.sink.unknown(pos, "parameter", name, self.params.keys().map(String::as_str));
+                if let Some(name) = part.filter(|name| !self.params.contains_key(*name)) {
+                    let known = self.params.keys().map(String::as_str);
+                    reader.sink.unknown(reader.locate(node, path.at), "parameter", name, known);
                 }
             }
-            "vars" | "secrets" => unsupported(reader, pos, &path.parts.join(".")),
-            "item" => unsupported(reader, pos, "item"),
+            "vars" | "secrets" | "item" => {
+                unsupported(reader, reader.locate(node, path.at), &path.parts.join("."));
+            }
             _ if FUNCTIONS.contains(&head) => {}
             _ if PLAIN_NAMES.contains(&head) => {
-                if let Some(part) = path.parts.get(1) {
-                    reader.sink.push(pos, format!("`{head}` is a plain value and has no `{}`", cut(part)));
+                if let Some(part) = part {
+                    let message = format!("`{head}` is a plain value and has no `{}`", cut(part));
+                    reader.sink.push(reader.locate(node, path.at), message);
                 }
             }
-            _ => {
-                let Some((_, parts)) = OBJECTS.iter().find(|(name, _)| *name == head) else {
-                    unknown_name(reader, node, path);
-                    return None;
-                };
-                match path.parts.get(1) {
-                    Some(part) if parts.contains(&part.as_str()) => {}
-                    Some(part) => {
-                        reader.sink.unknown(pos, &format!("part of `{head}`:"), part, parts.iter().copied());
-                    }
-                    None => reader
-                        .sink
-                        .push(pos, format!("`{head}` alone is no value, expected `{head}.{}`", parts[0])),
-                }
-            }
+            _ => object_path(reader, node, path),
         }
         None
     }
@@ -166,45 +159,44 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
         path: &Path,
         task: Option<TaskNo>,
     ) -> Option<TaskNo> {
-        let pos = reader.locate(node, path.at);
         let Some(name) = path.parts.get(1) else {
-            let message = "which task is not certain before the run";
+            let hint = "write `tasks.<name>.outputs.<key>`, or `tasks[\"<name>\"].outputs`";
             reader.sink.push_hint(
-                pos,
-                message,
-                "write `tasks.<name>.outputs.<key>`, or `tasks[\"<name>\"].outputs`",
+                reader.locate(node, path.at),
+                "which task is not certain before the run",
+                hint,
             );
             return None;
         };
         let Some(task) = task else {
-            reader.sink.push_hint(
-                pos,
-                "`tasks` has no meaning here: it differs for each task",
-                "move it into a task",
-            );
+            let message = "`tasks` has no meaning here: it differs for each task";
+            reader.sink.push_hint(reader.locate(node, path.at), message, "move it into a task");
             return None;
         };
         let Some(read) = self.names.get(name.as_str()).copied() else {
-            reader.sink.unknown(pos, "task", name, self.names.keys().copied());
+            let known = self.drafts.iter().map(|draft| draft.task.name.as_str());
+            reader.sink.unknown(reader.locate(node, path.at), "task", name, known);
             return None;
         };
         if !self.is_upstream(read, task) {
             let own = &self.drafts[task.0 as usize].task.name;
             let message =
                 format!("task `{name}` is not upstream of `{own}`, so its outputs are not there yet");
-            reader.sink.push_hint(pos, message, format!("add `{name}` to `needs`"));
+            reader.sink.push_hint(reader.locate(node, path.at), message, format!("add `{name}` to `needs`"));
             return None;
         }
         let promised = &self.drafts[read.0 as usize].task.outputs;
         match (path.parts.get(2).map(String::as_str), path.parts.get(3)) {
             (Some("outputs"), Some(key)) if !promised.is_empty() && !promised.contains(key) => {
                 let what = format!("output of `{name}`:");
-                reader.sink.unknown(pos, &what, key, promised.iter().map(String::as_str));
+                let known = promised.iter().map(String::as_str);
+                reader.sink.unknown(reader.locate(node, path.at), &what, key, known);
             }
             (Some("outputs"), _) => {}
             (other, _) => {
                 let given = other.map_or_else(String::new, |other| format!(", got `{}`", cut(other)));
-                reader.sink.push(pos, format!("expected `tasks.{name}.outputs.<key>`{given}"));
+                let message = format!("expected `tasks.{name}.outputs.<key>`{given}");
+                reader.sink.push(reader.locate(node, path.at), message);
             }
         }
         Some(read)
@@ -213,14 +205,15 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
     /// Whether `task` needs `other`, directly or through others. The search is bounded over all templates together;
     /// beyond that only direct needs count.
     fn is_upstream(&mut self, other: TaskNo, task: TaskNo) -> bool {
-        if self.graph.up[task.0 as usize].binary_search(&other).is_ok() {
+        let Some(graph) = self.graph else { return true };
+        if graph.up[task.0 as usize].binary_search(&other).is_ok() {
             return true;
         }
         self.searches += 1;
         let floor = self.places[other.0 as usize];
         let mut stack = vec![task];
         while let Some(at) = stack.pop() {
-            for need in &self.graph.up[at.0 as usize] {
+            for need in &graph.up[at.0 as usize] {
                 self.steps += 1;
                 if *need == other {
                     return true;
@@ -245,6 +238,11 @@ fn compile<'t>(
     site: Site<'_, '_>,
     text: &'t str,
 ) -> Option<(HashSet<String>, Vec<Block<'t>>)> {
+    if text.len() > TEMPLATE_BYTES_MAX && (site.kind == SiteKind::When || is_template(text)) {
+        let message = format!("a template of {} bytes, at most {TEMPLATE_BYTES_MAX} are read", text.len());
+        reader.sink.push_hint(site.node.pos, message, "put the script into a file and run that");
+        return None;
+    }
     if site.kind == SiteKind::When {
         let (at, body) = match expression(text) {
             Ok(found) => found,
@@ -283,11 +281,15 @@ fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, block: &Block<'_>, uses
     if block.kind == BlockKind::Statement {
         let word: String =
             block.body.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
-        let pos = reader.locate(node, block.whole.start);
+        let at = block.whole.start;
         if !STATEMENTS.contains(&word.as_str()) {
-            reader.sink.unknown(pos, "statement", &word, STATEMENTS);
+            reader.sink.unknown(reader.locate(node, at), "statement", &word, STATEMENTS);
         } else if word == "set" && !block.body.contains('=') {
-            reader.sink.push_hint(pos, "`set` needs a value", "write `{% set name = value %}`");
+            reader.sink.push_hint(
+                reader.locate(node, at),
+                "`set` needs a value",
+                "write `{% set name = value %}`",
+            );
         }
     }
     for (at, name) in uses.filters.iter().filter(|(_, name)| !FILTERS.contains(&name.as_str())) {
@@ -343,9 +345,24 @@ fn check_places(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[
     }
 }
 
-fn unknown_name(reader: &mut Reader<'_>, node: &Node<'_>, path: &Path) {
-    let pos = reader.locate(node, path.at);
-    let known =
-        PLAIN_NAMES.iter().copied().chain(OBJECTS.iter().map(|(name, _)| *name)).chain(["params", "tasks"]);
-    reader.sink.unknown(pos, "name", &path.parts[0], known);
+/// `run.id` and the like; anything else is unknown.
+fn object_path(reader: &mut Reader<'_>, node: &Node<'_>, path: &Path) {
+    let head = path.parts[0].as_str();
+    let known = OBJECTS.iter().find(|(name, _)| *name == head).map(|(_, parts)| *parts);
+    match (known, path.parts.get(1)) {
+        (None, _) => {
+            let objects = OBJECTS.iter().map(|(name, _)| *name);
+            let names = PLAIN_NAMES.iter().copied().chain(objects).chain(["params", "tasks"]);
+            reader.sink.unknown(reader.locate(node, path.at), "name", head, names);
+        }
+        (Some(parts), Some(part)) if parts.contains(&part.as_str()) => {}
+        (Some(parts), Some(part)) => {
+            let what = format!("part of `{head}`:");
+            reader.sink.unknown(reader.locate(node, path.at), &what, part, parts.iter().copied());
+        }
+        (Some(parts), None) => {
+            let message = format!("`{head}` alone is no value, expected `{head}.{}`", parts[0]);
+            reader.sink.push(reader.locate(node, path.at), message);
+        }
+    }
 }

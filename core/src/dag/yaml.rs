@@ -81,7 +81,10 @@ impl Node<'_> {
     pub(super) fn describe(&self) -> String {
         match &self.kind {
             Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
+            Kind::Scalar(scalar) if scalar.text.is_empty() => "an empty text".to_owned(),
             Kind::Scalar(scalar) => format!("`{}`", cut(&scalar.text)),
+            Kind::List(list) if list.is_empty() => "an empty list".to_owned(),
+            Kind::Map(entries) if entries.is_empty() => "an empty mapping".to_owned(),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a mapping".to_owned(),
         }

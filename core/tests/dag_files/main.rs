@@ -1,5 +1,10 @@
 //! DAG files through the public API: what is read, what is refused and with which words, what templates make of it.
-#![allow(missing_docs, reason = "a test binary has no readers of documentation")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod bad;
+mod fuzz;
+mod good;
+mod inject;
+mod params;
 mod support;
 mod templates;
