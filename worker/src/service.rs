@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rota_core::id::Incarnation;
+use rota_core::id::{Incarnation, QueueName};
 use rota_core::port::{Beat, Change, StoreError, WorkerHello, WorkerState};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -208,7 +208,7 @@ async fn register(
         host: options.host.clone(),
         pid: std::process::id(),
         version: options.version.clone(),
-        queues: options.queues.clone(),
+        queues: options.queues.iter().cloned().chain([QueueName::trusted(QueueName::NOOP)]).collect(),
         labels: options.labels.clone(),
         slots: options.slots,
         lease: options.lease,
