@@ -1,4 +1,4 @@
-//! The data directory and its lock: one process per directory (RELIABILITY P12). The kernel drops the lock with the
+//! The data directory and its lock: one process per directory. The kernel drops the lock with the
 //! process, so a crash never leaves it behind; the text in the file only says who to look for.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

@@ -109,7 +109,7 @@ number_ids! {
     DagVersion(i64);
     /// A task's place in its DAG version's file, from 0.
     TaskNo(u32);
-    /// The fencing epoch: one more for each term of leadership. Lives in the store (RELIABILITY P2).
+    /// The fencing epoch: one more for each term of leadership. Lives in the store.
     Epoch(i64);
     /// One life of a worker process. A restarted worker is a new incarnation.
     Incarnation(i64);

@@ -1,5 +1,5 @@
 //! The duty that relays queued attempts to the broker. `queued` rows are the outbox: what was not claimed for a while is
-//! published again, each attempt ever more rarely, because a long queue is honest work and no loss (RELIABILITY P11).
+//! published again, each attempt ever more rarely, because a long queue is honest work and no loss.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -33,7 +33,7 @@ fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
     Ok(cells.task_key()?.attempt(cells.number()?))
 }
 
-/// Claims what is still queued and answers with everything that this nonce holds (RELIABILITY P4).
+/// Claims what is still queued and answers with everything that this nonce holds.
 pub(crate) async fn tasks_claim(
     conn: &mut Conn,
     now: DateTime<Utc>,
@@ -179,7 +179,7 @@ const FINISH: &str = concat!(
          and task.state = 'running'"
 );
 
-/// Records outcomes (RELIABILITY P5). Returns those that nobody waits for any more: the token is not the current one,
+/// Records outcomes. Returns those that nobody waits for any more: the token is not the current one,
 /// or the attempt has ended otherwise.
 pub(crate) async fn tasks_finish(
     conn: &mut Conn,

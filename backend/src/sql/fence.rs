@@ -1,4 +1,4 @@
-//! The fence (RELIABILITY P2): whose writes count.
+//! The fence: whose writes count.
 
 use chrono::{DateTime, Utc};
 use rota_core::id::{Epoch, ReplicaId};

@@ -1,4 +1,4 @@
-//! Workers and their leases (RELIABILITY P6): one row per life of a worker.
+//! Workers and their leases: one row per life of a worker.
 
 use std::time::Duration;
 

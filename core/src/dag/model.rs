@@ -123,7 +123,7 @@ pub enum BackoffKind {
     Exponential,
 }
 
-/// What becomes of an attempt whose worker is gone (RELIABILITY G3).
+/// What becomes of an attempt whose worker is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnLost {
@@ -148,7 +148,7 @@ pub enum Overlap {
     CancelPrevious,
 }
 
-/// Airflow's trigger rules with their exact meaning (FEATURES 5.1).
+/// Airflow's trigger rules with their exact meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(

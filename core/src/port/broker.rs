@@ -1,5 +1,5 @@
 //! Who is woken. Every message is a hint: it may be lost, doubled, late or out of order without any effect but
-//! latency (RELIABILITY G10). Messages carry ids only, so a broker can never run a command.
+//! latency. Messages carry ids only, so a broker can never run a command.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

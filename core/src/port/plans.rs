@@ -233,7 +233,7 @@ pub struct Reaped {
 /// Reads and writes of the leader.
 #[async_trait]
 pub trait Plans: Send + Sync {
-    /// The store's clock (RELIABILITY: one clock).
+    /// The store's clock, the one that due times and leases compare with.
     async fn now(&self) -> StoreResult<DateTime<Utc>>;
     /// Takes over: a new epoch, held by `holder`. From then on every older one is refused.
     async fn term_begin(&self, holder: &ReplicaId) -> StoreResult<Epoch>;

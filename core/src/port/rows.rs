@@ -27,7 +27,7 @@ pub struct DagRow {
     pub paused: bool,
     /// Whether its file is in the DAG directory. If not, nothing new starts; its history stays.
     pub present: bool,
-    /// Every slot up to here has its ledger entry (RELIABILITY P1). `None` before the first decision.
+    /// Every slot up to here has its ledger entry. `None` before the first decision.
     pub cursor: Option<DateTime<Utc>>,
     /// When the next slot is due, as the leader computed it; `None`: never.
     pub next_slot: Option<DateTime<Utc>>,
