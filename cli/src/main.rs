@@ -1,1 +1,69 @@
-fn main() {}
+//! The `rota` binary: the only place where adapters meet loops, and where people meet both.
+//!
+//! Each command group is one module with its clap arguments, its help examples and its `run`. Exit codes: 0 it
+//! worked, 1 the thing failed, 2 wrong usage.
+
+mod client;
+mod dag;
+mod failure;
+mod log;
+mod loops;
+mod output;
+mod run;
+mod schedule;
+mod standalone;
+mod text;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Outcome;
+
+const EXAMPLES: &str = "\
+Examples:
+  rota standalone                       run the DAGs in ./dags, with a dashboard, nothing else needed
+  rota dag validate dags                check every DAG file under ./dags
+  rota dag test dags/packages.yaml      run one DAG here and now, without a server
+  rota dag trigger packages --wait      ask a running server for a run, and wait for its end
+  rota schedule next '*/15 9-17 * * 1-5' --timezone Europe/Berlin
+
+Exit codes: 0 it worked, 1 the thing failed, 2 wrong usage.";
+
+/// A distributed cron and workflow scheduler.
+#[derive(Debug, Parser)]
+#[command(name = "rota", version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Standalone(standalone::Args),
+    #[command(subcommand)]
+    Dag(dag::Command),
+    #[command(subcommand)]
+    Run(run::Command),
+    #[command(subcommand)]
+    Schedule(schedule::Command),
+    /// Started by workers: keeps their tasks' processes in custody.
+    #[command(name = "__warden", hide = true)]
+    Warden,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Standalone(args) => standalone::run(args),
+        Command::Dag(command) => dag::run(command),
+        Command::Run(command) => run::run(command),
+        Command::Schedule(command) => schedule::run(command),
+        Command::Warden => return rota_worker::warden_main(),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(error) => failure::report(&error),
+    }
+}

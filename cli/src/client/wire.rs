@@ -1,0 +1,116 @@
+//! The parts of the API's answers that commands read. Unknown members are ignored, so that an older command goes on
+//! working with a newer server.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// One page of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    /// Its entries.
+    pub(super) items: Vec<Value>,
+    /// Where the next page begins; none: this was the last.
+    #[serde(default)]
+    pub(super) next_cursor: Option<String>,
+}
+
+/// A DAG.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dag {
+    /// Its name.
+    pub(crate) dag: String,
+    /// Whether its schedule is held.
+    #[serde(default)]
+    pub(crate) paused: bool,
+    /// Whether its file is there.
+    #[serde(default = "yes")]
+    pub(crate) present: bool,
+    /// Its schedule in words.
+    #[serde(default)]
+    pub(crate) schedule: Option<String>,
+    /// RFC 3339.
+    #[serde(default)]
+    pub(crate) next_slot: Option<String>,
+    /// Its file.
+    #[serde(default)]
+    pub(crate) path: String,
+    /// Its parameters: by name, `{type, ..}`.
+    #[serde(default)]
+    pub(crate) params: Map<String, Value>,
+}
+
+/// A run. Instants are RFC 3339.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Run {
+    /// Its number.
+    pub(crate) id: i64,
+    /// Its DAG.
+    pub(crate) dag: String,
+    /// Its DAG's version.
+    #[serde(default)]
+    pub(crate) version: i64,
+    /// Its slot.
+    #[serde(default)]
+    pub(crate) slot: Option<String>,
+    /// Why it exists.
+    #[serde(default)]
+    pub(crate) trigger: String,
+    /// Where it is.
+    pub(crate) state: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub(crate) params: Map<String, Value>,
+    /// Why it is there, in words.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// When it was asked for.
+    #[serde(default)]
+    pub(crate) created_at: Option<String>,
+    /// When it started.
+    #[serde(default)]
+    pub(crate) started_at: Option<String>,
+    /// When it ended.
+    #[serde(default)]
+    pub(crate) finished_at: Option<String>,
+}
+
+/// A task of a run. Instants are RFC 3339.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Task {
+    /// Its name.
+    pub(crate) task: String,
+    /// Which instance.
+    #[serde(default)]
+    pub(crate) index: u32,
+    /// Where it is.
+    pub(crate) state: String,
+    /// Its current attempt.
+    #[serde(default)]
+    pub(crate) attempt: u32,
+    /// When that started.
+    #[serde(default)]
+    pub(crate) started_at: Option<String>,
+    /// When that ended.
+    #[serde(default)]
+    pub(crate) finished_at: Option<String>,
+    /// Its process's exit code.
+    #[serde(default)]
+    pub(crate) exit_code: Option<i32>,
+    /// Why it is not well, in words.
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+    /// Why it does not move, in words.
+    #[serde(default)]
+    pub(crate) why: Option<String>,
+}
+
+impl Run {
+    /// Whether nothing more happens to it by itself.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state.as_str(), "success" | "failed" | "cancelled")
+    }
+}
+
+fn yes() -> bool {
+    true
+}

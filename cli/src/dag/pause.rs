@@ -1,0 +1,55 @@
+//! `rota dag pause` and `rota dag unpause`.
+
+use reqwest::Method;
+use rota_core::id::DagId;
+use serde_json::json;
+
+use crate::client::Server;
+use crate::failure::{CommandResult, Outcome};
+use crate::output::print_line;
+
+const PAUSE_EXAMPLES: &str = "\
+Examples:
+  rota dag pause packages                     its schedule starts nothing more; slots are recorded as skipped
+  rota dag pause packages && rota dag trigger packages
+                                              a paused DAG can still be triggered";
+
+const UNPAUSE_EXAMPLES: &str = "\
+Examples:
+  rota dag unpause packages                   its schedule goes on with the next slot";
+
+/// Hold a DAG's schedule
+#[derive(Debug, clap::Args)]
+#[command(after_help = PAUSE_EXAMPLES)]
+pub(crate) struct PauseArgs {
+    /// The DAG's name
+    dag: DagId,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Release a DAG's schedule
+#[derive(Debug, clap::Args)]
+#[command(after_help = UNPAUSE_EXAMPLES)]
+pub(crate) struct UnpauseArgs {
+    /// The DAG's name
+    dag: DagId,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(super) async fn pause(args: PauseArgs) -> CommandResult {
+    let client = args.server.client()?;
+    let sent = client.send(Method::PATCH, &format!("/dags/{}", args.dag), &json!({"paused": true})).await;
+    client.or_nearest_dag(&args.dag, sent).await?;
+    print_line(&format!("{} is paused: `rota dag unpause {0}` releases it", args.dag))?;
+    Ok(Outcome::Done)
+}
+
+pub(super) async fn unpause(args: UnpauseArgs) -> CommandResult {
+    let client = args.server.client()?;
+    let sent = client.send(Method::PATCH, &format!("/dags/{}", args.dag), &json!({"paused": false})).await;
+    client.or_nearest_dag(&args.dag, sent).await?;
+    print_line(&format!("{} is no longer paused", args.dag))?;
+    Ok(Outcome::Done)
+}

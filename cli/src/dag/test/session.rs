@@ -1,0 +1,170 @@
+//! The run itself: a store for this run alone, the loops, and a wait for the end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use rota_backend::{InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
+use rota_core::id::{DagId, DagVersion, Epoch, ReplicaId, RunId, TaskKey};
+use rota_core::port::{
+    Actor, Batch, Bell, Broker, DagPut, Facts, FilesPut, IntentKind, Intents, NewRun, Plans, SettledTask,
+    TriggerRequest, Views,
+};
+use rota_core::state::{RunState, TaskState};
+
+use super::Wish;
+use super::live::LiveFacts;
+use super::report::Ended;
+use crate::failure::Failure;
+use crate::loops::{Loops, Setup, worker_options};
+use crate::standalone::signals::StopSignals;
+
+/// How often the run is looked at when nothing told that it changed.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the loops get to stop, after the run is over.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Runs it to its end.
+pub(super) async fn run(wish: Wish) -> anyhow::Result<Ended> {
+    let mut signals = StopSignals::listen().context("cannot listen to signals")?;
+    let dir = tempfile::Builder::new()
+        .prefix("rota-test-")
+        .tempdir()
+        .context("no temporary directory to be had")?;
+    let store = Arc::new(SqliteStore::open(dir.path().join("rota.db"), Arc::new(SystemClock)).await?);
+    let run = prepare(&store, &wish).await?;
+    let broker = Arc::new(InProcessBroker::new());
+    let loops = start(&store, &broker, &wish, dir.path())?;
+    let ended = watch(&store, &broker, run, &mut signals).await;
+    loops.stop_within(STOP_MAX).await;
+    ended
+}
+
+/// Stores the DAG, and the run that is wanted, with the tasks that are not wanted skipped.
+async fn prepare(store: &SqliteStore, wish: &Wish) -> anyhow::Result<RunId> {
+    let epoch = store.term_begin(&ReplicaId::trusted("test")).await?;
+    let now = store.now().await?;
+    let path = wish.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let dag = DagPut {
+        dag: wish.dag.id.clone(),
+        path,
+        source: wish.source.clone(),
+        hash: "test".to_owned(),
+        cursor: Some(now),
+        next_slot: None,
+    };
+    store.files_put(epoch, &FilesPut { dags: vec![dag], at: now, ..FilesPut::default() }).await?;
+    // Its schedule must not start other runs meanwhile.
+    store.dag_pause(&wish.dag.id, true, &actor()).await?;
+    let run = match wish.slot {
+        Some(slot) => new_scheduled(store, epoch, wish, slot).await?,
+        None => new_manual(store, wish).await?,
+    };
+    let settles: Vec<SettledTask> = wish
+        .dag
+        .task_nos()
+        .filter(|task| !wish.chosen[task.0 as usize])
+        .map(|task| SettledTask {
+            key: TaskKey::single(run, task),
+            name: wish.dag.task(task).name.clone(),
+            state: TaskState::Skipped,
+            reason: "left out by --task".to_owned(),
+            at: now,
+        })
+        .collect();
+    store.batch_commit(epoch, &Batch { settles, ..Batch::default() }).await?;
+    Ok(run)
+}
+
+async fn new_manual(store: &SqliteStore, wish: &Wish) -> anyhow::Result<RunId> {
+    let request = TriggerRequest {
+        dag: wish.dag.id.clone(),
+        version: version_of(store, &wish.dag.id).await?,
+        params: wish.params.clone(),
+        idempotency_key: None,
+    };
+    Ok(store.run_trigger(&request, &actor()).await?.run.id)
+}
+
+async fn new_scheduled(
+    store: &SqliteStore,
+    epoch: Epoch,
+    wish: &Wish,
+    slot: DateTime<Utc>,
+) -> anyhow::Result<RunId> {
+    let run = NewRun {
+        dag: wish.dag.id.clone(),
+        version: version_of(store, &wish.dag.id).await?,
+        slot,
+        interval_start: wish.dag.schedule.as_ref().and_then(|schedule| schedule.previous_before(slot)),
+        // A queued one would be held, because its DAG is paused.
+        state: RunState::Running,
+        params: wish.params.clone(),
+        at: store.now().await?,
+    };
+    let committed = store.batch_commit(epoch, &Batch { runs: vec![run], ..Batch::default() }).await?;
+    committed.runs.first().copied().context("a committed run has a number")
+}
+
+async fn version_of(store: &SqliteStore, dag: &DagId) -> anyhow::Result<DagVersion> {
+    let row = store.view_dag(dag).await?;
+    Ok(row.context("a stored DAG is there")?.version)
+}
+
+fn start(
+    store: &Arc<SqliteStore>,
+    broker: &Arc<InProcessBroker>,
+    wish: &Wish,
+    dir: &Path,
+) -> anyhow::Result<Loops> {
+    let facts: Arc<dyn Facts> = store.clone();
+    let facts = Arc::new(LiveFacts::new(facts, Arc::clone(&wish.dag), wish.sink));
+    let replica = ReplicaId::trusted("test");
+    let dags = wish.file.parent().map(Path::to_path_buf).unwrap_or_default();
+    Loops::start(Setup {
+        plans: store.clone(),
+        facts,
+        broker: broker.clone(),
+        leadership: Arc::new(SoloLeadership::new(replica.clone())),
+        clock: Arc::new(SystemClock),
+        replica,
+        scan: None,
+        worker: worker_options("test", dir.join("worker"), dags, None),
+    })
+}
+
+/// Waits for the end of the run. The first Ctrl-C cancels it, the second gives up.
+async fn watch(
+    store: &SqliteStore,
+    broker: &InProcessBroker,
+    run: RunId,
+    signals: &mut StopSignals,
+) -> anyhow::Result<Ended> {
+    let mut changes = broker.changes().await?;
+    let mut asked = false;
+    loop {
+        let row = store.view_run(run).await?.context("a run that was made is there")?;
+        if row.state.is_terminal() {
+            return Ok(Ended { run: row, tasks: store.view_tasks(&[run]).await? });
+        }
+        tokio::select! {
+            _ = tokio::time::timeout(LOOK, changes.next()) => {}
+            () = signals.next() => {
+                if asked {
+                    return Err(Failure::failed("given up at the second Ctrl-C; running tasks were ended").into());
+                }
+                asked = true;
+                eprintln!("cancelling: running tasks get their grace time, a second Ctrl-C does not wait");
+                store.intent_add(run, &IntentKind::Cancel, &actor()).await?;
+                broker.ring(Bell::Intent).await?;
+            }
+        }
+    }
+}
+
+fn actor() -> Actor {
+    Actor { name: "cli".to_owned(), origin: String::new() }
+}

@@ -1,0 +1,32 @@
+//! The log of the commands that run loops: to stderr, because stdout is for results.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+
+/// The `--log` of a command.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogArg {
+    /// What to log to stderr, in tracing's filter language (warn, info, rota_scheduler=debug)
+    #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER", default_value = "warn")]
+    filter: String,
+}
+
+impl LogArg {
+    /// Logs from now on.
+    ///
+    /// # Errors
+    /// A filter that cannot be read.
+    pub(crate) fn start(&self) -> anyhow::Result<()> {
+        let filter = EnvFilter::try_new(&self.filter).map_err(|error| {
+            Failure::usage(format!("the log filter cannot be read: {error}")).at("--log or RUST_LOG").expected(
+                "a level (error, warn, info, debug, trace), or targets with levels such as rota_scheduler=debug",
+            )
+        })?;
+        let colours = io::stderr().is_terminal();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! The loops of one process and their end: a scheduler and a worker on the same ports, and whatever else is added.
+//! `rota standalone` and `rota dag test` both run these, so that there is no second code path.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rota_core::id::{ReplicaId, WorkerId};
+use rota_core::port::{Broker, Clock, Facts, Leadership, Plans};
+use rota_scheduler::{Scheduler, Status};
+use rota_worker::{Worker, WorkerOptions, WorkerPorts};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+
+/// What the loops run on.
+pub(crate) struct Setup {
+    /// The store, as the leader sees it.
+    pub(crate) plans: Arc<dyn Plans>,
+    /// The store, as the worker sees it.
+    pub(crate) facts: Arc<dyn Facts>,
+    /// The broker.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// The election.
+    pub(crate) leadership: Arc<dyn Leadership>,
+    /// The worker's clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The scheduler's name.
+    pub(crate) replica: ReplicaId,
+    /// The directory that the scheduler keeps up with; none: the store's DAGs are all there is.
+    pub(crate) scan: Option<PathBuf>,
+    /// What the worker is told.
+    pub(crate) worker: WorkerOptions,
+}
+
+/// Loops that run. Dropped, they end at once.
+pub(crate) struct Loops {
+    set: JoinSet<(&'static str, anyhow::Result<()>)>,
+    shutdown: CancellationToken,
+    status: watch::Receiver<Status>,
+}
+
+impl Loops {
+    /// Starts a scheduler and a worker.
+    pub(crate) fn start(setup: Setup) -> anyhow::Result<Self> {
+        let ports = rota_scheduler::Ports {
+            plans: setup.plans,
+            broker: Arc::clone(&setup.broker),
+            leadership: setup.leadership,
+        };
+        let options =
+            rota_scheduler::Options { dags_dir: setup.scan, ..rota_scheduler::Options::new(setup.replica) };
+        let scheduler = Scheduler::new(options, ports);
+        let ports = WorkerPorts { facts: setup.facts, broker: setup.broker, clock: setup.clock };
+        let worker = Worker::new(setup.worker, ports)?;
+        let mut loops =
+            Self { set: JoinSet::new(), shutdown: CancellationToken::new(), status: scheduler.status() };
+        let shutdown = loops.shutdown();
+        loops.add("the scheduler", async move {
+            scheduler.run(shutdown).await;
+            Ok(())
+        });
+        let shutdown = loops.shutdown();
+        loops.add("the worker", async move { Ok(worker.run(shutdown).await?) });
+        Ok(loops)
+    }
+
+    /// Adds a loop. It must end when [`Loops::shutdown`] is cancelled, and not before.
+    pub(crate) fn add<F>(&mut self, name: &'static str, run: F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.set.spawn(async move { (name, run.await) });
+    }
+
+    /// What tells all loops to stop.
+    pub(crate) fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// What the scheduler is doing.
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Waits until a loop ends by itself, which none should, and says why.
+    pub(crate) async fn failure(&mut self) -> Failure {
+        let what = match self.set.join_next().await {
+            Some(Ok((name, Ok(())))) => format!("{name} ended without being told to"),
+            Some(Ok((name, Err(error)))) => format!("{name} failed: {error:#}"),
+            Some(Err(error)) => format!("a part of rota broke down: {error}"),
+            None => "no loop is left".to_owned(),
+        };
+        Failure::failed(what).help("start it again: it goes on where it stopped")
+    }
+
+    /// Tells all loops to stop and waits until they have; those that take longer than `patience` are dropped.
+    pub(crate) async fn stop_within(mut self, patience: Duration) {
+        self.shutdown.cancel();
+        let all = async {
+            while let Some(ended) = self.set.join_next().await {
+                match ended {
+                    Ok((name, Err(error))) => tracing::error!("{name} failed while it stopped: {error:#}"),
+                    Ok((_, Ok(()))) => {}
+                    Err(error) => tracing::error!("a part of rota broke down while it stopped: {error}"),
+                }
+            }
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("some loops did not stop within {patience:?}");
+        }
+    }
+}
+
+/// The worker that is part of this process.
+pub(crate) fn worker_options(
+    name: &str,
+    state_dir: PathBuf,
+    dags_dir: PathBuf,
+    slots: Option<u32>,
+) -> WorkerOptions {
+    let mut options = WorkerOptions::new(WorkerId::trusted(name), state_dir, dags_dir);
+    if let Some(slots) = slots {
+        options.slots = slots;
+    }
+    options
+}

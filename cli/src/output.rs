@@ -1,0 +1,155 @@
+//! What commands print: tables for people, JSON for programs, a moving line for long work on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::text;
+
+/// How a listing is printed: as columns for people, or as JSON for programs. The variants have no doc comments of their
+/// own, because clap would print a paragraph for each in every `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+/// The `-o` of every listing.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct FormatArg {
+    /// How to print it
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// Prints `value` as JSON, indented.
+pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Prints one line to stdout.
+pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")?;
+    Ok(())
+}
+
+/// Prints lines that others wrote to stdout, without their control characters.
+pub(crate) fn print_block(block: &str) -> anyhow::Result<()> {
+    let block = text::clean_block(block);
+    writeln!(io::stdout().lock(), "{}", block.trim_end_matches('\n'))?;
+    Ok(())
+}
+
+/// Rows under headings, columns as wide as their widest cell.
+#[derive(Debug)]
+pub(crate) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub(crate) fn new(headings: &[&'static str]) -> Self {
+        Self { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; its cells lose their control characters. Empty cells become `-`.
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        debug_assert_eq!(cells.len(), self.headings.len(), "a row has one cell per heading");
+        let cells = cells.into_iter().map(|cell| match text::clean(&cell).trim() {
+            "" => "-".to_owned(),
+            cell => cell.to_owned(),
+        });
+        self.rows.push(cells.collect());
+    }
+
+    /// Prints the table to stdout, or `nothing` to stderr if it has no rows.
+    pub(crate) fn print(&self, nothing: &str) -> anyhow::Result<()> {
+        if self.rows.is_empty() {
+            eprintln!("{nothing}");
+            return Ok(());
+        }
+        io::stdout().lock().write_all(self.render().as_bytes())?;
+        Ok(())
+    }
+
+    fn render(&self) -> String {
+        let headings: Vec<String> = self.headings.iter().map(|&heading| heading.to_owned()).collect();
+        let widths: Vec<usize> = (0..headings.len())
+            .map(|column| {
+                let cells = self.rows.iter().chain([&headings]).map(|row| row[column].chars().count());
+                cells.max().unwrap_or(0)
+            })
+            .collect();
+        let mut out = String::new();
+        for row in std::iter::once(&headings).chain(&self.rows) {
+            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+            out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// One line on stderr that is rewritten while something takes its time; silent where stderr is no terminal.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    shown: bool,
+    last: Option<Instant>,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_millis(100);
+
+    /// Starts without a line.
+    pub(crate) fn new() -> Self {
+        Self { shown: io::stderr().is_terminal(), last: None }
+    }
+
+    /// Rewrites the line, at most ten times a second.
+    pub(crate) fn update(&mut self, line: impl FnOnce() -> String) {
+        let due = self.last.is_none_or(|last| last.elapsed() >= Self::EVERY);
+        if self.shown && due {
+            eprint!("\r\x1b[K{}", text::clean(&line()));
+            self.last = Some(Instant::now());
+        }
+    }
+
+    /// Removes the line.
+    pub(crate) fn clear(&mut self) {
+        if self.last.take().is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["DAG", "STATE"]);
+        table.row(vec!["a_long_name".into(), "ok".into()]);
+        table.row(vec!["b".into(), String::new()]);
+        assert_eq!(table.render(), "DAG          STATE\na_long_name  ok\nb            -\n");
+    }
+
+    #[test]
+    fn a_name_cannot_break_out_of_its_row() {
+        let mut table = Table::new(&["DAG"]);
+        table.row(vec!["a\n\u{1b}[2Jb".into()]);
+        assert_eq!(table.render(), "DAG\na [2Jb\n");
+    }
+}

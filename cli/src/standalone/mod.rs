@@ -1,0 +1,94 @@
+//! `rota standalone`: everything in one process, nothing installed.
+//!
+//! This is the same scheduler, worker and web as a cluster runs, on the embedded ports. Start: claim the data directory,
+//! settle the token, listen, then start the loops. Stop: one token tells all loops; running tasks get their grace time.
+
+mod banner;
+pub(crate) mod beacon;
+mod listen;
+mod process;
+pub(crate) mod signals;
+mod watchdog;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rota_backend::DataDir;
+
+use crate::failure::{CommandResult, Failure};
+use crate::log::LogArg;
+
+const EXAMPLES: &str = "\
+Examples:
+  rota standalone                                  the DAGs in ./dags, state in ./rota-data
+  rota standalone --dags ~/dags --data ~/rota      other places
+  rota standalone --slots 4 --listen 127.0.0.1:0   at most four processes at a time, any free port
+  ROTA_ADMIN_TOKEN=$(cat secret) rota standalone --listen 0.0.0.0:7682
+                                                   for other machines too; needs a token of at least 20 characters
+
+Ctrl-C ends it once running tasks have had their grace time; a second Ctrl-C ends it at once. Nothing is lost
+either way: the next start goes on where this one stopped.";
+
+/// Run scheduler, worker and dashboard in one process, with nothing else installed
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Directory of DAG files (all *.yaml and *.yml below it)
+    #[arg(long, env = "ROTA_DAGS", value_name = "DIR", default_value = "dags")]
+    dags: PathBuf,
+    /// Directory of rota's own state
+    #[arg(long, env = "ROTA_DATA", value_name = "DIR", default_value = "rota-data")]
+    data: PathBuf,
+    /// Where the dashboard and the API listen
+    #[arg(long, env = "ROTA_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:7682")]
+    listen: SocketAddr,
+    /// A name by which other machines reach the dashboard (may be repeated) [default: this machine's name]
+    #[arg(long, env = "ROTA_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    host: Vec<String>,
+    /// Processes that run at a time [default: four per core]
+    #[arg(long, env = "ROTA_WORKER_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    slots: Option<u32>,
+    #[command(flatten)]
+    log: LogArg,
+}
+
+/// Runs it until it is told to stop.
+pub(crate) fn run(args: Args) -> CommandResult {
+    args.log.start()?;
+    check_dags(&args.dags)?;
+    let chosen = std::env::var("ROTA_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
+    listen::check(args.listen, chosen.is_some())?;
+    let data = DataDir::acquire(&args.data).map_err(|error| Failure::failed(error.to_string()))?;
+    let setup = process::Setup {
+        token: beacon::settle_token(data.path(), chosen)?,
+        listener: listen::bind(args.listen)?,
+        hosts: listen::hosts(args.listen, args.host),
+        dags: std::path::absolute(&args.dags)?,
+        slots: args.slots,
+        data,
+    };
+    runtime()?.block_on(process::run(setup))
+}
+
+/// A few threads: the loops wait most of the time, and idle threads cost memory.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("rota")
+        .enable_all()
+        .build()
+        .context("the async runtime cannot be started")
+}
+
+fn check_dags(dags: &Path) -> anyhow::Result<()> {
+    if dags.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::usage("there is no directory of DAG files")
+        .at(dags.display().to_string())
+        .expected("a directory; it may be empty")
+        .help("make it, or name another one with --dags")
+        .into())
+}

@@ -1,0 +1,175 @@
+//! The process from its first loop to its last.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rota_backend::{DataDir, InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
+use rota_core::id::ReplicaId;
+use rota_scheduler::Status;
+use rota_web::Web;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::banner::Banner;
+use super::beacon::Beacon;
+use super::signals::StopSignals;
+use super::watchdog;
+use crate::failure::{CommandResult, Failure, Outcome};
+use crate::loops::{self, Loops, worker_options};
+
+/// How long all loops together get to stop: the longest grace time that a task can have is theirs to keep.
+const STOP_MAX: Duration = Duration::from_secs(3600);
+
+/// A process that is ready to start: everything that can be refused has been checked.
+pub(super) struct Setup {
+    /// The admin token.
+    pub(super) token: String,
+    /// Where the dashboard listens.
+    pub(super) listener: TcpListener,
+    /// Names by which it is reached.
+    pub(super) hosts: Vec<String>,
+    /// The DAG directory, absolute.
+    pub(super) dags: PathBuf,
+    /// Processes at a time.
+    pub(super) slots: Option<u32>,
+    /// The data directory, held.
+    pub(super) data: DataDir,
+}
+
+/// Runs until a signal, or until a loop ends by itself.
+pub(super) async fn run(setup: Setup) -> CommandResult {
+    let mut signals = StopSignals::listen().context("cannot listen to signals")?;
+    watchdog::start(tokio::runtime::Handle::current()).context("cannot start the watchdog")?;
+    let data = setup.data.path().to_owned();
+    let mut process = Process::start(setup).await?;
+    process.beacon.write(&data)?;
+    process.greet(&data).await;
+    let outcome = tokio::select! {
+        () = signals.next() => Ok(Outcome::Done),
+        failure = process.loops.failure() => Err(failure.into()),
+    };
+    if outcome.is_ok() {
+        eprintln!("stopping: running tasks get their grace time, a second Ctrl-C does not wait");
+    }
+    Beacon::remove(&data);
+    tokio::select! {
+        () = process.loops.stop_within(STOP_MAX) => outcome,
+        () = signals.next() => {
+            Err(Failure::failed("stopped at once; what was running is taken up at the next start").into())
+        }
+    }
+}
+
+struct Process {
+    loops: Loops,
+    beacon: Beacon,
+    link: String,
+    dags: PathBuf,
+    slots: u32,
+    _data: DataDir,
+}
+
+impl Process {
+    async fn start(setup: Setup) -> anyhow::Result<Self> {
+        let file = setup.data.path().join("rota.db");
+        let store = Arc::new(
+            SqliteStore::open(&file, Arc::new(SystemClock))
+                .await
+                .map_err(|error| Failure::failed(error.to_string()).at(file.display().to_string()))?,
+        );
+        let broker = Arc::new(InProcessBroker::new());
+        let listen = setup.listener.local_addr()?;
+        let state_dir = setup.data.path().join("worker");
+        let worker = worker_options("standalone", state_dir, setup.dags.clone(), setup.slots);
+        let slots = worker.slots;
+        let replica = ReplicaId::trusted("standalone");
+        let mut loops = Loops::start(loops::Setup {
+            plans: store.clone(),
+            facts: store.clone(),
+            broker: broker.clone(),
+            leadership: Arc::new(SoloLeadership::new(replica.clone())),
+            clock: Arc::new(SystemClock),
+            replica,
+            scan: Some(setup.dags.clone()),
+            worker,
+        })?;
+        let options = rota_web::Options {
+            listen,
+            place: "standalone".to_owned(),
+            timezone: zone(),
+            admin_token: setup.token,
+            hosts: setup.hosts,
+            tls: false,
+        };
+        let leads = leads(loops.status(), loops.shutdown());
+        let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), leads };
+        let web = Web::new(options, ports)?;
+        let link = web.login_link();
+        let listener = tokio::net::TcpListener::from_std(setup.listener)?;
+        let shutdown = loops.shutdown();
+        loops.add("the dashboard", async move { Ok(web.run(listener, shutdown).await?) });
+        let beacon = Beacon { url: beacon_url(listen), pid: std::process::id() };
+        Ok(Self { loops, slots, beacon, link, dags: setup.dags, _data: setup.data })
+    }
+
+    async fn greet(&self, data: &std::path::Path) {
+        let banner = Banner { dags: &self.dags, data, link: &self.link, slots: self.slots };
+        banner.print(self.loops.status()).await;
+    }
+}
+
+/// Where commands on this machine reach it: an address for all interfaces is reached by loopback.
+fn beacon_url(listen: std::net::SocketAddr) -> String {
+    let mut local = listen;
+    if local.ip().is_unspecified() {
+        local.set_ip(match local {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{local}")
+}
+
+/// Whether this process leads, for health pages.
+fn leads(mut status: watch::Receiver<Status>, shutdown: CancellationToken) -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let leads = status.borrow_and_update().epoch.is_some();
+            sender.send_replace(leads);
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                () = shutdown.cancelled() => return,
+            }
+        }
+    });
+    receiver
+}
+
+/// The zone that pages show times in: `TZ`, else the machine's, else UTC.
+fn zone() -> chrono_tz::Tz {
+    let named = std::env::var("TZ").ok().map(|name| name.trim_start_matches(':').to_owned());
+    let machine = || std::fs::read_to_string("/etc/timezone").ok();
+    let linked = || {
+        let link = std::fs::read_link("/etc/localtime").ok()?;
+        link.to_string_lossy().split_once("zoneinfo/").map(|(_, name)| name.to_owned())
+    };
+    let names = [named, linked(), machine()];
+    names.into_iter().flatten().find_map(|name| name.trim().parse().ok()).unwrap_or(chrono_tz::Tz::UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn an_address_for_all_interfaces_is_reached_by_loopback() {
+        assert_eq!(beacon_url(SocketAddr::from(([0, 0, 0, 0], 80))), "http://127.0.0.1:80");
+        assert_eq!(beacon_url(SocketAddr::from(([10, 0, 0, 7], 80))), "http://10.0.0.7:80");
+    }
+}
