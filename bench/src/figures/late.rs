@@ -1,0 +1,71 @@
+//! How late a cron job of every second is, over one minute on an otherwise idle server: from the slot to the task's own
+//! stamp, and from the slot to the ledger entry.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::time::sleep;
+
+use crate::clock::ms;
+use crate::dags;
+use crate::figures::Bench;
+use crate::home::Home;
+use crate::limits::chain;
+use crate::record::Record;
+use crate::server::Server;
+use crate::stamp;
+use crate::stats::Samples;
+use crate::store;
+
+const SECONDS: usize = 60;
+const AIM_P99_MS: f64 = 10.0;
+const SECOND_US: i64 = 1_000_000;
+
+pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
+    let home = Home::new(bench)?;
+    let file = home.file("stamps");
+    let home = home.dag("tick", &dags::every_second("tick", &dags::stamp(&bench.me, &file)))?;
+    let bare = chain::edges(&bench.me, &home.file("bare"), 100).await?;
+    let server = Server::start(bench, &home).await?;
+    server.dag_known("tick").await?;
+    let seconds = bench.size(SECONDS);
+    eprintln!("{seconds} s of a job every second");
+    sleep(Duration::from_secs(seconds as u64 + 2)).await;
+    server.stop().await?;
+    let mut store = store::open(&home.data()).await?;
+    let ledger = store::fired(&mut store, "tick").await?;
+    ensure!(ledger.len() >= seconds, "expected at least {seconds} slots, the ledger has {}", ledger.len());
+    let gap = ledger.windows(2).find(|pair| pair[1].slot - pair[0].slot != SECOND_US);
+    ensure!(gap.is_none(), "the ledger has a gap: {gap:?}");
+    let mut starts = starts_by_slot(&stamp::read(&file)?)?;
+    let (mut process, mut decided) = (Vec::new(), Vec::new());
+    // The last slot may have been cut off by the stop: it may lack its process, no other may.
+    for (place, fired) in ledger.iter().enumerate() {
+        let start = starts.remove(&fired.slot);
+        ensure!(start.is_some() || place + 1 == ledger.len(), "slot {} has no process", fired.slot);
+        process.extend(start.map(|start_ns| ms(start_ns - fired.slot * 1000)));
+        decided.push(ms((fired.decided_at - fired.slot) * 1000));
+    }
+    ensure!(starts.is_empty(), "{} processes ran for slots that are not in the ledger", starts.len());
+    let (process, decided) = (Samples::new(process)?, Samples::new(decided)?);
+    Ok(vec![
+        Record::new("late_process_p99_ms", process.quantile(0.99), "ms")
+            .samples(&process)
+            .aim(AIM_P99_MS)
+            .number("bare_process_edge_p50", bare.median()),
+        Record::new("late_ledger_p99_ms", decided.quantile(0.99), "ms").samples(&decided),
+    ])
+}
+
+/// When the process of each slot started, by slot in microseconds. A slot with two processes is an error.
+fn starts_by_slot(stamps: &[stamp::Stamp]) -> anyhow::Result<BTreeMap<i64, i64>> {
+    let mut starts = BTreeMap::new();
+    for stamp in stamps {
+        let slot = chrono::DateTime::parse_from_rfc3339(&stamp.slot);
+        let slot = slot.with_context(|| format!("`{}` is no slot", stamp.slot))?.timestamp_micros();
+        let twice = starts.insert(slot, stamp.start_ns);
+        ensure!(twice.is_none(), "slot {} ran twice", stamp.slot);
+    }
+    Ok(starts)
+}
