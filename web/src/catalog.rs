@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
 use rota_core::dag::{self, Dag};
 use rota_core::id::{DagId, DagVersion};
 use rota_core::port::DagRow;
@@ -15,19 +14,13 @@ use crate::error::Outcome;
 /// Most versions kept. When they are reached, all are forgotten: simple, and rare.
 const VERSIONS_MAX: usize = 4096;
 
-/// A parsed DAG version.
-#[derive(Clone)]
-pub(crate) struct Known {
-    /// What it says; `None` if this build cannot read it any more (it ran under an older one).
-    pub(crate) dag: Option<Arc<Dag>>,
-    /// When it was stored.
-    pub(crate) stored_at: DateTime<Utc>,
-}
+/// A parsed version; `None` if this build cannot read it any more (it ran under an older one), or it is gone.
+pub(crate) type Parsed = Option<Arc<Dag>>;
 
 /// The cache.
 #[derive(Default)]
 pub(crate) struct Catalog {
-    known: Mutex<HashMap<(DagId, DagVersion), Known>>,
+    known: Mutex<HashMap<(DagId, DagVersion), Parsed>>,
 }
 
 impl Catalog {
@@ -38,36 +31,31 @@ impl Catalog {
         dag: &DagId,
         version: DagVersion,
         path: &str,
-    ) -> Outcome<Option<Known>> {
+    ) -> Outcome<Parsed> {
         let key = (dag.clone(), version);
         if let Some(known) = self.lock().get(&key) {
-            return Ok(Some(known.clone()));
+            return Ok(known.clone());
         }
-        let Some((source, stored_at)) = store.view_source(dag, version).await? else { return Ok(None) };
-        let known = Known { dag: dag::parse(path, &source).ok().map(Arc::new), stored_at };
+        let Some((source, _)) = store.view_source(dag, version).await? else { return Ok(None) };
+        let known = dag::parse(path, &source).ok().map(Arc::new);
         let mut all = self.lock();
         if all.len() >= VERSIONS_MAX {
             all.clear();
         }
         all.insert(key, known.clone());
-        Ok(Some(known))
+        Ok(known)
     }
 
     /// The parsed current version of each of these DAGs, in their order.
-    pub(crate) async fn current(
-        &self,
-        store: &dyn WebStore,
-        rows: &[DagRow],
-    ) -> Outcome<Vec<Option<Arc<Dag>>>> {
+    pub(crate) async fn current(&self, store: &dyn WebStore, rows: &[DagRow]) -> Outcome<Vec<Parsed>> {
         let mut out = Vec::with_capacity(rows.len());
         for row in rows {
-            let known = self.get(store, &row.dag, row.version, &row.path).await?;
-            out.push(known.and_then(|known| known.dag));
+            out.push(self.get(store, &row.dag, row.version, &row.path).await?);
         }
         Ok(out)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(DagId, DagVersion), Known>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(DagId, DagVersion), Parsed>> {
         // Single map operations under the lock, so a poisoned map is still whole.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

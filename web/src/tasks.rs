@@ -39,8 +39,8 @@ impl RunTasks {
     pub(crate) async fn load(ctx: &Ctx, run: RunRow) -> Outcome<Self> {
         let dag = ctx.version(&run).await?;
         let rows = ctx.app.ports.store.view_tasks(&[run.id]).await?;
+        let waits = Waits::load(ctx, &run, dag.clone(), &rows).await?;
         let mut list = join(dag.as_deref(), rows);
-        let waits = Waits::load(ctx, &run, dag.clone(), &list).await?;
         for task in &mut list {
             task.why = waits.task(task);
         }

@@ -1,22 +1,41 @@
-//! Why something does not move.
+//! Why something does not move, in the planner's own words: the same state and the same rules that decide.
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
-use rota_core::port::RunRow;
-use rota_core::state::{RunState, TaskState};
+use rota_core::id::RunId;
+use rota_core::plan::why::{Surroundings, capacity_of, run_cause, task_cause};
+use rota_core::plan::{Effects, RunWalk};
+use rota_core::port::{DagRow, QueueCapacity, RunFilter, RunRow, TaskRow, WorkerState};
+use rota_core::state::RunState;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::show::time::Moment;
 use crate::tasks::TaskNow;
 
+/// Active runs of a DAG that are looked at.
+const ACTIVE_MAX: usize = 200;
+
 /// What is known about the waits of one run.
-pub(crate) struct Waits {
-    dag: Option<Arc<Dag>>,
-    states: Vec<TaskState>,
-    run: Option<String>,
-    moment: Moment,
+pub(crate) enum Waits {
+    /// It has ended; nothing waits. Its reason stays.
+    Over(Option<String>),
+    /// Its version cannot be read, so the planner cannot say.
+    Unknown,
+    /// It goes on.
+    Open(Box<Around>),
+}
+
+/// An active run and what its own rows do not say.
+pub(crate) struct Around {
+    walk: RunWalk,
+    now: DateTime<Utc>,
+    capacity: Vec<QueueCapacity>,
+    running: u32,
+    dag: Option<DagRow>,
+    active: Vec<RunId>,
+    has_leader: bool,
 }
 
 impl Waits {
@@ -25,45 +44,71 @@ impl Waits {
         ctx: &Ctx,
         run: &RunRow,
         dag: Option<Arc<Dag>>,
-        tasks: &[TaskNow],
+        rows: &[TaskRow],
     ) -> Outcome<Self> {
-        let states = tasks.iter().map(|task| task.state).collect();
-        let waits =
-            (run.state == RunState::Queued).then(|| "waits for its turn among the active runs".to_owned());
-        Ok(Self { dag, states, run: waits.or_else(|| run.reason.clone()), moment: ctx.moment })
+        if run.state.is_terminal() {
+            return Ok(Self::Over(run.reason.clone()));
+        }
+        let now = ctx.moment.now;
+        // The walk is only asked why; what it would do is the leader's business.
+        let walk =
+            dag.and_then(|dag| RunWalk::load(run.clone(), dag, rows, now, &mut Effects::default()).ok());
+        let Some(walk) = walk else { return Ok(Self::Unknown) };
+        let store = &*ctx.app.ports.store;
+        let workers = store.view_workers().await?;
+        let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
+        let filter = RunFilter {
+            dag: Some(run.dag.clone()),
+            states: vec![RunState::Running],
+            limit: ACTIVE_MAX,
+            ..RunFilter::default()
+        };
+        let active = store.view_runs(&filter).await?;
+        Ok(Self::Open(Box::new(Around {
+            walk,
+            now,
+            running: live.map(|worker| worker.running).sum(),
+            capacity: capacity_of(&workers),
+            dag: store.view_dag(&run.dag).await?,
+            active: active.into_iter().map(|run| run.id).collect(),
+            has_leader: store.view_leader().await?.holder.is_some(),
+        })))
     }
 
     /// Why this task does not move; `None` if it moves or has ended.
     pub(crate) fn task(&self, task: &TaskNow) -> Option<String> {
-        match task.state {
-            TaskState::Waiting => self.upstream(task),
-            TaskState::Queued => Some("waits for a free worker slot".to_owned()),
-            TaskState::UpForRetry => {
-                let at = task.row.as_ref()?.retry_at?;
-                Some(format!("next attempt {}", self.moment.until(at)))
+        match self {
+            Self::Open(around) => {
+                task_cause(&around.walk, task.no, task.row.as_ref(), &around.surroundings())
             }
-            _ => None,
+            Self::Over(_) | Self::Unknown => None,
         }
     }
 
     /// Why the run does not move, or why it ended as it did.
     pub(crate) fn run(&self) -> Option<String> {
-        self.run.clone()
+        match self {
+            Self::Open(around) => {
+                let max_active_runs = around.walk.dag().max_active_runs;
+                run_cause(around.walk.row(), max_active_runs, &around.surroundings())
+            }
+            Self::Over(reason) => reason.clone(),
+            Self::Unknown => {
+                Some("this version of rota cannot read the DAG version that the run is pinned to".into())
+            }
+        }
     }
+}
 
-    fn upstream(&self, task: &TaskNow) -> Option<String> {
-        let dag = self.dag.as_ref()?;
-        let up = dag.graph.up.get(task.no.0 as usize)?;
-        let open: Vec<&str> = up
-            .iter()
-            .filter(|no| self.states.get(no.0 as usize).is_some_and(|state| !state.is_terminal()))
-            .map(|no| dag.task(*no).name.as_str())
-            .collect();
-        match open.as_slice() {
-            [] => None,
-            [one] => Some(format!("waits for {one}")),
-            [one, two] => Some(format!("waits for {one} and {two}")),
-            many => Some(format!("waits for {} tasks", many.len())),
+impl Around {
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            now: self.now,
+            capacity: &self.capacity,
+            running: self.running,
+            dag: self.dag.as_ref(),
+            active: &self.active,
+            has_leader: self.has_leader,
         }
     }
 }

@@ -1,10 +1,21 @@
 //! The pages. One file per page; this one holds what they all have: the frame around a page, and how it is answered.
 
+pub(crate) mod audit;
+pub(crate) mod dag;
+pub(crate) mod dag_file;
 pub(crate) mod error;
+pub(crate) mod files;
 pub(crate) mod go;
 pub(crate) mod home;
+pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod pause;
+pub(crate) mod run;
+pub(crate) mod run_cancel;
+pub(crate) mod run_retry;
+pub(crate) mod runs;
+pub(crate) mod task;
+pub(crate) mod trigger;
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};

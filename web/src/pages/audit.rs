@@ -1,0 +1,89 @@
+//! `/audit`: who did what.
+
+use askama::Template;
+use axum::extract::Query;
+use chrono::{DateTime, SecondsFormat, Utc};
+use rota_core::port::AuditRow;
+use serde::Deserialize;
+
+use crate::app::Ctx;
+use crate::error::{Error, Outcome};
+use crate::pages::{Frame, Nav, Page, Topic};
+use crate::show::time::{Moment, Stamp};
+
+/// Rows on one page.
+const ROWS_MAX: usize = 100;
+
+/// `?before=`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct AuditQuery {
+    #[serde(default)]
+    before: String,
+}
+
+/// A row.
+pub(crate) struct Row {
+    pub(crate) at: Stamp,
+    pub(crate) actor: String,
+    pub(crate) origin: String,
+    pub(crate) action: String,
+    pub(crate) subject: String,
+    /// Where the subject's page is; empty if it is not clear.
+    pub(crate) href: String,
+    pub(crate) outcome: String,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "audit.html")]
+pub(crate) struct AuditPage {
+    frame: Frame,
+    query: AuditQuery,
+    rows: Vec<Row>,
+    older: String,
+}
+
+/// `GET /audit`.
+pub(crate) async fn show(ctx: Ctx, Query(query): Query<AuditQuery>) -> Outcome<Page<AuditPage>> {
+    let refused = |_| Error::BadRequest("`before` is no RFC 3339 time; use the page's own links".into());
+    let before: Option<DateTime<Utc>> =
+        if query.before.is_empty() { None } else { Some(query.before.parse().map_err(refused)?) };
+    let frame = Frame::load(&ctx, Nav::Audit, Topic::Still).await?;
+    let mut rows = ctx.app.ports.store.view_audit(before, ROWS_MAX + 1).await?;
+    let more = rows.len() > ROWS_MAX;
+    rows.truncate(ROWS_MAX);
+    let older = rows.last().filter(|_| more).map(|row| row.at.to_rfc3339_opts(SecondsFormat::Micros, true));
+    let rows = rows.into_iter().map(|known| row(&ctx.moment, known)).collect();
+    Ok(Page(AuditPage { frame, query, rows, older: older.unwrap_or_default() }))
+}
+
+fn row(moment: &Moment, row: AuditRow) -> Row {
+    let numeric = row.subject.bytes().all(|byte| byte.is_ascii_digit()) && !row.subject.is_empty();
+    let name = row.subject.parse::<rota_core::id::DagId>().is_ok();
+    let href = match (numeric, name) {
+        (true, _) => format!("/runs/{}", row.subject),
+        (false, true) => format!("/dags/{}", row.subject),
+        (false, false) => String::new(),
+    };
+    Row {
+        at: moment.event(row.at),
+        action: says(&row.action),
+        actor: row.actor,
+        origin: row.origin,
+        subject: row.subject,
+        href,
+        outcome: row.outcome.unwrap_or_default(),
+    }
+}
+
+/// The action in words.
+fn says(action: &str) -> String {
+    match action {
+        "run_trigger" => "triggered a run of".to_owned(),
+        "dag_pause" => "held the schedule of".to_owned(),
+        "dag_unpause" => "released the schedule of".to_owned(),
+        "run_cancel" => "cancelled run".to_owned(),
+        "run_retry" => "retried tasks of run".to_owned(),
+        other => other.to_owned(),
+    }
+}

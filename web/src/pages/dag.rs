@@ -1,0 +1,321 @@
+//! `/dags/{dag}`: how this DAG fared, its slots before and after now, its graph, its ledger.
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use rota_core::dag::Dag;
+use rota_core::id::RunId;
+use rota_core::port::{RunFilter, RunRow, SlotFilter, SlotRow, TaskRow};
+use rota_core::schedule::{Catchup, Schedule};
+use rota_core::state::{RunState, TaskState};
+use serde::Deserialize;
+
+use crate::app::{Ctx, Found, dag_id};
+use crate::error::Outcome;
+use crate::pages::{Frame, Nav, Page, Topic};
+use crate::show::axis::Drawing;
+use crate::show::course::{Fire, by_id, next, rail, slot_look};
+use crate::show::graph::{Graph, NodeState, graph};
+use crate::show::grid::{Grid, RUNS_MAX, grid};
+use crate::show::home::what;
+use crate::show::look::Look;
+use crate::show::runs::{took, typical};
+use crate::show::slots::Says;
+use crate::show::time::{Moment, Stamp, count, span, span_short, utc, zone_name};
+use crate::tasks::join;
+
+/// Runs read: for the grid, the rail and the typical duration.
+const RUNS_READ: usize = 60;
+/// Ledger entries read for the rail, and shown.
+const SLOTS_READ: usize = 60;
+const SLOTS_SHOWN: usize = 8;
+
+/// `?done=`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DagQuery {
+    done: Option<String>,
+}
+
+/// What every page of a DAG has above its tabs.
+pub(crate) struct DagHead {
+    pub(crate) dag: String,
+    pub(crate) owner: String,
+    pub(crate) description: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) scheduled: bool,
+    pub(crate) paused: bool,
+    pub(crate) present: bool,
+    pub(crate) readable: bool,
+    /// Whether the file on disk cannot be read, and an older version goes on.
+    pub(crate) broken: bool,
+    pub(crate) tab: &'static str,
+}
+
+/// A fact.
+pub(crate) struct Fact {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) under: String,
+    pub(crate) look: Option<Look>,
+    pub(crate) href: String,
+}
+
+/// An entry of the ledger.
+pub(crate) struct Entry {
+    pub(crate) at: Stamp,
+    pub(crate) look: Look,
+    pub(crate) says: String,
+    pub(crate) run: Option<RunId>,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "dag.html")]
+pub(crate) struct DagPage {
+    frame: Frame,
+    head: DagHead,
+    pill: Option<(Look, String)>,
+    facts: Vec<Fact>,
+    rail: Option<Drawing>,
+    grid: Option<Grid>,
+    zone: String,
+    fires: Vec<Fire>,
+    ledger: Vec<Entry>,
+    graph: Option<Graph>,
+    graph_of: String,
+    graph_run: Option<RunId>,
+    tasks: usize,
+}
+
+/// `GET /dags/{dag}`.
+pub(crate) async fn show(
+    ctx: Ctx,
+    Path(dag): Path<String>,
+    Query(query): Query<DagQuery>,
+) -> Outcome<Page<DagPage>> {
+    let found = ctx.dag(&dag_id(&dag)?).await?;
+    let store = &*ctx.app.ports.store;
+    let id = found.row.dag.clone();
+    let frame = Frame::load(&ctx, Nav::Dags, Topic::Dag(id.clone())).await?.done(query.done.as_deref());
+    let filter = RunFilter { dag: Some(id.clone()), limit: RUNS_READ, ..RunFilter::default() };
+    let runs = store.view_runs(&filter).await?;
+    let slots = SlotFilter { dag: Some(id), limit: SLOTS_READ, ..SlotFilter::default() };
+    let slots = store.view_slots(&slots).await?;
+    let ids: Vec<RunId> = runs.iter().take(RUNS_MAX).map(|run| run.id).collect();
+    let tasks = store.view_tasks(&ids).await?;
+    let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.clone());
+    let local = schedule.as_ref().map_or(ctx.moment, |schedule| ctx.moment.in_zone(schedule.spec().timezone));
+    let (graph, graph_of, graph_run) = drawn(&ctx, found.dag.as_deref(), &runs, &tasks).await?;
+    Ok(Page(DagPage {
+        frame,
+        head: DagHead::load(&ctx, &found, "").await?,
+        pill: pill(&ctx.moment, &found, &runs),
+        facts: facts(&ctx.moment, &local, &found, &runs),
+        rail: rail(&local, schedule.as_ref().filter(|_| !found.row.paused), &runs, &slots),
+        grid: found.dag.as_deref().filter(|_| !runs.is_empty()).map(|dag| grid(&local, dag, &runs, &tasks)),
+        zone: zone_name(local.zone),
+        fires: fires(&local, &found, schedule.as_ref()),
+        ledger: ledger(&local, &slots, &runs),
+        graph,
+        graph_of,
+        graph_run,
+        tasks: found.dag.as_ref().map_or(0, |dag| dag.tasks.len()),
+    }))
+}
+
+impl DagHead {
+    /// Of this DAG, on the tab of that name.
+    pub(crate) async fn load(ctx: &Ctx, found: &Found, tab: &'static str) -> Outcome<Self> {
+        let broken = ctx.app.files_broken().await? > 0 && {
+            let files = ctx.app.ports.store.view_files_broken().await?;
+            files.iter().any(|file| file.dag.as_ref() == Some(&found.row.dag))
+        };
+        let dag = found.dag.as_deref();
+        Ok(Self {
+            dag: found.row.dag.to_string(),
+            owner: dag.and_then(|dag| dag.owner.clone()).unwrap_or_default(),
+            description: dag.and_then(|dag| dag.description.clone()).unwrap_or_default(),
+            tags: dag.map(|dag| dag.tags.clone()).unwrap_or_default(),
+            scheduled: dag.is_some_and(|dag| dag.schedule.is_some()),
+            paused: found.row.paused,
+            present: found.row.present,
+            readable: dag.is_some(),
+            broken,
+            tab,
+        })
+    }
+}
+
+fn pill(moment: &Moment, found: &Found, runs: &[RunRow]) -> Option<(Look, String)> {
+    if found.row.paused {
+        return Some((crate::show::look::PAUSED, "paused".to_owned()));
+    }
+    let run = runs.first()?;
+    let look = Look::run(run.state);
+    let text = match run.state {
+        RunState::Running => format!("running, {}", span_short(took(run, moment.now))),
+        RunState::Queued | RunState::Success | RunState::Failed | RunState::Cancelled => look.word.to_owned(),
+    };
+    Some((look, text))
+}
+
+fn fact(name: &'static str, value: String, under: String) -> Fact {
+    Fact { name, value, under, look: None, href: String::new() }
+}
+
+fn facts(moment: &Moment, local: &Moment, found: &Found, runs: &[RunRow]) -> Vec<Fact> {
+    let row = &found.row;
+    let dag = found.dag.as_deref();
+    let schedule = dag.and_then(|dag| dag.schedule.as_ref());
+    let mut facts = Vec::new();
+    let says = schedule.map(Says::of);
+    let (text, zone) =
+        says.map_or(("only when triggered".to_owned(), String::new()), |says| (says.text, says.zone));
+    facts.push(fact("Schedule", text, zone));
+    let next = row.next_slot.filter(|_| schedule.is_some() && !row.paused && row.present);
+    facts.push(match next {
+        Some(at) => fact(
+            "Next slot",
+            format!("{}, {}", local.slot_dated(at).text, moment.until(at)),
+            format!("{} UTC", utc(at)),
+        ),
+        None if row.paused => fact("Next slot", "none while paused".to_owned(), String::new()),
+        None => fact("Next slot", "none".to_owned(), String::new()),
+    });
+    facts.push(last_finished(moment, runs));
+    let fraction = runs.iter().filter(|run| run.state == RunState::Success).count();
+    facts.push(match typical(runs, moment.now) {
+        Some(middle) => fact("Typical run", span(middle), format!("median of {fraction} that succeeded")),
+        None => fact("Typical run", "not known yet".to_owned(), String::new()),
+    });
+    if let (Some(dag), Some(schedule)) = (dag, schedule) {
+        facts.push(piling(dag, schedule));
+    }
+    let href = format!("/dags/{}/file", row.dag);
+    let age = format!("version {}, {} old", row.version, span_short(moment.now - row.updated_at));
+    facts.push(Fact { href, ..fact("File", row.path.clone(), age) });
+    facts
+}
+
+fn last_finished(moment: &Moment, runs: &[RunRow]) -> Fact {
+    let last = runs.iter().find(|run| run.state.is_terminal());
+    let Some((run, at)) = last.and_then(|run| Some((run, run.finished_at?))) else {
+        return fact("Last finished run", "none yet".to_owned(), String::new());
+    };
+    let look = Look::run(run.state);
+    Fact {
+        look: Some(look),
+        href: format!("/runs/{}", run.id),
+        ..fact(
+            "Last finished run",
+            format!("{} {}", look.word, moment.event(at).text),
+            format!("{}, after {}", what(moment, run), span(took(run, moment.now))),
+        )
+    }
+}
+
+fn piling(dag: &Dag, schedule: &Schedule) -> Fact {
+    use rota_core::dag::Overlap;
+    let late = match schedule.spec().catchup {
+        Catchup::None => "Old slots are missed",
+        Catchup::Latest => "The latest of old slots fires",
+        Catchup::All => "Every old slot fires",
+    };
+    let overlap = match dag.overlap {
+        Overlap::Queue => "later ones queue",
+        Overlap::Skip => "later slots are skipped",
+        Overlap::CancelPrevious => "the oldest is cancelled",
+    };
+    let active = count(u64::from(dag.max_active_runs), "active run");
+    fact("When slots pile up", late.to_owned(), format!("{active}, {overlap}"))
+}
+
+fn fires(local: &Moment, found: &Found, schedule: Option<&Schedule>) -> Vec<Fire> {
+    let goes_on = found.row.present && !found.row.paused;
+    schedule.filter(|_| goes_on).map(|schedule| next(local, schedule)).unwrap_or_default()
+}
+
+fn ledger(local: &Moment, slots: &[SlotRow], runs: &[RunRow]) -> Vec<Entry> {
+    let runs = by_id(runs);
+    let one = |slot: &SlotRow| Entry {
+        at: local.slot_dated(slot.slot),
+        look: slot_look(slot, &runs),
+        says: says(slot),
+        run: slot.run,
+    };
+    slots.iter().take(SLOTS_SHOWN).map(one).collect()
+}
+
+/// What a ledger entry says beside its outcome: how late, how many, why.
+pub(crate) fn says(slot: &SlotRow) -> String {
+    let mut parts = Vec::new();
+    if slot.count > 1 {
+        parts.push(count(slot.count, "slot"));
+    }
+    match &slot.reason {
+        Some(reason) => parts.push(reason.clone()),
+        None if slot.run.is_some() => parts.push(format!("{} late", span(slot.decided_at - slot.slot))),
+        None => {}
+    }
+    parts.join(", ")
+}
+
+/// The graph as it stands in the run that says most: an active one, else the newest.
+async fn drawn(
+    ctx: &Ctx,
+    dag: Option<&Dag>,
+    runs: &[RunRow],
+    tasks: &[TaskRow],
+) -> Outcome<(Option<Graph>, String, Option<RunId>)> {
+    let Some(dag) = dag else { return Ok((None, String::new(), None)) };
+    let run = runs.iter().find(|run| run.state == RunState::Running).or(runs.first());
+    let Some(run) = run.filter(|run| ctx_same_tasks(dag, run, tasks)) else {
+        let bare = vec![NodeState { state: None, note: String::new(), href: String::new() }; dag.tasks.len()];
+        return Ok((graph(dag, &bare), "as the file says".to_owned(), None));
+    };
+    let rows = tasks.iter().filter(|row| row.key.run == run.id).cloned().collect();
+    let states: Vec<NodeState> = join(Some(dag), rows)
+        .into_iter()
+        .map(|task| NodeState {
+            state: Some(task.state),
+            note: task.row.as_ref().map(|row| note(&ctx.moment, row)).unwrap_or_default(),
+            href: format!("/runs/{}/tasks/{}", run.id, task.name),
+        })
+        .collect();
+    let of = format!(
+        "as it stands in the run of {}",
+        ctx.moment.slot_dated(run.slot.unwrap_or(run.created_at)).text
+    );
+    Ok((graph(dag, &states), of, Some(run.id)))
+}
+
+/// Whether a run's tasks are those of the current version, so that places mean the same.
+fn ctx_same_tasks(dag: &Dag, run: &RunRow, tasks: &[TaskRow]) -> bool {
+    tasks
+        .iter()
+        .filter(|row| row.key.run == run.id)
+        .all(|row| dag.tasks.get(row.key.task.0 as usize).is_some_and(|task| task.name == row.name))
+}
+
+/// One line about a task's attempt.
+pub(crate) fn note(moment: &Moment, row: &TaskRow) -> String {
+    let took = || {
+        let from = row.started_at?;
+        Some(span(row.finished_at.unwrap_or(moment.now) - from))
+    };
+    match row.state {
+        TaskState::Success if row.attempt > 1 => {
+            format!("{}, attempt {}", took().unwrap_or_default(), row.attempt)
+        }
+        TaskState::Success | TaskState::Running => took().unwrap_or_default(),
+        TaskState::UpForRetry => {
+            row.retry_at.map(|at| format!("again {}", moment.until(at))).unwrap_or_default()
+        }
+        TaskState::Waiting
+        | TaskState::Queued
+        | TaskState::Deferred
+        | TaskState::Failed
+        | TaskState::UpstreamFailed
+        | TaskState::Skipped
+        | TaskState::Cancelled => row.error.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,116 @@
+//! `/ledger`: what became of every slot that was due.
+
+use askama::Template;
+use axum::extract::Query;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use rota_core::id::RunId;
+use rota_core::port::{SlotFilter, SlotOutcome, SlotRow};
+use serde::Deserialize;
+
+use crate::app::{Ctx, dag_id};
+use crate::error::{Error, Outcome};
+use crate::pages::dag::says;
+use crate::pages::{Frame, Nav, Page, Topic};
+use crate::show::look::{Look, MISSED, OK};
+use crate::show::time::{Moment, Stamp, count, grouped};
+
+/// Rows on one page.
+const ROWS_MAX: usize = 100;
+
+/// `?dag=&outcome=&before=`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct LedgerQuery {
+    #[serde(default)]
+    dag: String,
+    #[serde(default)]
+    outcome: String,
+    #[serde(default)]
+    before: String,
+}
+
+/// An entry.
+pub(crate) struct Row {
+    pub(crate) dag: String,
+    pub(crate) at: Stamp,
+    pub(crate) utc: String,
+    pub(crate) look: Look,
+    pub(crate) says: String,
+    pub(crate) run: Option<RunId>,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "ledger.html")]
+pub(crate) struct LedgerPage {
+    frame: Frame,
+    query: LedgerQuery,
+    look: Look,
+    verdict: String,
+    text: String,
+    outcomes: Vec<(&'static str, Look, bool)>,
+    rows: Vec<Row>,
+    older: String,
+}
+
+/// `GET /ledger`.
+pub(crate) async fn show(ctx: Ctx, Query(query): Query<LedgerQuery>) -> Outcome<Page<LedgerPage>> {
+    let store = &*ctx.app.ports.store;
+    let dag = (!query.dag.is_empty()).then(|| dag_id(&query.dag)).transpose()?;
+    let outcome = (!query.outcome.is_empty()).then(|| outcome(&query.outcome)).transpose()?;
+    let before = (!query.before.is_empty()).then(|| instant(&query.before)).transpose()?;
+    let topic = if before.is_some() { Topic::Still } else { dag.clone().map_or(Topic::All, Topic::Dag) };
+    let frame = Frame::load(&ctx, Nav::Ledger, topic).await?;
+    let counts = store.view_slot_counts(ctx.moment.now - TimeDelta::days(1)).await?;
+    let filter = SlotFilter { dag, outcome, before, since: None, limit: ROWS_MAX + 1 };
+    let mut slots = store.view_slots(&filter).await?;
+    let more = slots.len() > ROWS_MAX;
+    slots.truncate(ROWS_MAX);
+    let missed = counts.missed > 0;
+    let text = format!(
+        "In the last day, all DAGs: {} fired, {} skipped by policy, {} missed.",
+        grouped(counts.fired),
+        grouped(counts.skipped),
+        grouped(counts.missed)
+    );
+    Ok(Page(LedgerPage {
+        frame,
+        look: if missed { MISSED } else { OK },
+        verdict: if missed {
+            format!("{} missed in the last day", count(counts.missed, "slot"))
+        } else {
+            "Nothing was missed in the last day".to_owned()
+        },
+        text,
+        outcomes: [SlotOutcome::Fired, SlotOutcome::Skipped, SlotOutcome::Missed]
+            .map(|outcome| (outcome.as_str(), Look::slot(outcome), query.outcome == outcome.as_str()))
+            .to_vec(),
+        older: slots.last().filter(|_| more).map(|slot| cursor(slot.slot)).unwrap_or_default(),
+        rows: slots.iter().map(|slot| row(&ctx.moment, slot)).collect(),
+        query,
+    }))
+}
+
+fn outcome(word: &str) -> Outcome<SlotOutcome> {
+    let refused = || Error::BadRequest("expected `outcome` fired, skipped or missed".into());
+    SlotOutcome::parse(word).ok_or_else(refused)
+}
+
+fn instant(text: &str) -> Outcome<DateTime<Utc>> {
+    text.parse()
+        .map_err(|_| Error::BadRequest("`before` is no RFC 3339 time; use the page's own links".into()))
+}
+
+fn cursor(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+fn row(moment: &Moment, slot: &SlotRow) -> Row {
+    Row {
+        dag: slot.dag.to_string(),
+        at: moment.slot_dated(slot.slot),
+        utc: crate::show::time::utc(slot.slot),
+        look: Look::slot(slot.outcome),
+        says: says(slot),
+        run: slot.run,
+    }
+}

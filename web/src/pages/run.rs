@@ -1,0 +1,250 @@
+//! `/runs/{run}`: what holds this run up or why it ended so, its graph, and its tasks in time.
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use rota_core::id::RunId;
+use rota_core::port::{RunFilter, RunRow, SlotFilter};
+use rota_core::state::{RunState, TaskState, Trigger};
+use serde::Deserialize;
+
+use crate::app::{Ctx, run_id};
+use crate::error::Outcome;
+use crate::pages::dag::{Fact, note};
+use crate::pages::{Frame, Nav, Page, Topic};
+use crate::show::gantt::{Gantt, History, gantt};
+use crate::show::graph::{Graph, NodeState, graph};
+use crate::show::home::sentence;
+use crate::show::look::{Look, WARN};
+use crate::show::runs::{took, typical};
+use crate::show::time::{Moment, count, span, span_short, utc, zone_name};
+use crate::tasks::RunTasks;
+
+/// Tasks whose earlier attempts are read for the table.
+const HISTORY_MAX: usize = 30;
+/// Tasks shown in the table.
+const LINES_MAX: usize = 500;
+
+/// `?done=`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunQuery {
+    done: Option<String>,
+}
+
+/// What stops the run, or how it ended.
+pub(crate) struct Callout {
+    pub(crate) look: Look,
+    pub(crate) title: String,
+    /// Each with the task it is about, if it is about one.
+    pub(crate) lines: Vec<(String, String)>,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "run.html")]
+pub(crate) struct RunPage {
+    frame: Frame,
+    run: RunId,
+    dag: String,
+    title: String,
+    look: Look,
+    pill: String,
+    active: bool,
+    retryable: bool,
+    earlier: Option<(RunId, String)>,
+    callout: Option<Callout>,
+    facts: Vec<Fact>,
+    params: Vec<(String, String)>,
+    legend: Vec<(Look, usize)>,
+    graph: Option<Graph>,
+    gantt: Gantt,
+    tasks: usize,
+    more: usize,
+}
+
+/// `GET /runs/{run}`.
+pub(crate) async fn show(
+    ctx: Ctx,
+    Path(run): Path<String>,
+    Query(query): Query<RunQuery>,
+) -> Outcome<Page<RunPage>> {
+    let row = ctx.app.run(run_id(&run)?).await?;
+    let id = row.id;
+    let frame = Frame::load(&ctx, Nav::Runs, Topic::Run(id)).await?.done(query.done.as_deref());
+    let run = RunTasks::load(&ctx, row).await?;
+    let zone = run.dag.as_ref().and_then(|dag| Some(dag.schedule.as_ref()?.spec().timezone));
+    let local = zone.map_or(ctx.moment, |zone| ctx.moment.in_zone(zone));
+    let filter =
+        RunFilter { dag: Some(run.run.dag.clone()), before: Some(id), limit: 25, ..RunFilter::default() };
+    let before = ctx.app.ports.store.view_runs(&filter).await?;
+    let history = history(&ctx, &run).await?;
+    let look = Look::run(run.run.state);
+    let shown = &run.list[..run.list.len().min(LINES_MAX)];
+    Ok(Page(RunPage {
+        frame,
+        run: id,
+        dag: run.run.dag.to_string(),
+        title: title(&local, &run.run),
+        look,
+        pill: format!("{}, {}", look.word, span(took(&run.run, ctx.moment.now))),
+        active: !run.run.state.is_terminal(),
+        retryable: run.run.state.is_terminal(),
+        earlier: before.first().map(|run| (run.id, title(&local, run))),
+        callout: callout(&run),
+        facts: facts(&ctx, &local, &run, &before).await?,
+        params: run
+            .run
+            .params
+            .iter()
+            .map(|(name, value)| (name.clone(), crate::show::plain(value)))
+            .collect(),
+        legend: legend(&run),
+        graph: run.dag.as_ref().and_then(|dag| graph(dag, &nodes(&ctx.moment, &run))),
+        gantt: gantt(&local, &run.run, shown, &history),
+        tasks: run.list.len(),
+        more: run.list.len() - shown.len(),
+    }))
+}
+
+/// `Run of Fri 23 Oct 09:30`, or `Run 812, manual`.
+pub(crate) fn title(moment: &Moment, run: &RunRow) -> String {
+    match run.slot {
+        Some(slot) => format!("Run of {}", moment.slot_dated(slot).text),
+        None => format!("Run {}, {}", run.id, run.trigger),
+    }
+}
+
+async fn history(ctx: &Ctx, run: &RunTasks) -> Outcome<History> {
+    let mut history = History::new();
+    let again = run.list.iter().filter_map(|task| task.row.as_ref()).filter(|row| row.attempt > 1);
+    for row in again.take(HISTORY_MAX) {
+        history.insert(row.key.task, ctx.app.ports.store.view_attempts(row.key).await?);
+    }
+    Ok(history)
+}
+
+/// The failures of a run that failed, or the waits of one that does not move.
+fn callout(run: &RunTasks) -> Option<Callout> {
+    let of = |states: &[TaskState]| {
+        let some = run.list.iter().filter(|task| states.contains(&task.state)).take(4);
+        let say = |task: &crate::tasks::TaskNow| {
+            let error = task.row.as_ref().and_then(|row| row.error.clone());
+            (
+                task.name.to_string(),
+                task.why.clone().or(error).unwrap_or_else(|| "no reason was recorded".to_owned()),
+            )
+        };
+        some.map(say).collect::<Vec<_>>()
+    };
+    let whole =
+        |why: &Option<String>| why.iter().map(|why| (String::new(), sentence(why))).collect::<Vec<_>>();
+    match run.run.state {
+        RunState::Success => None,
+        RunState::Queued => {
+            let title = "This run has not started".to_owned();
+            Some(Callout { look: Look::run(RunState::Queued), title, lines: whole(&run.why) })
+        }
+        RunState::Cancelled => {
+            let title = "This run was cancelled".to_owned();
+            Some(Callout { look: Look::run(RunState::Cancelled), title, lines: whole(&run.why) })
+        }
+        RunState::Failed => {
+            let mut lines = of(&[TaskState::Failed]);
+            if lines.is_empty() {
+                lines = whole(&run.why);
+            }
+            let after = run.count(|state| state == TaskState::UpstreamFailed) as u64;
+            let title = match after {
+                0 => "This run failed".to_owned(),
+                after => format!("This run failed; {} did not run because of it", count(after, "task")),
+            };
+            Some(Callout { look: Look::run(RunState::Failed), title, lines })
+        }
+        RunState::Running if run.run.ending.is_some() => {
+            let reason = run.run.ending.as_ref().map(|ending| ending.reason.clone());
+            let title = "This run is being ended".to_owned();
+            Some(Callout { look: WARN, title, lines: whole(&reason) })
+        }
+        RunState::Running => {
+            let lines = of(&[TaskState::UpForRetry, TaskState::Failed]);
+            if lines.is_empty() && run.count(|state| state == TaskState::Running) > 0 {
+                return None;
+            }
+            let lines = if lines.is_empty() { of(&[TaskState::Queued, TaskState::Waiting]) } else { lines };
+            let title = match lines.len() {
+                0 => return None,
+                1 => "One task holds this run up".to_owned(),
+                many => format!("{many} tasks hold this run up"),
+            };
+            Some(Callout { look: Look::task(TaskState::UpForRetry), title, lines })
+        }
+    }
+}
+
+async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> Outcome<Vec<Fact>> {
+    let row = &run.run;
+    let fact = |name, value, under| Fact { name, value, under, look: None, href: String::new() };
+    let mut facts = Vec::new();
+    match row.slot {
+        Some(slot) => {
+            let late = fired_late(ctx, row).await?.unwrap_or_default();
+            let value = format!("{} {}", local.slot(slot).text, zone_name(local.zone));
+            facts.push(fact("Slot", value, format!("{} UTC{late}", utc(slot))));
+        }
+        None => facts.push(fact("Slot", "none".to_owned(), format!("started by {}", row.trigger))),
+    }
+    let done = run.count(TaskState::is_terminal);
+    let usual = typical(before, ctx.moment.now);
+    let under = usual.map(|usual| format!("typical run {}", span_short(usual))).unwrap_or_default();
+    facts.push(fact("Done", format!("{done} of {}", count(run.list.len() as u64, "task")), under));
+    facts.push(match (row.finished_at, row.started_at) {
+        (Some(end), _) => {
+            fact("Ended", local.event(end).text, format!("after {}", span(took(row, ctx.moment.now))))
+        }
+        (None, Some(start)) => {
+            fact("Began", local.event(start).text, format!("{} ago", ctx.moment.since(start)))
+        }
+        (None, None) => fact("Created", local.event(row.created_at).text, "not started".to_owned()),
+    });
+    let by = match row.trigger {
+        Trigger::Schedule => "its schedule".to_owned(),
+        trigger => trigger.to_string(),
+    };
+    facts.push(fact("Started by", by, format!("run {}", row.id)));
+    if let (Some(from), Some(slot)) = (row.interval_start, row.slot) {
+        let value = format!("{} to {}", local.slot(from).text, local.slot(slot).text);
+        facts.push(fact("Data interval", value, "the slot before, to this one".to_owned()));
+    }
+    facts.push(Fact {
+        href: format!("/dags/{}/file?version={}", row.dag, row.version),
+        ..fact("Version", row.version.to_string(), "the file as this run knows it".to_owned())
+    });
+    Ok(facts)
+}
+
+/// `, fired 38 ms late`, from the ledger.
+async fn fired_late(ctx: &Ctx, run: &RunRow) -> Outcome<Option<String>> {
+    let Some(slot) = run.slot else { return Ok(None) };
+    let before = Some(slot + chrono::TimeDelta::milliseconds(1));
+    let filter =
+        SlotFilter { dag: Some(run.dag.clone()), since: Some(slot), before, outcome: None, limit: 1 };
+    let entries = ctx.app.ports.store.view_slots(&filter).await?;
+    let entry = entries.first().filter(|entry| entry.run == Some(run.id));
+    Ok(entry.map(|entry| format!(", fired {} late", span(entry.decided_at - entry.slot))))
+}
+
+fn legend(run: &RunTasks) -> Vec<(Look, usize)> {
+    let of = |state: &TaskState| (Look::task(*state), run.count(|known| known == *state));
+    TaskState::ALL.iter().map(of).filter(|(_, number)| *number > 0).collect()
+}
+
+fn nodes(moment: &Moment, run: &RunTasks) -> Vec<NodeState> {
+    let node = |task: &crate::tasks::TaskNow| NodeState {
+        state: Some(task.state),
+        note: task
+            .why
+            .clone()
+            .unwrap_or_else(|| task.row.as_ref().map(|row| note(moment, row)).unwrap_or_default()),
+        href: format!("/runs/{}/tasks/{}", run.run.id, task.name),
+    };
+    run.list.iter().map(node).collect()
+}

@@ -1,0 +1,285 @@
+//! `/runs/{run}/tasks/{task}`: attempts side by side, log, outputs, and the command as it ran.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use chrono::Offset as _;
+use rota_core::dag::{Action, Command, Dag, Scope, Task, render_command};
+use rota_core::id::{AttemptKey, RunId};
+use rota_core::port::{LogChunk, RunRow, TaskRow};
+use rota_core::state::TaskState;
+use serde::Deserialize;
+
+use crate::app::{Ctx, run_id};
+use crate::error::{Error, Outcome};
+use crate::pages::run::title;
+use crate::pages::{Frame, Nav, Page, Topic};
+use crate::show::attempts::{Attempt, attempt_state, attempts, rail};
+use crate::show::axis::Drawing;
+use crate::show::home::sentence;
+use crate::show::log::{LogLine, lines};
+use crate::show::look::Look;
+use crate::show::plain;
+use crate::show::time::zone_name;
+use crate::tasks::{RunTasks, attempts_of};
+
+/// Log chunks on a page; each has at most 64 KiB.
+const CHUNKS_MAX: u32 = 8;
+/// Most chunks that a log can have: its cap, in chunks of one line.
+const SEQ_MAX: u32 = 1 << 26;
+
+/// `?attempt=&index=&from=&find=`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct TaskQuery {
+    attempt: Option<u32>,
+    #[serde(default)]
+    index: u32,
+    from: Option<u32>,
+    #[serde(default)]
+    find: String,
+}
+
+/// A part of the log.
+struct LogPart {
+    lines: Vec<LogLine>,
+    /// First chunk shown, and the one after the last.
+    from: u32,
+    next: u32,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "task.html")]
+pub(crate) struct TaskPage {
+    frame: Frame,
+    run: RunId,
+    run_title: String,
+    dag: String,
+    task: String,
+    look: Look,
+    pill: String,
+    text: String,
+    active: bool,
+    rail: Option<Drawing>,
+    attempts: Vec<Attempt>,
+    said: String,
+    log: LogPart,
+    log_url: String,
+    chosen: u32,
+    follows: bool,
+    offset_ms: i64,
+    zone: String,
+    find: String,
+    hits: usize,
+    outputs: Vec<(String, String)>,
+    readers: String,
+    shell: String,
+    command: String,
+    command_note: String,
+    env: Vec<(String, String)>,
+}
+
+/// `GET /runs/{run}/tasks/{task}`.
+pub(crate) async fn show(
+    ctx: Ctx,
+    Path((run, task)): Path<(String, String)>,
+    Query(query): Query<TaskQuery>,
+) -> Outcome<Page<TaskPage>> {
+    let row = ctx.app.run(run_id(&run)?).await?;
+    let (key, rows) = attempts_of(&ctx, &row, &task, query.index).await?;
+    let frame = Frame::load(&ctx, Nav::Runs, Topic::Run(row.id)).await?;
+    let run = RunTasks::load(&ctx, row).await?;
+    let now =
+        run.list.iter().find(|now| now.name.as_str() == task).ok_or_else(|| Error::missing("task", &task))?;
+    let chosen = match query.attempt {
+        Some(number) => rows.iter().find(|row| row.attempt == number),
+        None => rows.last(),
+    };
+    if let (None, Some(number)) = (chosen, query.attempt) {
+        return Err(Error::NotFound(format!("task `{task}` of run {} has no attempt {number}", run.run.id)));
+    }
+    let number = chosen.map_or(0, |row| row.attempt);
+    let log = log_part(&ctx, key.attempt(number), query.from, &query.find).await?;
+    let local = ctx.moment.now.with_timezone(&ctx.moment.zone);
+    let definition =
+        run.dag.as_ref().and_then(|dag| Some((dag.clone(), dag.task(dag.task_no(&task)?).clone())));
+    let (command, command_note) = command(&run, definition.as_ref(), number);
+    let (shell, body) = words(&command, definition.as_ref());
+    Ok(Page(TaskPage {
+        run_title: title(&ctx.moment, &run.run),
+        dag: run.run.dag.to_string(),
+        look: Look::task(now.state),
+        pill: pill(now.state, &rows, definition.as_ref()),
+        text: text(&run, now.why.as_deref(), definition.as_ref()),
+        active: !run.run.state.is_terminal(),
+        rail: rail(&ctx.moment, &rows),
+        attempts: attempts(&ctx.moment, &rows, number),
+        said: tries(&rows, definition.as_ref()),
+        log_url: format!(
+            "/api/v1/runs/{}/tasks/{task}/logs?index={}&attempt={number}",
+            run.run.id, query.index
+        ),
+        follows: chosen
+            .is_some_and(|row| matches!(attempt_state(row), TaskState::Queued | TaskState::Running)),
+        offset_ms: i64::from(local.offset().fix().local_minus_utc()) * 1000,
+        zone: zone_name(ctx.moment.zone),
+        hits: log.lines.iter().flat_map(|line| &line.spans).filter(|span| span.hit).count(),
+        outputs: outputs(chosen),
+        readers: readers(definition.as_ref()),
+        shell,
+        command: body,
+        env: command.env.into_iter().collect(),
+        run: run.run.id,
+        frame,
+        task,
+        log,
+        chosen: number,
+        find: query.find,
+        command_note,
+    }))
+}
+
+type Definition = (Arc<Dag>, Task);
+
+fn pill(state: TaskState, rows: &[TaskRow], definition: Option<&Definition>) -> String {
+    let word = Look::task(state).word;
+    match (rows.last().map(|row| row.attempt).filter(|attempt| *attempt > 0), definition) {
+        (Some(attempt), Some((_, task))) if task.retries > 0 => {
+            format!("{word}, attempt {attempt} of {}", task.retries + 1)
+        }
+        (Some(attempt), _) if attempt > 1 => format!("{word}, attempt {attempt}"),
+        _ => word.to_owned(),
+    }
+}
+
+fn text(run: &RunTasks, why: Option<&str>, definition: Option<&Definition>) -> String {
+    let mut said = why.map(sentence).unwrap_or_default();
+    if let Some((dag, task)) = definition
+        && let Some(no) = dag.task_no(task.name.as_str())
+    {
+        let down = &dag.graph.down[no.0 as usize];
+        let waiting: Vec<&str> = down
+            .iter()
+            .filter(|no| run.list.get(no.0 as usize).is_some_and(|task| task.state == TaskState::Waiting))
+            .map(|no| dag.task(*no).name.as_str())
+            .collect();
+        if !waiting.is_empty() && !run.run.state.is_terminal() {
+            let verb = if waiting.len() == 1 { "waits" } else { "wait" };
+            said.push_str(&format!(" {} {verb} for it.", waiting.join(", ")));
+        }
+    }
+    said.trim().to_owned()
+}
+
+fn tries(rows: &[TaskRow], definition: Option<&Definition>) -> String {
+    let Some((_, task)) = definition else { return rows.len().to_string() };
+    match (rows.len(), task.retries) {
+        (0, 0) => "none yet".to_owned(),
+        (0, retries) => format!("none yet, up to {}", retries + 1),
+        (made, 0) => made.to_string(),
+        (made, retries) => {
+            let delay = rota_core::schedule::format_duration(task.backoff.delay);
+            format!("{made} of {}, {delay} between them", retries + 1)
+        }
+    }
+}
+
+/// The part of the log asked for, or its end.
+async fn log_part(ctx: &Ctx, key: AttemptKey, from: Option<u32>, find: &str) -> Outcome<LogPart> {
+    let end = log_end(ctx, key).await?;
+    let from = from.unwrap_or(end.saturating_sub(CHUNKS_MAX)).min(end);
+    let chunks = ctx.app.ports.store.view_log(key, from, CHUNKS_MAX as usize).await?;
+    let next = chunks.last().map_or(from, |chunk: &LogChunk| chunk.seq.saturating_add(1));
+    let text: String = chunks.into_iter().map(|chunk| chunk.text).collect();
+    let first = (from == 0).then_some(1);
+    Ok(LogPart { lines: lines(&ctx.moment, &text, first, find), from, next })
+}
+
+/// The number after the last chunk's, found by doubling and halving: about 50 small reads for the longest log.
+async fn log_end(ctx: &Ctx, key: AttemptKey) -> Outcome<u32> {
+    let store = &*ctx.app.ports.store;
+    let mut high = 8u32;
+    if store.view_log(key, 0, 1).await?.is_empty() {
+        return Ok(0);
+    }
+    while high < SEQ_MAX && !store.view_log(key, high, 1).await?.is_empty() {
+        high *= 2;
+    }
+    let mut low = 0;
+    while low + 1 < high {
+        let middle = low + (high - low) / 2;
+        if store.view_log(key, middle, 1).await?.is_empty() { high = middle } else { low = middle }
+    }
+    Ok(high)
+}
+
+fn outputs(row: Option<&TaskRow>) -> Vec<(String, String)> {
+    let outputs = row.and_then(|row| row.outputs.as_ref());
+    outputs.into_iter().flatten().map(|(key, value)| (key.clone(), plain(value))).collect()
+}
+
+/// The tasks that read this one's outputs.
+fn readers(definition: Option<&Definition>) -> String {
+    let Some((dag, task)) = definition else { return String::new() };
+    let Some(no) = dag.task_no(task.name.as_str()) else { return String::new() };
+    let reads =
+        |task: &&Task| task.reads_outputs_of.contains(&no) || task.when_reads_outputs_of.contains(&no);
+    let names: Vec<&str> = dag.tasks.iter().filter(reads).map(|task| task.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// The command as the worker renders it, or the template with the reason why it cannot be rendered.
+fn command(run: &RunTasks, definition: Option<&Definition>, attempt: u32) -> (Command, String) {
+    let Some((dag, task)) = definition else {
+        return (Command::default(), "The version of this run can no longer be read.".to_owned());
+    };
+    if task.action == Action::Noop {
+        return (Command::default(), "It does nothing: it succeeds when a worker claims it.".to_owned());
+    }
+    let outputs = upstream_outputs(run);
+    let scope = scope(&run.run, &outputs, attempt);
+    match render_command(dag, task, &scope) {
+        Ok(command) if attempt > 0 => (command, String::new()),
+        Ok(command) => (command, "As it would run now.".to_owned()),
+        Err(error) => {
+            let argv = match &task.action {
+                Action::Script(script) => vec![script.clone()],
+                Action::Argv(argv) => argv.clone(),
+                Action::Noop => Vec::new(),
+            };
+            let note = format!("The template, because it cannot be filled in yet: {error}.");
+            (Command { argv, ..Command::default() }, note)
+        }
+    }
+}
+
+/// The shell and the script, or nothing and the words of the command.
+fn words(command: &Command, definition: Option<&Definition>) -> (String, String) {
+    match (definition.map(|(_, task)| &task.action), command.argv.as_slice()) {
+        (Some(Action::Script(_)), [shell @ .., script]) => (shell.join(" "), script.clone()),
+        (_, argv) => (String::new(), argv.join(" ")),
+    }
+}
+
+fn upstream_outputs(run: &RunTasks) -> BTreeMap<String, serde_json::Value> {
+    let rows = run.list.iter().filter_map(|task| task.row.as_ref());
+    rows.filter_map(|row| Some((row.name.to_string(), serde_json::Value::Object(row.outputs.clone()?))))
+        .collect()
+}
+
+fn scope<'a>(run: &'a RunRow, outputs: &'a BTreeMap<String, serde_json::Value>, attempt: u32) -> Scope<'a> {
+    Scope {
+        run: run.id,
+        run_state: run.state,
+        slot: run.slot,
+        interval_start: run.interval_start,
+        created_at: run.created_at,
+        params: &run.params,
+        index: 0,
+        attempt: attempt.max(1),
+        outputs,
+        shell: Default::default(),
+    }
+}

@@ -1,0 +1,222 @@
+//! A DAG's slots before and after now: the rail of its page, and the table of its next fire times.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, LocalResult, Offset, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use rota_core::id::RunId;
+use rota_core::port::{RunRow, SlotOutcome, SlotRow};
+use rota_core::schedule::Schedule;
+use rota_core::state::RunState;
+
+use super::axis::{Drawing, Shape, Stretch, mark_text, marks};
+use super::grid::run_at;
+use super::look::Look;
+use super::slots::thinned;
+use super::time::{Moment, Stamp, utc};
+
+const BASE: u32 = 48;
+/// Slots that the rail shows before and after now, if they lie evenly.
+const SLOTS_BEFORE: i32 = 16;
+const SLOTS_AFTER: i32 = 9;
+/// Fire times in the table.
+const NEXT_MAX: usize = 10;
+
+/// A fire time.
+pub(crate) struct Fire {
+    /// In the DAG's zone, with its day.
+    pub(crate) local: Stamp,
+    pub(crate) utc: String,
+    pub(crate) until: String,
+    /// What a change of the clock does to it; empty: nothing.
+    pub(crate) remark: String,
+}
+
+/// Draws the rail; `None` when there is nothing to draw. `moment` is in the DAG's zone, `runs` are newest first.
+pub(crate) fn rail(
+    moment: &Moment,
+    schedule: Option<&Schedule>,
+    runs: &[RunRow],
+    slots: &[SlotRow],
+) -> Option<Drawing> {
+    let stretch = stretch(moment.now, schedule, runs)?;
+    let mut shapes = Vec::new();
+    for at in marks(moment, stretch, 9) {
+        let x = stretch.at(at);
+        shapes.push(Shape::Tick { class: "rail-hour", x, y1: 16, y2: 56 });
+        if x.0 < 96.0 {
+            let class = if shapes.len() % 4 == 3 { "rail-minor" } else { "" };
+            shapes.push(Shape::Text { class, x, dx: 4, y: 72, anchor: "start", text: mark_text(moment, at) });
+        }
+    }
+    let (failed, missed) = past(&mut shapes, stretch, runs, slots);
+    if let Some(schedule) = schedule {
+        let ahead = Stretch { from: moment.now, ..stretch };
+        for slot in thinned(schedule, ahead, (stretch.to - stretch.from) / 300, 300) {
+            shapes.push(Shape::Tick { class: "rail-tick is-ahead", x: stretch.at(slot), y1: 32, y2: BASE });
+        }
+        shapes.extend(clock_change(moment.zone, stretch));
+    }
+    shapes.push(Shape::Base { y: BASE });
+    let x = stretch.at(moment.now);
+    shapes.push(Shape::Hand { x, y1: 6, y2: 62 });
+    shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: 10, anchor: "start", text: "now".to_owned() });
+    let label = format!(
+        "Slots from {} to {}: {failed} failed, {missed} missed",
+        moment.slot_dated(stretch.from).text,
+        moment.slot_dated(stretch.to).text
+    );
+    Some(Drawing { class: "rail", height: 76, label, shapes })
+}
+
+/// About so many slots to each side as the rail has room for; without a schedule, the last runs.
+fn stretch(now: DateTime<Utc>, schedule: Option<&Schedule>, runs: &[RunRow]) -> Option<Stretch> {
+    let Some(schedule) = schedule else {
+        let oldest = runs.last().map(run_at)?;
+        let whole = (now - oldest).max(TimeDelta::minutes(10));
+        return Some(Stretch { from: now - whole - whole / 20, to: now + whole / 8 });
+    };
+    let ahead = schedule.upcoming(now, 8);
+    let step = match ahead.as_slice() {
+        [first, .., last] => (*last - *first) / i32::try_from(ahead.len() - 1).unwrap_or(1),
+        [only] => *only - now,
+        [] => runs.last().map(|oldest| (now - run_at(oldest)) / SLOTS_BEFORE)?,
+    };
+    let step = step.clamp(TimeDelta::seconds(5), TimeDelta::days(40));
+    Some(Stretch { from: now - step * SLOTS_BEFORE, to: now + step * SLOTS_AFTER })
+}
+
+fn past(shapes: &mut Vec<Shape>, stretch: Stretch, runs: &[RunRow], slots: &[SlotRow]) -> (usize, usize) {
+    let (mut failed, mut missed) = (0, 0);
+    for run in runs.iter().filter(|run| stretch.holds(run_at(run))) {
+        let x = stretch.at(run_at(run));
+        match run.state {
+            RunState::Running => shapes.push(Shape::Lit { x, y: 25.5, height: 22.0 }),
+            RunState::Failed => {
+                failed += 1;
+                shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: 26, y2: 62 });
+            }
+            RunState::Success => {
+                shapes.push(Shape::Tick { class: "rail-tick is-success", x, y1: 26, y2: BASE })
+            }
+            RunState::Cancelled => {
+                shapes.push(Shape::Tick { class: "rail-tick is-cancelled", x, y1: 26, y2: BASE })
+            }
+            RunState::Queued => {
+                shapes.push(Shape::Tick { class: "rail-tick is-queued", x, y1: 26, y2: BASE })
+            }
+        }
+    }
+    for slot in slots.iter().filter(|slot| stretch.holds(slot.slot)) {
+        let x = stretch.at(slot.slot);
+        match slot.outcome {
+            SlotOutcome::Missed => {
+                missed += 1;
+                shapes.push(Shape::Diamond { x, y: 40 });
+            }
+            SlotOutcome::Skipped => {
+                shapes.push(Shape::Tick { class: "rail-tick is-skipped rail-thin", x, y1: 38, y2: BASE });
+            }
+            SlotOutcome::Fired => {}
+        }
+    }
+    (failed, missed)
+}
+
+/// Where the zone's clock changes within the stretch.
+fn clock_change(zone: Tz, stretch: Stretch) -> Vec<Shape> {
+    let step = (stretch.to - stretch.from) / 200;
+    let mut at = stretch.from;
+    while at < stretch.to {
+        let next = at + step;
+        let moved = offset_s(zone, next) - offset_s(zone, at);
+        if moved != 0 {
+            let x = stretch.at(next);
+            let text = if moved < 0 { "clock goes back" } else { "clock goes forward" }.to_owned();
+            return vec![
+                Shape::Tick { class: "rail-minor rail-base", x, y1: 18, y2: BASE },
+                Shape::Text { class: "rail-day rail-minor", x, dx: 0, y: 12, anchor: "middle", text },
+            ];
+        }
+        at = next;
+    }
+    Vec::new()
+}
+
+fn offset_s(zone: Tz, at: DateTime<Utc>) -> i32 {
+    at.with_timezone(&zone).offset().fix().local_minus_utc()
+}
+
+/// The next fire times, in the DAG's zone (`moment.zone`) and in UTC.
+pub(crate) fn next(moment: &Moment, schedule: &Schedule) -> Vec<Fire> {
+    let mut before = moment.now;
+    schedule
+        .upcoming(moment.now, NEXT_MAX)
+        .into_iter()
+        .map(|slot| {
+            let remark = remark(moment.zone, before, slot);
+            before = slot;
+            let same_day = slot.date_naive() == slot.with_timezone(&moment.zone).date_naive();
+            let utc = if same_day { utc(slot) } else { format!("{} {}", slot.format("%a"), utc(slot)) };
+            Fire { local: moment.slot_dated(slot), utc, until: moment.until(slot), remark }
+        })
+        .collect()
+}
+
+/// What a change of the clock since the slot before, or at this slot, means for it.
+fn remark(zone: Tz, before: DateTime<Utc>, slot: DateTime<Utc>) -> String {
+    let moved = offset_s(zone, slot) - offset_s(zone, before);
+    if offset_s(zone, slot) > offset_s(zone, slot - TimeDelta::seconds(1)) {
+        return "the clock jumps forward here; its time of day does not exist".to_owned();
+    }
+    if let LocalResult::Ambiguous(first, _) =
+        zone.from_local_datetime(&slot.with_timezone(&zone).naive_local())
+    {
+        let which = if first.to_utc() == slot { "first" } else { "second" };
+        return format!("this time of day comes twice; this is the {which}");
+    }
+    match moved {
+        0 => String::new(),
+        moved if moved > 0 => "first after the clock went forward".to_owned(),
+        _ => "first after the clock went back".to_owned(),
+    }
+}
+
+/// The runs of ledger entries, by number.
+pub(crate) fn by_id(runs: &[RunRow]) -> HashMap<RunId, &RunRow> {
+    runs.iter().map(|run| (run.id, run)).collect()
+}
+
+/// How a fired slot's run looks, if it is known.
+pub(crate) fn slot_look(slot: &SlotRow, runs: &HashMap<RunId, &RunRow>) -> Look {
+    match slot.run.and_then(|run| runs.get(&run)) {
+        Some(run) if run.state == RunState::Failed => Look { word: "fired, failed", ..Look::run(run.state) },
+        Some(run) if run.state == RunState::Running => {
+            Look { word: "fired, running", ..Look::run(run.state) }
+        }
+        _ => Look::slot(slot.outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rota_core::schedule::{Rule, Spec};
+
+    #[test]
+    fn the_next_fire_times_say_what_the_clock_does_to_them() {
+        let berlin = chrono_tz::Europe::Berlin;
+        let spec = Spec { timezone: berlin, ..Spec::new(vec![Rule::Cron("30 2 * * *".into())]) };
+        let schedule = Schedule::compile(spec, "a").expect("valid");
+        let remarks = |now: &str| {
+            let moment = Moment { now: now.parse().expect("valid"), zone: berlin };
+            next(&moment, &schedule).into_iter().take(3).map(|fire| fire.remark).collect::<Vec<_>>()
+        };
+        let back = remarks("2026-10-23T12:00:00Z");
+        assert_eq!(back[0], "");
+        assert_eq!(back[1], "this time of day comes twice; this is the first");
+        assert_eq!(back[2], "first after the clock went back");
+        let forward = remarks("2026-03-28T12:00:00Z");
+        assert_eq!(forward[0], "the clock jumps forward here; its time of day does not exist");
+    }
+}

@@ -1,0 +1,152 @@
+//! The tasks of a run in time: a table whose one column is the time axis.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rota_core::port::{RunRow, TaskRow};
+use rota_core::state::TaskState;
+
+use super::axis::{Drawing, Pct, Shape, Stretch, mark_text, marks};
+use super::look::Look;
+use super::time::{Moment, span};
+use crate::tasks::TaskNow;
+
+/// A task's line.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) href: String,
+    pub(crate) look: Look,
+    /// Why it waits, failed or was skipped.
+    pub(crate) why: String,
+    pub(crate) track: Drawing,
+    pub(crate) attempt: String,
+    pub(crate) queued: String,
+    pub(crate) ran: String,
+    pub(crate) worker: String,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct Gantt {
+    pub(crate) axis: Drawing,
+    pub(crate) said: String,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// What all lines share.
+struct Sheet {
+    now: DateTime<Utc>,
+    stretch: Stretch,
+    ticks: Vec<(Pct, DateTime<Utc>)>,
+    /// Where now is, while the run goes on.
+    hand: Option<Pct>,
+}
+
+/// Attempts of a task, oldest first; only tasks with more than one attempt need their history.
+pub(crate) type History = std::collections::HashMap<rota_core::id::TaskNo, Vec<TaskRow>>;
+
+/// The table of a run's tasks.
+pub(crate) fn gantt(moment: &Moment, run: &RunRow, tasks: &[TaskNow], history: &History) -> Gantt {
+    let stretch = stretch(moment.now, run);
+    let ticks: Vec<(Pct, DateTime<Utc>)> =
+        marks(moment, stretch, 6).into_iter().map(|at| (stretch.at(at), at)).collect();
+    let hand = (!run.state.is_terminal()).then(|| stretch.at(moment.now));
+    let sheet = Sheet { now: moment.now, stretch, ticks, hand };
+    let lines = tasks.iter().map(|task| {
+        let attempts = history.get(&task.no).map(Vec::as_slice).unwrap_or_default();
+        line(moment, run, task, track(&sheet, task, attempts))
+    });
+    let (from, to) = (moment.event(stretch.from).text, moment.event(stretch.to).text_clock());
+    Gantt { axis: axis(moment, &sheet), said: format!("Time, {from} to {to}"), lines: lines.collect() }
+}
+
+/// From the run's start to its end, or a little past now.
+fn stretch(now: DateTime<Utc>, run: &RunRow) -> Stretch {
+    let from = run.started_at.unwrap_or(run.created_at);
+    match run.finished_at {
+        Some(end) => Stretch { from, to: end.max(from + TimeDelta::milliseconds(50)) },
+        None => Stretch { from, to: now + ((now - from) / 5).max(TimeDelta::seconds(2)) },
+    }
+}
+
+fn axis(moment: &Moment, sheet: &Sheet) -> Drawing {
+    let mut shapes: Vec<Shape> = sheet
+        .ticks
+        .iter()
+        .enumerate()
+        .map(|(place, (x, at))| {
+            let anchor = if x.0 < 3.0 {
+                "start"
+            } else if x.0 > 97.0 {
+                "end"
+            } else {
+                "middle"
+            };
+            let class = if place % 2 == 1 { "rail-minor" } else { "" };
+            Shape::Text { class, x: *x, dx: 0, y: 15, anchor, text: mark_text(moment, *at) }
+        })
+        .collect();
+    shapes.extend(sheet.hand.map(|x| Shape::Hand { x, y1: 19, y2: 24 }));
+    Drawing { class: "ahead-axis", height: 0, label: String::new(), shapes }
+}
+
+fn track(sheet: &Sheet, task: &TaskNow, earlier: &[TaskRow]) -> Drawing {
+    let mut shapes: Vec<Shape> =
+        sheet.ticks.iter().map(|(x, _)| Shape::Tick { class: "track-grid", x: *x, y1: 0, y2: 400 }).collect();
+    let current = task.row.iter().filter(|row| earlier.iter().all(|known| known.attempt != row.attempt));
+    for row in earlier.iter().chain(current) {
+        shapes.extend(bars(sheet.now, sheet.stretch, row));
+    }
+    shapes.extend(sheet.hand.map(|x| Shape::Tick { class: "rail-hand", x, y1: 0, y2: 400 }));
+    let label = format!("{}: {}", task.name, Look::task(task.state).word);
+    Drawing { class: "track", height: 0, label, shapes }
+}
+
+/// In queue, then the attempt, then the wait for the next one.
+fn bars(now: DateTime<Utc>, stretch: Stretch, row: &TaskRow) -> Vec<Shape> {
+    let mut shapes = Vec::new();
+    let over = row.state.is_terminal() || row.state == TaskState::UpForRetry;
+    if let Some(queued) = row.queued_at {
+        let until = row.started_at.or(row.finished_at).unwrap_or(now);
+        if until - queued > TimeDelta::milliseconds(1) && row.state != TaskState::Skipped {
+            let (x, width) = stretch.between(queued, until);
+            shapes.push(Shape::Box { class: "track-wait is-queued", x, width, y: 15.0, height: 6.0 });
+        }
+    }
+    if let Some(started) = row.started_at {
+        let (x, width) =
+            stretch.between(started, row.finished_at.unwrap_or(if over { started } else { now }));
+        let state = if row.state == TaskState::UpForRetry { TaskState::Failed } else { row.state };
+        shapes.push(Shape::Box { class: Look::task(state).class, x, width, y: 11.0, height: 14.0 });
+    }
+    if let (TaskState::UpForRetry, Some(from), Some(until)) = (row.state, row.finished_at, row.retry_at) {
+        let (x, width) = stretch.between(from, until);
+        shapes.push(Shape::Box { class: "track-held is-retry", x, width, y: 11.0, height: 14.0 });
+    }
+    shapes
+}
+
+fn line(moment: &Moment, run: &RunRow, task: &TaskNow, track: Drawing) -> Line {
+    let row = task.row.as_ref();
+    let error = row.and_then(|row| row.error.clone());
+    let why = match (&task.why, error) {
+        (Some(why), Some(error)) => format!("{why}. Attempt {}: {error}", row.map_or(0, |row| row.attempt)),
+        (Some(why), None) => why.clone(),
+        (None, error) => error.unwrap_or_default(),
+    };
+    let queued = row.and_then(|row| Some(row.started_at? - row.queued_at?));
+    let ran = row.and_then(|row| {
+        let over = row.finished_at.or((row.state == TaskState::Running).then_some(moment.now));
+        Some(over? - row.started_at?)
+    });
+    Line {
+        name: task.name.to_string(),
+        href: format!("/runs/{}/tasks/{}", run.id, task.name),
+        look: Look::task(task.state),
+        why,
+        track,
+        attempt: row.filter(|row| row.attempt > 0).map(|row| row.attempt.to_string()).unwrap_or_default(),
+        queued: queued.map(span).unwrap_or_default(),
+        ran: ran.map(span).unwrap_or_default(),
+        worker: row.and_then(|row| row.worker.as_ref().map(ToString::to_string)).unwrap_or_default(),
+    }
+}
