@@ -1,6 +1,6 @@
 //! No bytes make the parser panic or dawdle, nor do templates and outputs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::any;
@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use rota_core::dag::{self, decode, parse_outputs, render_graph};
 
 use super::good::FULL;
-use super::support::{Given, command, script};
+use super::support::{Given, busy, command, script};
 
 fn runner(cases: u32) -> TestRunner {
     let cases = std::env::var("ROTA_FUZZ_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
@@ -18,7 +18,7 @@ fn runner(cases: u32) -> TestRunner {
 
 /// Reads the bytes as a file; a valid one is also drawn and rendered.
 fn read(bytes: &[u8]) {
-    let start = Instant::now();
+    let start = busy();
     if let Ok(source) = decode("f.yaml", bytes)
         && let Ok(dag) = dag::parse("f.yaml", source)
     {
@@ -27,7 +27,7 @@ fn read(bytes: &[u8]) {
             _ = command(&dag, &Given::default());
         }
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "slow: {:?}", String::from_utf8_lossy(bytes));
+    assert!((busy() - start) < Duration::from_secs(2), "slow: {:?}", String::from_utf8_lossy(bytes));
 }
 
 #[test]

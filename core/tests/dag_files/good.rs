@@ -1,7 +1,7 @@
 //! What valid files say.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rota_core::dag::{
     Action, BackoffKind, OnLost, Overlap, ParamKind, TriggerRule, layers, parse_outputs, render_graph,
@@ -10,63 +10,10 @@ use rota_core::id::{QueueName, TaskNo};
 use rota_core::schedule::Catchup;
 use serde_json::json;
 
-use super::support::{object, parse};
+use super::support::{busy, object, parse};
 
 /// Every field that this version executes.
-pub(crate) const FULL: &str = r#"
-dag: daily_sales
-description: Yesterday's sales
-owner: data-platform
-tags: [sales, "2026"]
-schedule:
-  cron: ["0 6 * * 1-5", "0 9 * * 6"]
-  every: 6h
-  at: [2026-12-24T18:00, 2026-12-31 23:59:59]
-  timezone: Europe/Berlin
-  start: 2026-01-01
-  end: 2026-12-31
-  jitter: 30s
-  dst: {gap: skip, overlap: both}
-  days: and
-  deadline: 2m
-  catchup: all
-max_active_runs: 1
-overlap: cancel_previous
-timeout: 2h
-params:
-  region: {type: string, default: eu, enum: [eu, us], description: Where}
-  depth: {type: integer, default: 3, min: 1, max: 10}
-  ratio: {type: number, default: 0.5}
-  dry: false
-  shops: {type: array, default: [a, b], max: 5}
-  extra: {type: object, default: {k: [1, null]}}
-env: {TZ: UTC, DAY: "{{ ds }}", PORT: 8080}
-defaults: {retries: 2, retry_delay: 1m, retry_backoff: exponential, timeout: 10m, env: {A: x, B: y}, queue: etl}
-tasks:
-  extract:
-    run: |
-      set -x
-      ./extract.sh --day {{ ds }} --region {{ params.region }}
-    outputs: [rows]
-  load:
-    needs: [extract]
-    run: [python3, load.py, "--rows", "{{ tasks.extract.outputs.rows }}"]
-    when: params.region == 'eu'
-    trigger_rule: none_failed
-    retries: 0
-    retry_delay: 5s
-    retry_backoff: fixed
-    retry_max_delay: 10s
-    timeout: 1h30m
-    grace: 0s
-    queue: big
-    priority: -5
-    env: {B: z}
-    cwd: sub/{{ ds }}
-    shell: sh
-    on_lost: fail
-  join: {needs: load, noop: true}
-"#;
+pub(crate) const FULL: &str = include_str!("full.yaml");
 
 #[test]
 fn every_field_is_read() {
@@ -91,7 +38,7 @@ fn every_field_is_read() {
 fn tasks_override_defaults_field_by_field() {
     let dag = parse(FULL);
     let [extract, load, join] = dag.tasks.as_slice() else { panic!("three tasks") };
-    assert_eq!((extract.retries, extract.backoff.kind, extract.line), (2, BackoffKind::Exponential, 31));
+    assert_eq!((extract.retries, extract.backoff.kind, extract.line), (2, BackoffKind::Exponential, 30));
     assert_eq!(
         (extract.backoff.delay, extract.backoff.delay_max),
         (Duration::from_secs(60), Duration::from_secs(3600))
@@ -157,9 +104,9 @@ fn large_files_are_read_fast() {
     let edges: Vec<String> = (0..40_000).map(|no| format!("t{no}")).collect();
     let fan = format!("tasks:\n{}\n  end: {{noop: , needs: [{}]}}\n", fan.join("\n"), edges.join(","));
     for (source, tasks) in [(chain, 10_000), (fan, 40_001)] {
-        let start = Instant::now();
+        let start = busy();
         let dag = parse(&source);
-        let took = start.elapsed();
+        let took = busy() - start;
         assert_eq!(
             (dag.tasks.len(), dag.graph.order.len(), layers(&dag).iter().flatten().count()),
             (tasks, tasks, tasks)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rota_core::dag::{self, Command, Dag, DefaultShell, Scope, TemplateError, parse_params, render_command};
@@ -104,4 +106,12 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
 
 pub(crate) fn time(text: &str) -> DateTime<Utc> {
     text.parse().expect("a valid time")
+}
+
+/// Processor time of this thread, so that a busy machine does not make a parser slow. Differences count.
+pub(crate) fn busy() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    nanos.map_or_else(|| START.get_or_init(Instant::now).elapsed(), Duration::from_nanos)
 }
