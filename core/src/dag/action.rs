@@ -8,6 +8,9 @@ use super::yaml::{Entry, Kind, Node, Pos};
 /// The keys of a task that say what it does.
 pub(super) const ACTIONS: [&str; 8] = ["run", "http", "sql", "wait", "trigger", "approve", "celery", "noop"];
 
+/// What the schema says of keys that [`unsupported`] refuses.
+pub(super) const NOT_YET: &str = "Not executed by this version of rota, which refuses files that use it.";
+
 /// The actions that a hook may take.
 const HOOK_ACTIONS: [&str; 4] = ["run", "http", "trigger", "celery"];
 

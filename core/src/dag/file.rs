@@ -23,7 +23,7 @@ pub const TASKS_MAX: usize = 100_000;
 /// Most that `max_active_runs` allows.
 pub const ACTIVE_RUNS_MAX: u32 = 100_000;
 
-const KEYS: [&str; 15] = [
+pub(super) const KEYS: [&str; 15] = [
     "dag",
     "description",
     "owner",

@@ -7,7 +7,7 @@
 //! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
 //! and `timing` each know a part of the format, `graph` knows what needs what. `site` checks the
 //! templates, `template` renders them with the names of `functions`, `shell` places values into scripts, and `scan`
-//! finds where names stand in a template's text.
+//! finds where names stand in a template's text. `schema` says the format to editors.
 
 mod action;
 mod error;
@@ -19,6 +19,7 @@ mod outputs;
 mod params;
 mod read;
 mod scan;
+mod schema;
 mod shell;
 mod site;
 mod task;
@@ -36,6 +37,7 @@ pub use outputs::{
 pub use params::{
     PARAM_DEPTH_MAX, PARAMS_BYTES_MAX, ParamError, ParamErrors, parse_param_text, parse_params,
 };
+pub use schema::json_schema;
 pub use site::TEMPLATE_BYTES_MAX;
 pub use task::RETRIES_MAX;
 pub use template::{

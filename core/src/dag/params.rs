@@ -25,7 +25,7 @@ const KINDS: [(&str, ParamKind); 6] = [
     ("object", ParamKind::Object),
 ];
 
-const KEYS: [&str; 6] = ["type", "default", "enum", "description", "min", "max"];
+pub(super) const KEYS: [&str; 6] = ["type", "default", "enum", "description", "min", "max"];
 
 /// A given parameter that does not fit its declaration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

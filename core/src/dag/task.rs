@@ -21,7 +21,7 @@ const RETRY_MAX_DELAY: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The fields of a task besides its action and `needs`; `defaults:` has the same.
-const FIELDS: [&str; 21] = [
+pub(super) const FIELDS: [&str; 21] = [
     "when",
     "trigger_rule",
     "retries",

@@ -10,7 +10,7 @@ use crate::schedule::{
 use super::read::Reader;
 use super::yaml::{Entry, Kind, Node};
 
-const KEYS: [&str; 11] =
+pub(super) const KEYS: [&str; 11] =
     ["cron", "every", "at", "timezone", "start", "end", "jitter", "dst", "days", "deadline", "catchup"];
 const DATE_TIME: &str = "a date and time such as `2026-12-24T18:00`";
 
