@@ -52,8 +52,8 @@ pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
     let mut from = 0;
     while let Some((start, kind)) = next_open(text, from) {
-        let end = close(text, start + 2, kind);
-        let inner = &text[start + 2..end.saturating_sub(2).max(start + 2)];
+        let (inner_end, end) = close(text, start + 2, kind);
+        let inner = &text[start + 2..inner_end];
         let trimmed = inner.trim_start_matches(['-', '+']);
         let at = start + 2 + (inner.len() - trimmed.len());
         let body = trimmed.trim_end_matches(['-', '+']);
@@ -74,8 +74,8 @@ fn next_open(text: &str, from: usize) -> Option<(usize, BlockKind)> {
     })
 }
 
-/// The end of a block, behind its braces; the text's end if it is open.
-fn close(text: &str, from: usize, kind: BlockKind) -> usize {
+/// The end of a block, before and behind its braces; the text's end if it is open.
+fn close(text: &str, from: usize, kind: BlockKind) -> (usize, usize) {
     let bytes = text.as_bytes();
     let (first, quoting) = match kind {
         BlockKind::Value => (b'}', true),
@@ -89,12 +89,12 @@ fn close(text: &str, from: usize, kind: BlockKind) -> usize {
             b'"' | b'\'' if quoting => at = end_of_quote(bytes, at),
             b'{' if quoting => depth += 1,
             b'}' if quoting && depth > 0 => depth -= 1,
-            byte if byte == first && bytes.get(at + 1) == Some(&b'}') => return at + 2,
+            byte if byte == first && bytes.get(at + 1) == Some(&b'}') => return (at, at + 2),
             _ => {}
         }
         at += 1;
     }
-    bytes.len()
+    (bytes.len(), bytes.len())
 }
 
 /// The place of the closing quote of the one at `at`.

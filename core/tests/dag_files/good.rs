@@ -153,3 +153,10 @@ fn promised_outputs_must_be_there() {
     let error = parse_outputs(b"row=1", &promised).unwrap_err().to_string();
     assert_eq!(error, "the task promised the output `rows` and did not write it; did you mean `row`?");
 }
+
+#[test]
+fn the_example_of_the_guide_is_valid() {
+    let guide = include_str!("../../../docs/dag-files.md");
+    let example = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(parse(example).tasks.len(), 2);
+}
