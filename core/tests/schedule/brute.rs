@@ -33,7 +33,7 @@ pub(crate) fn slots(line: &Line, window: &Window) -> Vec<DateTime<Utc>> {
         if has_date || changes {
             let mut time = hour;
             while time < end {
-                if is_slot(line, window, time, step) {
+                if is_shown(line, window, time) || changes && is_made_up_for(line, window, time, step) {
                     slots.push(time);
                 }
                 time += step;
@@ -44,16 +44,20 @@ pub(crate) fn slots(line: &Line, window: &Window) -> Vec<DateTime<Utc>> {
     slots
 }
 
-fn is_slot(line: &Line, window: &Window, time: DateTime<Utc>, step: TimeDelta) -> bool {
+/// Whether the clock shows a time of the line, in a pass that counts.
+fn is_shown(line: &Line, window: &Window, time: DateTime<Utc>) -> bool {
     let shown = local(window.tz, time);
-    let is_pass = match (window.tz.from_local_datetime(&shown), window.overlap) {
-        (LocalResult::Ambiguous(first, _), Fold::First) => first == time,
-        (LocalResult::Ambiguous(_, second), Fold::Second) => second == time,
-        _ => true,
-    };
-    if is_pass && line.matches(shown, window.and) {
-        return true;
-    }
+    line.matches(shown, window.and)
+        && match (window.tz.from_local_datetime(&shown), window.overlap) {
+            (LocalResult::Ambiguous(first, _), Fold::First) => first == time,
+            (LocalResult::Ambiguous(_, second), Fold::Second) => second == time,
+            _ => true,
+        }
+}
+
+/// Whether the clock has just jumped over a time of the line, and that counts.
+fn is_made_up_for(line: &Line, window: &Window, time: DateTime<Utc>, step: TimeDelta) -> bool {
+    let shown = local(window.tz, time);
     let mut jumped = local(window.tz, time - step) + step;
     while window.gap == Gap::After && jumped < shown {
         if line.matches(jumped, window.and) {
