@@ -13,7 +13,7 @@ use super::batch_tasks::{
 };
 use super::fence::fence_check;
 use super::rows::Cells;
-use super::{Conn, all_changed, json, json_of, micros, write_failed};
+use super::{Conn, all_changed, clean, json, json_of, micros, write_failed};
 
 pub(crate) async fn batch_commit(
     conn: &mut Conn,
@@ -145,7 +145,9 @@ async fn runs_move(conn: &mut Conn, moves: &[RunMove]) -> StoreResult<()> {
         return Ok(());
     }
     let items = json(
-        moves.iter().map(|step| (step.run, step.from, step.to, micros(step.at), step.reason.as_deref())),
+        moves
+            .iter()
+            .map(|step| (step.run, step.from, step.to, micros(step.at), step.reason.as_deref().map(clean))),
     );
     let done = sqlx::query(RUNS_MOVE).bind(items).execute(conn).await.map_err(write_failed)?;
     all_changed("runs to move", moves.len(), done.rows_affected())
@@ -162,7 +164,7 @@ async fn runs_end(conn: &mut Conn, endings: &[(RunId, Ending)]) -> StoreResult<(
     if endings.is_empty() {
         return Ok(());
     }
-    let items = json(endings.iter().map(|(run, ending)| (run, ending.state, ending.reason.as_str())));
+    let items = json(endings.iter().map(|(run, ending)| (run, ending.state, clean(&ending.reason))));
     let done = sqlx::query(RUNS_END).bind(items).execute(conn).await.map_err(write_failed)?;
     all_changed("runs to end", endings.len(), done.rows_affected())
 }

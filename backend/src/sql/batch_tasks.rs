@@ -5,7 +5,7 @@ use rota_core::id::{AttemptKey, QueueName, TaskKey};
 use rota_core::port::{PlannedRetry, QueuedTask, SettledTask, StoreResult, TaskRow};
 
 use super::reads::tasks_load;
-use super::{Conn, all_changed, attempt_json, json, micros, write_failed};
+use super::{Conn, all_changed, attempt_json, clean, json, micros, write_failed};
 
 /// The row of the task and attempt that an item names in its first four places.
 macro_rules! is_attempt {
@@ -125,7 +125,7 @@ pub(super) async fn tasks_settle(conn: &mut Conn, tasks: &[SettledTask]) -> Stor
     }
     let items = json(tasks.iter().map(|task| {
         let TaskKey { run, task: no, index } = task.key;
-        (run, no, index, &task.name, QueueName::DEFAULT, task.state, &task.reason, micros(task.at))
+        (run, no, index, &task.name, QueueName::DEFAULT, task.state, clean(&task.reason), micros(task.at))
     }));
     let done = sqlx::query(SETTLE).bind(items).execute(conn).await.map_err(write_failed)?;
     all_changed("tasks to settle", tasks.len(), done.rows_affected())
@@ -156,7 +156,16 @@ pub(super) async fn tasks_retry(
     let items = json(retries.iter().map(|retry| {
         let AttemptKey { task: key, attempt } = retry.key;
         let due = micros(retry.retry_at);
-        (key.run, key.task, key.index, attempt, due, retry.failures, retry.losses, retry.error.as_deref())
+        (
+            key.run,
+            key.task,
+            key.index,
+            attempt,
+            due,
+            retry.failures,
+            retry.losses,
+            retry.error.as_deref().map(clean),
+        )
     }));
     let query = sqlx::query(RETRY).bind(items).bind(micros(now));
     let done = query.execute(conn).await.map_err(write_failed)?;
@@ -217,10 +226,11 @@ pub(super) async fn tasks_abort(
     if aborts.is_empty() {
         return Ok(());
     }
-    let items =
-        json(aborts.iter().map(|(key, reason)| {
-            (key.task.run, key.task.task, key.task.index, key.attempt, reason.as_str())
-        }));
+    let items = json(
+        aborts
+            .iter()
+            .map(|(key, reason)| (key.task.run, key.task.task, key.task.index, key.attempt, clean(reason))),
+    );
     let query = sqlx::query(ABORT).bind(items).bind(micros(now));
     let done = query.execute(conn).await.map_err(write_failed)?;
     all_changed("lost attempts to end", aborts.len(), done.rows_affected())
@@ -251,7 +261,7 @@ pub(super) async fn tasks_cancel(
     if cancels.is_empty() {
         return Ok(Vec::new());
     }
-    let items = json(cancels.iter().map(|(key, reason)| (key.run, key.task, key.index, reason.as_str())));
+    let items = json(cancels.iter().map(|(key, reason)| (key.run, key.task, key.index, clean(reason))));
     let waiting = sqlx::query(CANCEL_WAITING).bind(items.as_str()).bind(micros(now));
     waiting.execute(&mut *conn).await.map_err(write_failed)?;
     let running = sqlx::query(CANCEL_RUNNING).bind(items).bind(true);

@@ -10,7 +10,7 @@ use rota_core::port::{ClaimRequest, Claimed, Finish, LogChunk, Object, StoreErro
 use rota_core::state::TaskState;
 
 use super::rows::{Cells, decode};
-use super::{Conn, attempt_json, json, limit, micros, unavailable, write_failed};
+use super::{Conn, attempt_json, clean, json, limit, micros, unavailable, write_failed};
 
 const TASKS_QUEUED: &str = concat!(
     "select run, task_no, map_index, attempt from task
@@ -221,7 +221,7 @@ fn finish_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
                 micros(finish.ended_at),
                 finish.exit_code,
                 finish.signal,
-                finish.error,
+                finish.error.as_deref().map(clean),
                 finish.outputs.as_ref().map(super::json_of),
             ])
         })
@@ -289,7 +289,7 @@ const LOG_APPEND: &str = concat!(
 pub(crate) async fn log_append(conn: &mut Conn, chunks: &[LogChunk]) -> StoreResult<()> {
     let items = json(chunks.iter().map(|chunk| {
         let AttemptKey { task, attempt } = chunk.key;
-        (task.run, task.task, task.index, attempt, chunk.seq, chunk.text.as_str())
+        (task.run, task.task, task.index, attempt, chunk.seq, clean(&chunk.text))
     }));
     sqlx::query(LOG_APPEND).bind(items).execute(conn).await.map(drop).map_err(write_failed)
 }

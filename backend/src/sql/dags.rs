@@ -6,7 +6,7 @@ use rota_core::port::{DagPut, DagRow, FileErrorPut, FileErrorRow, FilesPut, Stor
 
 use super::fence::fence_check;
 use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
-use super::{Conn, json, json_of, micros, unavailable, write_failed};
+use super::{Conn, clean, json, json_of, micros, unavailable, write_failed};
 
 const DAGS_LOAD: &str = concat!("select ", dag_columns!(), " from dag order by dag");
 
@@ -86,7 +86,7 @@ async fn dags_put(
     );
     let put = sqlx::query(DAGS_PUT).bind(heads).bind(micros(at)).bind(false).bind(true);
     put.execute(&mut *conn).await.map_err(write_failed)?;
-    let sources = json(dags.iter().map(|put| (&put.dag, &put.source)));
+    let sources = json(dags.iter().map(|put| (&put.dag, clean(&put.source))));
     let put = sqlx::query(VERSIONS_PUT).bind(sources).bind(micros(at));
     put.execute(&mut *conn).await.map_err(write_failed)?;
     let names = json(dags.iter().map(|put| [&put.dag]));
@@ -124,7 +124,7 @@ async fn errors_put(conn: &mut Conn, errors: &[FileErrorPut], at: DateTime<Utc>)
     if errors.is_empty() {
         return Ok(());
     }
-    let items = json(errors.iter().map(|put| (&put.path, json_of(&put.errors), &put.source)));
+    let items = json(errors.iter().map(|put| (&put.path, json_of(&put.errors), clean(&put.source))));
     sqlx::query(ERRORS_PUT).bind(items).bind(micros(at)).execute(conn).await.map(drop).map_err(write_failed)
 }
 

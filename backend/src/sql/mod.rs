@@ -32,6 +32,8 @@ pub(super) use views::{
 };
 pub(super) use workers::{worker_beat, worker_register, workers_reap};
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use rota_core::id::{AttemptKey, TaskKey};
 use rota_core::port::{StoreError, StoreResult};
@@ -62,6 +64,11 @@ fn json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
 
 fn json_of<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("ids, numbers and texts always have a JSON form")
+}
+
+/// Text as both databases can keep it: SQLite's JSON functions end a text at a NUL, Postgres refuses one.
+fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
 }
 
 fn micros(at: DateTime<Utc>) -> i64 {

@@ -154,7 +154,7 @@ pub async fn a_finish_records_the_outcome(store: Arc<dyn Store>) {
     let finish = Finish {
         exit_code: None,
         signal: Some(9),
-        error: Some("killed: \"time limit\" \u{1F4A5}\u{0}\n".replace('\0', "")),
+        error: Some("killed: \"time limit\" \u{1F4A5}\n".to_owned()),
         outputs: Some([("rows".to_owned(), "12".into())].into_iter().collect()),
         ..world.finish_of(&claimed, TaskState::Failed)
     };
@@ -270,4 +270,22 @@ pub async fn log_chunks_are_read_in_order_and_kept_once(store: Arc<dyn Store>) {
     let log = store.view_log(claimed.key, 0, 10).await.unwrap();
     assert_eq!(log, vec![chunk(0, &long), chunk(1, "one\n"), chunk(2, "two\n")]);
     assert_eq!(store.view_log(claimed.key.task.attempt(2), 0, 10).await.unwrap(), vec![]);
+}
+
+/// A NUL is the one character that not every database keeps.
+pub async fn a_nul_is_replaced_and_cuts_nothing_off(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (_, claimed) = world.running("w").await;
+    let chunk = LogChunk { key: claimed.key, seq: 0, text: "a\0b\n".to_owned() };
+    store.log_append(&[chunk]).await.unwrap();
+    assert_eq!(store.view_log(claimed.key, 0, 1).await.unwrap()[0].text, "a\u{FFFD}b\n");
+    let outputs: Object = [("key".to_owned(), "a\0b".into())].into_iter().collect();
+    let finish = Finish {
+        error: Some("x\0y".to_owned()),
+        outputs: Some(outputs.clone()),
+        ..world.finish_of(&claimed, TaskState::Failed)
+    };
+    store.tasks_finish(&[finish]).await.unwrap();
+    let row = world.task(claimed.key.task).await;
+    assert_eq!((row.error.as_deref(), row.outputs), (Some("x\u{FFFD}y"), Some(outputs)));
 }

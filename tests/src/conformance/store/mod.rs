@@ -82,6 +82,7 @@ macro_rules! store_suite {
             a_finish_needs_an_outcome,
             outputs_are_those_of_successes,
             log_chunks_are_read_in_order_and_kept_once,
+            a_nul_is_replaced_and_cuts_nothing_off,
             a_new_incarnation_kills_the_one_before,
             a_lease_that_runs_out_is_reaped_and_its_attempts_are_lost_until_dealt_with,
             a_beat_keeps_a_worker_alive_and_brings_its_cancels,
