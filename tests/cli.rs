@@ -238,6 +238,9 @@ fn a_standalone_serves_the_commands_beside_its_data_directory() {
     let runs = server.rota(&["run", "list", "--dag", "greeter"]).finish();
     assert!(runs.stdout.contains("manual"), "{runs:?}");
 
+    let drawn = server.rota(&["dag", "show", "greeter"]).finish();
+    assert!(drawn.code == 0 && drawn.stdout.contains("greet"), "{drawn:?}");
+
     assert_eq!(server.rota(&["dag", "pause", "greeter"]).finish().code, 0);
     let paused = server.rota(&["dag", "list"]).finish();
     assert!(paused.stdout.contains("paused"), "{paused:?}");

@@ -70,6 +70,7 @@ fn api_table() -> Vec<Route> {
     vec![
         route("/api/v1/dags", GET, get(dags::list)),
         route("/api/v1/dags/{dag}", GET_PATCH, get(dags::show).patch(dags::patch)),
+        route("/api/v1/dags/{dag}/source", GET, get(dags::source)),
         route("/api/v1/dags/{dag}/runs", GET_POST, get(runs::list_of_dag).post(dags::trigger)),
         route("/api/v1/runs", GET, get(runs::list)),
         route("/api/v1/runs/{run}", GET, get(runs::show)),

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use rota_core::port::{Change, Object};
 use serde::Deserialize;
 
-use super::shapes::{DagShape, RunShape};
+use super::shapes::{DagShape, RunShape, SourceShape};
 use super::{List, limit};
 use crate::app::{Ctx, dag_id};
-use crate::error::Outcome;
+use crate::error::{Error, Outcome};
 use crate::trigger::{self, Wish};
 
 /// `?limit=&cursor=`.
@@ -54,6 +54,14 @@ pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Js
 pub(crate) async fn show(ctx: Ctx, Path(dag): Path<String>) -> Outcome<Json<DagShape>> {
     let found = ctx.dag(&dag_id(&dag)?).await?;
     Ok(Json(DagShape::new(found.row, found.dag.as_deref())))
+}
+
+/// `GET /dags/{dag}/source`: the text of its current version, with the path of its file.
+pub(crate) async fn source(ctx: Ctx, Path(dag): Path<String>) -> Outcome<Json<SourceShape>> {
+    let row = ctx.dag(&dag_id(&dag)?).await?.row;
+    let found = ctx.app.ports.store.view_source(&row.dag, row.version).await?;
+    let (source, _) = found.ok_or_else(|| Error::missing("version of DAG", row.dag.as_str()))?;
+    Ok(Json(SourceShape { dag: row.dag.to_string(), version: row.version.0, path: row.path, source }))
 }
 
 /// `PATCH /dags/{dag}`: holds or releases its schedule.

@@ -85,6 +85,7 @@ fn operation(method: &str, path: &str) -> Option<Operation> {
         ("PATCH", "/dags/{dag}") => {
             write("Hold or release its schedule", object(&[("paused", "boolean")]), one("dag"))
         }
+        ("GET", "/dags/{dag}/source") => of("Its file's text, as of its current version", one("source"), &[]),
         ("GET", "/dags/{dag}/runs") => of("Its runs, newest first", list("run"), RUNS_OF_DAG),
         ("POST", "/dags/{dag}/runs") => write(
             "Trigger a run: 201, or 200 when the idempotency key was used before",
@@ -149,6 +150,9 @@ fn schemas() -> Value {
             ("present", "boolean"), ("description", "string?"), ("owner", "string?"), ("tags", "array"),
             ("schedule", "string?"), ("timezone", "string?"), ("next_slot", "@string?"), ("max_active_runs", "integer?"),
             ("tasks", "array"), ("params", "object"), ("updated_at", "@string"),
+        ]),
+        "source": object(&[
+            ("dag", "string"), ("version", "integer"), ("path", "string"), ("source", "string"),
         ]),
         "run": object(&[
             ("id", "integer"), ("dag", "string"), ("version", "integer"), ("slot", "@string?"), ("trigger", "string"),

@@ -72,6 +72,16 @@ fn params(dag: &Dag) -> Value {
     Value::Object(entries.collect())
 }
 
+/// The text of a DAG's current version.
+#[derive(Debug, Serialize)]
+pub(crate) struct SourceShape {
+    pub(crate) dag: String,
+    pub(crate) version: i64,
+    /// Its file's, relative to the DAG directory.
+    pub(crate) path: String,
+    pub(crate) source: String,
+}
+
 /// A run.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunShape {
