@@ -10,7 +10,7 @@ use rota_core::state::{RunState, TaskState};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::exec::{End, Job, Outcome, Stopped, default_shell};
+use crate::exec::{End, Job, Outcome, StopReason, Stopped, default_shell};
 use crate::finish::Ended;
 use crate::job::{FilePlace, job};
 use crate::life::Life;
@@ -47,11 +47,14 @@ pub(crate) async fn run(
             drop(slot);
             outcome
         }
-        Err(_) if stopped.reason().is_some() => unstarted(&life, End::Lost, None),
-        Err(error) => {
-            log.remark(life.now(), &error);
-            unstarted(&life, End::Failed, Some(error))
-        }
+        Err(error) => match stopped.reason() {
+            Some(StopReason::Cancelled) => unstarted(&life, End::Cancelled, Some("cancelled".to_owned())),
+            Some(StopReason::LeaseLost | StopReason::Shutdown) => unstarted(&life, End::Lost, None),
+            None => {
+                log.remark(life.now(), &error);
+                unstarted(&life, End::Failed, Some(error))
+            }
+        },
     };
     log.close(life.now()).await;
     life.forget(claimed.key);

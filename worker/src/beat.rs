@@ -21,7 +21,8 @@ enum Answer {
     Fine,
     /// Ask again soon.
     Again,
-    Fenced,
+    /// This life has no right to run anything any more.
+    Over,
 }
 
 /// Beats until the lease is gone; never ends by itself before that.
@@ -36,8 +37,8 @@ pub(crate) async fn beat(life: Arc<Life>) {
         pause = match send(&life).await {
             Answer::Fine => life.lease.beat_every(),
             Answer::Again => REPEAT.min(life.lease.beat_every()),
-            Answer::Fenced => {
-                tracing::warn!("incarnation {} was given up by the others", life.incarnation);
+            Answer::Over => {
+                tracing::warn!("incarnation {} is over: its tasks are lost", life.incarnation);
                 life.end();
                 return;
             }
@@ -50,6 +51,9 @@ async fn send(life: &Life) -> Answer {
     let beat = life.beat();
     let facts = &life.shared.ports.facts;
     match answered_within(life.lease.beat_every(), facts.worker_beat(&beat)).await {
+        // Too late: the tasks had to be told to end, or the warden has ended them while this process was stopped. What
+        // became of them must not be taken for results.
+        Ok(BeatReply::Live { .. }) if life.is_over() => Answer::Over,
         Ok(BeatReply::Live { cancel }) => {
             life.lease.renew(sent);
             if let Some(warden) = &life.shared.warden {
@@ -58,7 +62,7 @@ async fn send(life: &Life) -> Answer {
             let unknown = cancel.into_iter().filter(|key| !life.cancel(*key)).count();
             if unknown == 0 { Answer::Fine } else { Answer::Again }
         }
-        Ok(BeatReply::Fenced) => Answer::Fenced,
+        Ok(BeatReply::Fenced) => Answer::Over,
         Err(error) => {
             tracing::warn!("a heartbeat was not answered: {error}");
             Answer::Again

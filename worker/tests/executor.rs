@@ -133,8 +133,9 @@ async fn failed_starts_say_why() {
         ("./outputs", "cannot start ./outputs: it is a directory"),
         ("", "cannot start the command: its program is an empty text"),
     ] {
-        let (outcome, _) = bench.run(&bench.argv(&[program])).await;
+        let (outcome, lines) = bench.run(&bench.argv(&[program])).await;
         assert_eq!(outcome.error.as_deref(), Some(reason));
+        assert_eq!(lines.of(Stream::Sys), [reason]);
         assert_eq!((outcome.end, outcome.spawned_at), (End::Failed, None));
     }
     let (outcome, _) = bench.run(&bench.argv(&["no-such-program"])).await;

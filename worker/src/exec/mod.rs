@@ -138,7 +138,10 @@ impl Executor {
         }
         let (child, mut pipes) = match self.start(job, &output) {
             Ok(started) => started,
-            Err(error) => return self.unstarted(Some(error), None, job),
+            Err(error) => {
+                sink.take(self.clock.now(), Stream::Sys, format!("{error}\n").as_bytes());
+                return self.unstarted(Some(error), None, job);
+            }
         };
         let spawned_at = self.clock.now();
         let mut tap = Tap { sink, clock: &*self.clock };

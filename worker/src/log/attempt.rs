@@ -19,9 +19,9 @@ const HEAD_BYTES: usize = 12 << 20;
 /// Lines on their way to the store beyond which the task is held back.
 const ROOM_BYTES: usize = 128 * 1024;
 /// How long a task is held back by a store that takes nothing, before lines are left out instead.
-const HOLD_MAX: Duration = Duration::from_secs(5);
+const HOLD_MAX: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 /// How long the end of an attempt waits for its log; the outcome matters more.
-const CLOSE_MAX: Duration = Duration::from_secs(10);
+const CLOSE_MAX: Duration = if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(10) };
 
 /// Takes the lines of one attempt and passes them to the log writer.
 pub(crate) struct AttemptLog {
@@ -251,14 +251,4 @@ fn cut(mut text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_hold_whole_lines_and_lose_nothing() {
-        let text: String = (0..20_000).map(|no| format!("line {no}\n")).collect();
-        let pieces: Vec<&str> = cut(&text).collect();
-        assert!(pieces.iter().all(|piece| piece.len() <= CHUNK_BYTES_MAX && piece.ends_with('\n')));
-        assert_eq!(pieces.concat(), text);
-    }
-}
+mod tests;
