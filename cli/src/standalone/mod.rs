@@ -68,7 +68,11 @@ pub(crate) fn run(args: Args) -> CommandResult {
         slots: args.slots,
         data,
     };
-    runtime()?.block_on(process::run(setup))
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(process::run(setup));
+    // What still runs has been told to stop and is not waited for again.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// A few threads: the loops wait most of the time, and idle threads cost memory.

@@ -84,7 +84,9 @@ pub(super) fn run(args: &Args) -> CommandResult {
     let runtime = runtime.context("the async runtime cannot be started")?;
     let dag = Arc::clone(&wish.dag);
     let (target, chosen) = (wish.target, wish.chosen.clone());
-    let ended = runtime.block_on(session::run(wish))?;
+    let ended = runtime.block_on(session::run(wish));
+    runtime.shutdown_background();
+    let ended = ended?;
     let report = report::Report::new(&dag, &chosen, target, ended);
     match args.format.format {
         Format::Json => report.print_json()?,
