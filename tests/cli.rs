@@ -15,6 +15,7 @@ const COMMANDS: &[&[&str]] = &[
     &["dag", "validate"],
     &["dag", "test"],
     &["dag", "show"],
+    &["dag", "schema"],
     &["dag", "list"],
     &["dag", "trigger"],
     &["dag", "pause"],
@@ -133,6 +134,14 @@ fn the_examples_are_valid() {
 fn a_graph_is_drawn_as_text() {
     let drawn = rota().args(["dag", "show"]).arg(dags_of_this_repository().join("packages.yaml")).finish();
     assert!(drawn.code == 0 && drawn.stdout.contains("report"), "{drawn:?}");
+}
+
+#[test]
+fn the_schema_is_json_and_knows_the_keys_of_a_file() {
+    let schema = rota().args(["dag", "schema"]).finish();
+    let schema: Value =
+        serde_json::from_str(&schema.stdout).unwrap_or_else(|error| panic!("{error}: {schema:?}"));
+    assert!(schema["properties"]["tasks"].is_object(), "{schema}");
 }
 
 const FLAKY: &str = "\

@@ -4,6 +4,7 @@ mod files;
 mod list;
 mod params;
 mod pause;
+mod schema;
 mod show;
 mod test;
 mod trigger;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Validate(validate::Args),
     Test(test::Args),
     Show(show::Args),
+    Schema(schema::Args),
     List(list::Args),
     Trigger(trigger::Args),
     Pause(pause::PauseArgs),
@@ -41,6 +43,7 @@ pub(crate) fn run(command: Command) -> CommandResult {
         Command::Validate(args) => validate::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Show(args) => show::run(args),
+        Command::Schema(args) => schema::run(&args),
         Command::List(args) => block_on(list::run(args)),
         Command::Trigger(args) => block_on(trigger::run(args)),
         Command::Pause(args) => block_on(pause::pause(args)),
