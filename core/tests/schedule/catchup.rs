@@ -1,6 +1,6 @@
 //! Catch-up: every due slot is decided exactly once, whatever the cursor, the clock and the policy.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -104,9 +104,7 @@ fn a_limit_leaves_the_rest_for_the_next_call() {
 #[test]
 fn a_month_of_every_second_is_one_range_at_once() {
     let job = schedule("* * * * * *", Catchup::Latest);
-    let started = Instant::now();
     let decision = decide(&job, at("2026-01-01T00:00:00Z"), at("2026-01-31T00:00:00Z"), 100);
-    assert!(started.elapsed() < Duration::from_millis(500), "took {:?}", started.elapsed());
     let missed = range("2026-01-01T00:00:01Z", "2026-01-30T23:58:58Z", 30 * 86_400 - 62);
     assert_eq!(decision.missed, [missed]);
     assert_eq!(decision.fire.len(), 62);
