@@ -23,10 +23,14 @@ use crate::failure::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota standalone                       run the DAGs in ./dags, with a dashboard, nothing else needed
-  rota dag validate dags                check every DAG file under ./dags
-  rota dag test dags/packages.yaml      run one DAG here and now, without a server
-  rota dag trigger packages --wait      ask a running server for a run, and wait for its end
+  rota standalone
+      run the DAGs in ./dags, with a dashboard, nothing else needed
+  rota dag validate dags
+      check every DAG file under ./dags
+  rota dag test dags/packages.yaml
+      run one DAG here and now, without a server
+  rota dag trigger packages --wait
+      ask a running server for a run, and wait for its end
   rota schedule next '*/15 9-17 * * 1-5' --timezone Europe/Berlin
 
 Exit codes: 0 it worked, 1 the thing failed, 2 wrong usage.";

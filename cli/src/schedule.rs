@@ -13,15 +13,15 @@ use crate::time;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota schedule next '0 6 * * 1-5'            the next ten weekdays at 06:00 UTC";
+  rota schedule next '0 6 * * 1-5'  the next ten weekdays at 06:00 UTC";
 
 const NEXT_EXAMPLES: &str = "\
 Examples:
   rota schedule next '0 6 * * 1-5' --timezone Europe/Berlin
   rota schedule next '30 2 * * *' --timezone Europe/Berlin --from 2026-03-28 --count 3
-                                              what a clock change does to it
+      what a clock change does to it
   rota schedule next '*/10 * * * * *' --count 3
-                                              six fields: seconds first
+      six fields: seconds first
   rota schedule next 'every 15m'
   rota schedule next @daily
 

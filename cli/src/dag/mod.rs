@@ -17,11 +17,11 @@ use crate::failure::CommandResult;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota dag validate dags                      check files
-  rota dag test dags/packages.yaml            run one here and now, without a server
-  rota dag show dags/packages.yaml            its graph as text
-  rota dag list                               the DAGs of a running server
-  rota dag trigger packages --wait            run one there";
+  rota dag validate dags            check files
+  rota dag test dags/packages.yaml  run one here and now, without a server
+  rota dag show dags/packages.yaml  its graph as text
+  rota dag list                     the DAGs of a running server
+  rota dag trigger packages --wait  run one there";
 
 /// DAGs: check, test and draw files; list, trigger and pause on a server
 #[derive(Debug, Subcommand)]

@@ -10,13 +10,14 @@ use crate::output::print_line;
 
 const PAUSE_EXAMPLES: &str = "\
 Examples:
-  rota dag pause packages                     its schedule starts nothing more; slots are recorded as skipped
+  rota dag pause packages
+      its schedule starts nothing more; slots are recorded as skipped
   rota dag pause packages && rota dag trigger packages
-                                              a paused DAG can still be triggered";
+      a paused DAG can still be triggered";
 
 const UNPAUSE_EXAMPLES: &str = "\
 Examples:
-  rota dag unpause packages                   its schedule goes on with the next slot";
+  rota dag unpause packages  its schedule goes on with the next slot";
 
 /// Hold a DAG's schedule
 #[derive(Debug, clap::Args)]

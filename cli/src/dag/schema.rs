@@ -5,8 +5,9 @@ use crate::output::print_json;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota dag schema > dag.schema.json           for an editor's YAML support, with this as a file's first line:
-                                              # yaml-language-server: $schema=dag.schema.json";
+  rota dag schema > dag.schema.json
+      for an editor's YAML support, with this as a DAG file's first line:
+      # yaml-language-server: $schema=dag.schema.json";
 
 /// Print the JSON Schema of the DAG file format
 #[derive(Debug, clap::Args)]

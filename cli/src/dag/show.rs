@@ -13,8 +13,8 @@ use crate::output::print_block;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota dag show dags/packages.yaml            the graph that a file describes
-  rota dag show packages                      the graph that a running server runs";
+  rota dag show dags/packages.yaml  the graph that a file describes
+  rota dag show packages            the graph that a running server runs";
 
 /// Draw a DAG's graph as text
 #[derive(Debug, clap::Args)]

@@ -13,11 +13,13 @@ use crate::run::print_run;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota dag trigger packages                   ask for a run; prints its number
+  rota dag trigger packages
+      ask for a run; prints its number
   rota dag trigger word_count --param directory=/usr/share/doc --param top=5
-  rota dag trigger packages --wait            wait for its end; exit code 1 if it fails
+  rota dag trigger packages --wait
+      wait for its end; exit code 1 if it fails
   rota dag trigger sales --idempotency-key order-4711
-                                              asking twice with one key makes one run";
+      asking twice with one key makes one run";
 
 /// Run a DAG on a running server
 #[derive(Debug, clap::Args)]

@@ -13,12 +13,15 @@ use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota dag validate dags/packages.yaml        one file
-  rota dag validate dags                      all *.yaml and *.yml below a directory
-  rota dag validate -o json dags | jq         errors as JSON: path, line, col, message, hint
+  rota dag validate dags/packages.yaml
+      one file
+  rota dag validate dags
+      all *.yaml and *.yml below a directory
+  rota dag validate -o json dags | jq
+      errors as JSON: path, line, col, message, hint
 
-Errors are printed to stdout, one per line, as file:line:col: message. Exit codes: 0 all files are good, 1 some are
-not, 2 a path cannot be read.";
+Errors are printed to stdout, one per line, as file:line:col: message. Exit
+codes: 0 all files are good, 1 some are not, 2 a path cannot be read.";
 
 /// Check DAG files
 #[derive(Debug, clap::Args)]

@@ -10,12 +10,16 @@ use crate::output::print_line;
 
 const CANCEL_EXAMPLES: &str = "\
 Examples:
-  rota run cancel 17                          end the run: running tasks get their grace time, the rest never starts";
+  rota run cancel 17
+      end the run: running tasks get their grace time, the rest never
+      starts";
 
 const RETRY_EXAMPLES: &str = "\
 Examples:
-  rota run retry 17 --failed                  all that failed or was cancelled, with everything downstream
-  rota run retry 17 --task load               one task, with everything downstream
+  rota run retry 17 --failed
+      all that failed or was cancelled, with everything downstream
+  rota run retry 17 --task load
+      one task, with everything downstream
   rota run retry 17 --task load --task clean";
 
 /// Cancel a run

@@ -11,7 +11,7 @@ use crate::time;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota run list                               the newest runs of all DAGs
+  rota run list  the newest runs of all DAGs
   rota run list --dag packages --limit 5
   rota run list --state failed --state cancelled
   rota run list -o json | jq '.[].id'";

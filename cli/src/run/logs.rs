@@ -10,10 +10,14 @@ use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota run logs 17 report                     what the newest attempt printed
-  rota run logs 17 report --attempt 1         what an earlier attempt printed
-  rota run logs 17 report --follow            go on until the attempt ends
-  rota run logs 17 report --raw > report.log  with colour codes and other control characters";
+  rota run logs 17 report
+      what the newest attempt printed
+  rota run logs 17 report --attempt 1
+      what an earlier attempt printed
+  rota run logs 17 report --follow
+      go on until the attempt ends
+  rota run logs 17 report --raw > report.log
+      with colour codes and other control characters";
 
 /// Print what a task printed
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,7 @@ use crate::{text, time};
 
 const EXAMPLES: &str = "\
 Examples:
-  rota run show 17                            the run and where each of its tasks is
+  rota run show 17  the run and where each of its tasks is
   rota run show 17 -o json | jq '.tasks[] | select(.state == \"failed\")'";
 
 /// Show a run and its tasks

@@ -21,14 +21,18 @@ use crate::log::LogArg;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota standalone                                  the DAGs in ./dags, state in ./rota-data
-  rota standalone --dags ~/dags --data ~/rota      other places
-  rota standalone --slots 4 --listen 127.0.0.1:0   at most four processes at a time, any free port
+  rota standalone
+      the DAGs in ./dags, state in ./rota-data
+  rota standalone --dags ~/dags --data ~/rota
+      other places
+  rota standalone --slots 4 --listen 127.0.0.1:0
+      at most four processes at a time, any free port
   ROTA_ADMIN_TOKEN=$(cat secret) rota standalone --listen 0.0.0.0:7682
-                                                   for other machines too; needs a token of at least 20 characters
+      for other machines too; needs a token of at least 20 characters
 
-Ctrl-C ends it once running tasks have had their grace time; a second Ctrl-C ends it at once. Nothing is lost
-either way: the next start goes on where this one stopped.";
+Ctrl-C ends it once running tasks have had their grace time; a second Ctrl-C
+ends it at once. Nothing is lost either way: the next start goes on where this
+one stopped.";
 
 /// Run scheduler, worker and dashboard in one process, with nothing else installed
 #[derive(Debug, clap::Args)]

@@ -26,15 +26,17 @@ use crate::time;
 
 const EXAMPLES: &str = "\
 Examples:
-  rota dag test dags/packages.yaml            run all of it, see what its tasks print
+  rota dag test dags/packages.yaml
+      run all of it, see what its tasks print
   rota dag test dags/largest_files.yaml --param directory=/usr/lib --param top=3
   rota dag test dags/packages.yaml --task sizes
-                                              only this task and what it needs
+      only this task and what it needs
   rota dag test dags/pulse.yaml --slot 2026-11-20T13:00:00Z
-                                              as its schedule would run it for that instant
+      as its schedule would run it for that instant
   rota dag test -o json dags/packages.yaml | jq '.tasks[] | {task, state}'
 
-Ctrl-C cancels the run. Exit codes: 0 the run succeeded, 1 it did not, 2 wrong usage.";
+Ctrl-C cancels the run. Exit codes: 0 the run succeeded, 1 it did not, 2 wrong
+usage.";
 
 /// Run one DAG in the foreground, without a server
 #[derive(Debug, clap::Args)]
