@@ -15,7 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   rota dag trigger packages
       ask for a run; prints its number
-  rota dag trigger word_count --param directory=/usr/share/doc --param top=5
+  rota dag trigger largest_files --param directory=/usr/lib --param top=5
   rota dag trigger packages --wait
       wait for its end; exit code 1 if it fails
   rota dag trigger sales --idempotency-key order-4711
