@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "a claim that meets an unexpected error has failed, and says where")]
 
 pub mod conformance;
+pub mod demo;

@@ -75,6 +75,11 @@ impl Web {
         routes::router(Arc::clone(&self.app))
     }
 
+    /// Every address as a pattern, with the methods that it takes: for tests that walk all of them.
+    pub fn addresses() -> Vec<(&'static str, &'static [&'static str])> {
+        routes::table().iter().map(|route| (route.path, route.methods)).collect()
+    }
+
     /// Serves until `shutdown`; requests under way are finished, streams are ended.
     ///
     /// # Errors

@@ -216,7 +216,7 @@ async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> 
     }
     facts.push(Fact {
         href: format!("/dags/{}/file?version={}", row.dag, row.version),
-        ..fact("Version", row.version.to_string(), "the file as this run knows it".to_owned())
+        ..fact("Version", format!("version {}", row.version), "the file as this run knows it".to_owned())
     });
     Ok(facts)
 }

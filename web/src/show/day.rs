@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
-use rota_core::id::RunId;
+use rota_core::id::{DagId, RunId};
 use rota_core::port::{SlotOutcome, SlotRow};
 use rota_core::schedule::Schedule;
 
@@ -31,7 +31,7 @@ pub(crate) struct Day<'a> {
     pub(crate) schedules: &'a [Schedule],
 }
 
-/// What lies in one bucket.
+/// What lies in one bucket. Counts DAGs, not slots: one that fires every few seconds must not drown the others.
 #[derive(Debug, Default, Clone, Copy)]
 struct Heap {
     fired: u64,
@@ -39,6 +39,8 @@ struct Heap {
     running: u64,
     missed: u64,
     ahead: u64,
+    /// Some DAG fires more than once within the bucket.
+    hums: bool,
 }
 
 /// The stretch that the rail shows, on whole hours.
@@ -51,10 +53,10 @@ pub(crate) fn rail(moment: &Moment, day: &Day<'_>) -> Drawing {
     let stretch = stretch(moment.now);
     let heaps = heaps(moment.now, stretch, day);
     let mut shapes = scale(moment, stretch);
-    let dense = heaps.len() > 150;
+    let weight = Weight { thin: heaps.len() > 150, now: stretch.at(moment.now).0 };
     for (bucket, heap) in &heaps {
         let x = stretch.at(stretch.from + BUCKET * *bucket);
-        ticks(&mut shapes, x, heap, if dense { Weight::Thin } else { Weight::Full });
+        ticks(&mut shapes, x, heap, weight);
     }
     shapes.push(Shape::Base { y: BASE });
     let x = stretch.at(moment.now);
@@ -64,10 +66,11 @@ pub(crate) fn rail(moment: &Moment, day: &Day<'_>) -> Drawing {
     Drawing { class: "rail", height: 104, label: label(&heaps), shapes }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Weight {
-    Full,
-    Thin,
+/// How ticks are drawn: thin where they lie close, and as past up to `now`.
+#[derive(Clone, Copy)]
+struct Weight {
+    thin: bool,
+    now: f64,
 }
 
 fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, Heap> {
@@ -75,6 +78,7 @@ fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, H
     let bucket = |at: DateTime<Utc>| {
         i32::try_from((at - stretch.from).num_seconds().max(0) / BUCKET.num_seconds()).unwrap_or(i32::MAX)
     };
+    let mut fired: BTreeMap<(i32, &DagId), u64> = BTreeMap::new();
     for slot in day.slots.iter().filter(|slot| stretch.holds(slot.slot)) {
         let heap = heaps.entry(bucket(slot.slot)).or_default();
         match (slot.outcome, slot.run) {
@@ -82,17 +86,32 @@ fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, H
             (SlotOutcome::Skipped, _) => {}
             (SlotOutcome::Fired, Some(run)) if day.failed.contains(&run) => heap.failed += 1,
             (SlotOutcome::Fired, Some(run)) if day.running.contains(&run) => heap.running += 1,
-            (SlotOutcome::Fired, _) => heap.fired += 1,
+            (SlotOutcome::Fired, _) => *fired.entry((bucket(slot.slot), &slot.dag)).or_default() += 1,
         }
+    }
+    for ((bucket, _), slots) in fired {
+        let heap = heaps.entry(bucket).or_default();
+        heap.fired += u64::from(slots == 1);
+        heap.hums |= slots > 1;
     }
     let ahead = Stretch { from: now, ..stretch };
     for schedule in day.schedules {
+        let hums = hums(schedule, now);
         for slot in thinned(schedule, ahead, BUCKET, 400) {
-            heaps.entry(bucket(slot)).or_default().ahead += 1;
+            let heap = heaps.entry(bucket(slot)).or_default();
+            heap.ahead += u64::from(!hums);
+            heap.hums |= hums;
         }
     }
-    heaps.retain(|_, heap| heap.fired + heap.failed + heap.running + heap.missed + heap.ahead > 0);
+    heaps.retain(|_, heap| {
+        heap.hums || heap.fired + heap.failed + heap.running + heap.missed + heap.ahead > 0
+    });
     heaps
+}
+
+/// Whether the next two slots lie within one bucket.
+fn hums(schedule: &Schedule, now: DateTime<Utc>) -> bool {
+    matches!(schedule.upcoming(now, 2).as_slice(), [first, second] if *second - *first < BUCKET)
 }
 
 fn scale(moment: &Moment, stretch: Stretch) -> Vec<Shape> {
@@ -123,15 +142,18 @@ fn scale(moment: &Moment, stretch: Stretch) -> Vec<Shape> {
 
 fn ticks(shapes: &mut Vec<Shape>, x: Pct, heap: &Heap, weight: Weight) {
     let past = heap.fired + heap.failed + heap.running;
-    let top = BASE - 14 - (past.max(heap.ahead).clamp(1, 40) as f64).log2().mul_add(4.0, 5.0) as u32;
-    if heap.ahead > 0 && past == 0 {
-        shapes.push(Shape::Tick { class: "rail-tick is-ahead", x, y1: top, y2: BASE });
-    } else if heap.running > 0 {
+    let height = match past.max(heap.ahead) {
+        0 => 6,
+        dags => 14 + (dags.min(40) as f64).log2().mul_add(5.0, 4.0) as u32,
+    };
+    let top = BASE - height;
+    if heap.running > 0 {
         shapes.push(Shape::Lit { x, y: top as f32 + 0.5, height: (BASE - top) as f32 - 1.0 });
-    } else if past > 0 {
-        let class =
-            if weight == Weight::Thin { "rail-tick is-success rail-thin" } else { "rail-tick is-success" };
+    } else if past > 0 || (heap.hums && x.0 < weight.now) {
+        let class = if weight.thin { "rail-tick is-success rail-thin" } else { "rail-tick is-success" };
         shapes.push(Shape::Tick { class, x, y1: top, y2: BASE });
+    } else if heap.ahead > 0 || heap.hums {
+        shapes.push(Shape::Tick { class: "rail-tick is-ahead", x, y1: top, y2: BASE });
     }
     if heap.failed > 0 {
         shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: BASE - 6, y2: BASE + 16 });
@@ -145,7 +167,7 @@ fn label(heaps: &BTreeMap<i32, Heap>) -> String {
     let sum = |of: fn(&Heap) -> u64| heaps.values().map(of).sum::<u64>();
     let fired = sum(|heap| heap.fired + heap.failed + heap.running);
     format!(
-        "Slots of all DAGs, the last 9 hours and the next 24. Fired: {}, of which {} failed and {} not over. Missed: {}.",
+        "Slots of all DAGs, the last 9 hours and the next 24. Drawn: {}, of which {} failed and {} not over. Missed: {}.",
         count(fired, "slot"),
         sum(|heap| heap.failed),
         sum(|heap| heap.running),

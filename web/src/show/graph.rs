@@ -15,7 +15,9 @@ use super::time::count;
 pub(crate) const TASKS_MAX: usize = 300;
 const NODE_WIDTH: f64 = 200.0;
 const NODE_HEIGHT: f64 = 48.0;
-const PITCH: f64 = 280.0;
+/// From column to column; long graphs are drawn closer, so that five columns fit a common screen.
+const PITCH_WIDE: f64 = 280.0;
+const PITCH_CLOSE: f64 = 248.0;
 const MARGIN: f64 = 24.0;
 /// Characters that fit into a node.
 const NAME_CHARS: usize = 21;
@@ -72,35 +74,42 @@ pub(crate) fn graph(dag: &Dag, states: &[NodeState]) -> Option<Graph> {
         return None;
     }
     let laid = layout(dag);
+    let pitch = if laid.columns > 4 { PITCH_CLOSE } else { PITCH_WIDE };
     let nodes = dag.tasks.iter().zip(states).zip(&laid.nodes).map(|((task, state), (column, middle))| {
         let look = state.state.map_or(Look { class: "is-none", glyph: "waiting", word: "" }, Look::task);
         Node {
             class: look.class,
             glyph: look.glyph,
             word: look.word,
-            x: left(*column),
+            x: left(pitch, *column),
             y: (MARGIN + middle - NODE_HEIGHT / 2.0).round(),
             name: task.name.to_string(),
             short: cut(task.name.as_str(), NAME_CHARS),
-            note: cut(&state.note, NOTE_CHARS),
+            note: cut(&short_note(&state.note), NOTE_CHARS),
             href: state.href.clone(),
         }
     });
     let lines = laid.edges.iter().map(|edge| {
         let ends = (states[edge.from.0 as usize].state, states[edge.to.0 as usize].state);
-        Line { class: edge_class(ends.0, ends.1), path: path(edge, &laid.nodes) }
+        Line { class: edge_class(ends.0, ends.1), path: path(pitch, edge, &laid.nodes) }
     });
     Some(Graph {
         label: format!("Graph of {}", count(dag.tasks.len() as u64, "task")),
-        width: 2.0 * MARGIN + NODE_WIDTH + PITCH * (laid.columns.max(1) - 1) as f64,
+        width: 2.0 * MARGIN + NODE_WIDTH + pitch * (laid.columns.max(1) - 1) as f64,
         height: (2.0 * MARGIN + laid.height).round(),
         lines: lines.collect(),
         nodes: nodes.collect(),
     })
 }
 
-fn left(column: usize) -> f64 {
-    MARGIN + PITCH * column as f64
+fn left(pitch: f64, column: usize) -> f64 {
+    MARGIN + pitch * column as f64
+}
+
+/// `for load_payments` where the reason is a long form of it; without backticks, which a drawing cannot show.
+fn short_note(note: &str) -> String {
+    let short = note.strip_prefix("waits for task ").or_else(|| note.strip_prefix("waits for "));
+    short.map_or_else(|| note.to_owned(), |rest| format!("for {rest}")).replace('`', "")
 }
 
 /// Cut to `max` characters.
@@ -125,20 +134,21 @@ fn edge_class(from: Option<TaskState>, to: Option<TaskState>) -> &'static str {
 }
 
 /// A curve from the right side of one node to the left side of the other, level where it passes other columns.
-fn path(edge: &Edge, nodes: &[(usize, f64)]) -> String {
+fn path(pitch: f64, edge: &Edge, nodes: &[(usize, f64)]) -> String {
     let (from, to) = (nodes[edge.from.0 as usize], nodes[edge.to.0 as usize]);
     let y = |middle: f64| (MARGIN + middle).round();
+    let left = |column: usize| left(pitch, column);
     let mut out = format!("M{} {}", left(from.0) + NODE_WIDTH, y(from.1));
     let mut at = y(from.1);
     for (passed, bend) in edge.bends.iter().enumerate() {
         let column = left(from.0 + 1 + passed);
-        curve(&mut out, column - PITCH + NODE_WIDTH, at, column, y(*bend));
+        curve(&mut out, column - pitch + NODE_WIDTH, at, column, y(*bend));
         // Writing into a String cannot fail.
         let _ = write!(out, "H{}", column + NODE_WIDTH);
         at = y(*bend);
     }
     let end = left(to.0) - 2.0;
-    curve(&mut out, left(to.0) - PITCH + NODE_WIDTH, at, end, y(to.1));
+    curve(&mut out, left(to.0) - pitch + NODE_WIDTH, at, end, y(to.1));
     out
 }
 

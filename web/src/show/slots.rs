@@ -19,10 +19,12 @@ impl Says {
     /// In words.
     pub(crate) fn of(schedule: &Schedule) -> Self {
         let zone = schedule.spec().timezone.name().to_owned();
-        let words = match schedule.spec().rules.as_slice() {
-            [Rule::Cron(line)] => in_words(line),
-            _ => None,
-        };
+        let rules = schedule.spec().rules.iter();
+        let said = rules.map(|rule| match rule {
+            Rule::Cron(line) => in_words(line),
+            Rule::Every(_) | Rule::At(_) => None,
+        });
+        let words = said.collect::<Option<Vec<String>>>().map(|said| said.join(", also "));
         let code = words.is_none() && matches!(schedule.spec().rules.first(), Some(Rule::Cron(_)));
         let described = || {
             let text = schedule.describe();
@@ -51,19 +53,31 @@ fn in_words(line: &str) -> Option<String> {
             Some(n) => Some(format!("Every {n}\u{a0}min")),
             None => number(minutes).map(|m| format!("Every hour at :{m:02}")),
         },
-        [minute, hour, "*", "*", days] => {
-            let (minute, hour) = (number(minute)?, number(hour)?);
-            let at = format!("at {hour:02}:{minute:02}");
-            match *days {
-                "*" => Some(format!("Daily {at}")),
-                "1-5" | "MON-FRI" | "mon-fri" => Some(format!("Mon–Fri {at}")),
-                day => number(day).and_then(|day| DAYS.get(day as usize)).map(|day| format!("{day}s {at}")),
-            }
+        [minutes, hours, "*", "*", days] if step(minutes).is_some() => {
+            let (from, to) = hours.split_once('-')?;
+            let (from, to, n) = (number(from)?, number(to)?, step(minutes)?);
+            let last = 59 / n * n;
+            let on = if *days == "*" { String::new() } else { format!(", {}", on_days(days)?) };
+            Some(format!("Every {n}\u{a0}min, {from:02}:00–{to:02}:{last:02}{on}"))
+        }
+        [minute, hours, "*", "*", days] => {
+            let minute = number(minute)?;
+            let hours = hours.split(',').map(number).collect::<Option<Vec<_>>>()?;
+            let times: Vec<String> = hours.iter().map(|hour| format!("{hour:02}:{minute:02}")).collect();
+            Some(format!("{} at {}", on_days(days)?, times.join(", ")))
         }
         [minute, hour, "1", "*", "*"] => {
             Some(format!("Monthly on the 1st at {:02}:{:02}", number(hour)?, number(minute)?))
         }
         _ => None,
+    }
+}
+
+fn on_days(days: &str) -> Option<String> {
+    match days {
+        "*" => Some("Daily".to_owned()),
+        "1-5" | "MON-FRI" | "mon-fri" => Some("Mon–Fri".to_owned()),
+        day => number(day).and_then(|day| DAYS.get(day as usize)).map(|day| format!("{day}s")),
     }
 }
 
@@ -75,7 +89,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 fn step(text: &str) -> Option<u32> {
-    text.strip_prefix("*/").and_then(number)
+    text.strip_prefix("*/").and_then(number).filter(|n| *n > 0)
 }
 
 /// Slots within a stretch, at most one per `bucket` and at most `count_max`: enough to draw, cheap for any schedule.
@@ -112,6 +126,8 @@ mod tests {
             ("5 * * * *", Some("Every hour at :05")),
             ("0 6 * * 7", Some("Sundays at 06:00")),
             ("0 0 6 * * *", Some("Daily at 06:00")),
+            ("30 9,14 * * 1-5", Some("Mon–Fri at 09:30, 14:30")),
+            ("*/30 6-22 * * *", Some("Every 30\u{a0}min, 06:00–22:30")),
             ("30 2 1,15 * *", None),
         ] {
             assert_eq!(in_words(line).as_deref(), words, "{line}");

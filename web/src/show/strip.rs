@@ -131,9 +131,9 @@ fn lateness(health: &Health) -> Gauge {
     let late = TimeDelta::milliseconds(i64::try_from(health.late_max_ms).unwrap_or(i64::MAX));
     Gauge {
         look: if late > TimeDelta::minutes(1) { WARN } else { OK },
-        name: "Latest slot of a day",
+        name: "Lateness",
         value: span(late),
-        under: "after its time".to_owned(),
+        under: "at most, in a day".to_owned(),
         href: "/ledger",
     }
 }

@@ -86,7 +86,7 @@ impl Moment {
 
     /// Hours and minutes only.
     pub(crate) fn hours(&self, at: DateTime<Utc>) -> String {
-        hours(&at.with_timezone(&self.zone), Grain::Slot)
+        at.with_timezone(&self.zone).format("%H:%M").to_string()
     }
 
     /// Hours, minutes and seconds only.
@@ -150,7 +150,8 @@ pub(crate) fn span(delta: TimeDelta) -> String {
         10..60 => format!("{s}{NBSP}s"),
         60..3_600 => format!("{}{NBSP}m{NBSP}{:02}{NBSP}s", s / 60, s % 60),
         3_600..86_400 => format!("{}{NBSP}h{NBSP}{:02}{NBSP}m", s / 3_600, s / 60 % 60),
-        _ => format!("{}{NBSP}d{NBSP}{}{NBSP}h", s / 86_400, s / 3_600 % 24),
+        86_400..864_000 => format!("{}{NBSP}d{NBSP}{}{NBSP}h", s / 86_400, s / 3_600 % 24),
+        _ => format!("{}{NBSP}d", s / 86_400),
     }
 }
 

@@ -1,0 +1,45 @@
+//! Serves the dashboard over a store full of made-up history, for looking at it:
+//! `cargo run -p rota-tests --example dashboard -- 127.0.0.1:7690`. The token is `demonstration-token`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rota_backend::InProcessBroker;
+use rota_tests::demo::Demo;
+use rota_web::{Options, Ports, Web};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let listen: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:7690").parse()?;
+    let folder = tempfile::tempdir()?;
+    let demo = Demo::new(&folder.path().join("demo.db")).await;
+    let (_leads, leads) = watch::channel(true);
+    let options = Options {
+        listen,
+        place: "demo".to_owned(),
+        timezone: "Europe/Berlin".parse()?,
+        admin_token: "demonstration-token".to_owned(),
+        hosts: Vec::new(),
+        tls: false,
+    };
+    let broker = Arc::new(InProcessBroker::new());
+    let ports = Ports { store: demo.store.clone(), broker, clock: demo.clock.clone(), leads };
+    let web = Web::new(options, ports)?;
+    println!("{}", web.login_link());
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(web.run(TcpListener::bind(listen).await?, shutdown.clone()));
+    loop {
+        demo.beat().await;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => break,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+    shutdown.cancel();
+    serving.await??;
+    Ok(())
+}

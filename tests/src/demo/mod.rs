@@ -1,0 +1,120 @@
+//! A store full of plausible history, written through the ports as leader and worker would: for looking at the
+//! dashboard, and for tests of it in a browser.
+
+mod dags;
+mod play;
+
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rota_backend::{SqliteStore, SystemClock};
+use rota_core::dag::parse;
+use rota_core::id::{DagId, Epoch, Incarnation, QueueName, ReplicaId, WorkerId};
+use rota_core::port::{
+    Actor, Beat, Clock, DagPut, Facts, FileErrorPut, FilesPut, Intents, Object, Plans, WorkerHello,
+    WorkerState,
+};
+
+use dags::{BROKEN, DAGS};
+
+/// The system's clock, or an instant of the past while history is written.
+#[derive(Debug, Default)]
+pub struct DemoClock(Mutex<Option<DateTime<Utc>>>);
+
+impl DemoClock {
+    fn set(&self, at: Option<DateTime<Utc>>) {
+        *self.0.lock().unwrap() = at;
+    }
+}
+
+impl Clock for DemoClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.lock().unwrap().unwrap_or_else(|| SystemClock.now())
+    }
+}
+
+/// The demonstration: its store and who writes to it.
+pub struct Demo {
+    /// The store.
+    pub store: Arc<SqliteStore>,
+    /// Its clock.
+    pub clock: Arc<DemoClock>,
+    epoch: Epoch,
+    worker: WorkerId,
+    incarnation: Incarnation,
+    /// Grows with each claim.
+    nonce: u128,
+}
+
+impl Demo {
+    /// Opens a store at `path` and writes a day of history into it, up to now.
+    pub async fn new(path: &std::path::Path) -> Self {
+        let clock = Arc::new(DemoClock::default());
+        let now = SystemClock.now();
+        clock.set(Some(now - TimeDelta::days(40)));
+        let store = Arc::new(SqliteStore::open(path, clock.clone()).await.unwrap());
+        let epoch = store.term_begin(&ReplicaId::trusted("sched-a")).await.unwrap();
+        let worker = WorkerId::trusted("wk-ham-01");
+        let incarnation = store.worker_register(&hello(&worker)).await.unwrap();
+        let mut demo = Self { store, clock, epoch, worker, incarnation, nonce: 0 };
+        demo.files(now).await;
+        for dag in DAGS {
+            demo.history(dag, now).await;
+        }
+        demo.clock.set(None);
+        demo.beat().await;
+        demo
+    }
+
+    /// A heartbeat of its worker.
+    pub async fn beat(&self) {
+        let beat = Beat {
+            worker: self.worker.clone(),
+            incarnation: self.incarnation,
+            running: 2,
+            state: WorkerState::Live,
+            lease: std::time::Duration::from_secs(3600),
+        };
+        self.store.worker_beat(&beat).await.unwrap();
+    }
+
+    async fn files(&self, now: DateTime<Utc>) {
+        let put = |path: &str, source: &str| {
+            let dag = parse(path, source).unwrap_or_else(|errors| panic!("{errors}"));
+            let next = dag.schedule.as_ref().and_then(|schedule| schedule.next_after(now));
+            let hash = format!("{:064x}", source.len() * 7919);
+            let (path, source) = (path.to_owned(), source.to_owned());
+            DagPut { dag: dag.id, path, source, hash, cursor: Some(now), next_slot: next }
+        };
+        let dags = DAGS.iter().map(|dag| put(dag.path, dag.source)).collect();
+        let files = FilesPut { dags, at: now - TimeDelta::days(12), ..FilesPut::default() };
+        self.store.files_put(self.epoch, &files).await.unwrap();
+        let errors = parse(BROKEN.0, BROKEN.1).expect_err("the file is broken");
+        let error = FileErrorPut {
+            path: BROKEN.0.to_owned(),
+            errors: serde_json::to_value(errors).unwrap(),
+            source: BROKEN.1.to_owned(),
+        };
+        let files = FilesPut { errors: vec![error], at: now - TimeDelta::hours(1), ..FilesPut::default() };
+        self.store.files_put(self.epoch, &files).await.unwrap();
+        for dag in DAGS.iter().filter(|dag| dag.paused) {
+            let id: DagId = parse(dag.path, dag.source).unwrap().id;
+            let actor = Actor { name: "ana".into(), origin: "10.1.4.7".into() };
+            self.clock.set(Some(now - TimeDelta::hours(17)));
+            self.store.dag_pause(&id, true, &actor).await.unwrap();
+        }
+    }
+}
+
+fn hello(worker: &WorkerId) -> WorkerHello {
+    WorkerHello {
+        id: worker.clone(),
+        host: "ham-01".into(),
+        pid: 4711,
+        version: env!("CARGO_PKG_VERSION").into(),
+        queues: vec![QueueName::trusted(QueueName::DEFAULT), QueueName::trusted(QueueName::NOOP)],
+        labels: Object::new(),
+        slots: 8,
+        lease: std::time::Duration::from_secs(90 * 86_400),
+    }
+}
