@@ -34,6 +34,8 @@ const SLOW: Duration = Duration::from_secs(1);
 /// Page cache of the writer and of each reader, as SQLite's `cache_size` wants it: KiB, negative.
 const WRITER_CACHE: &str = "-4096";
 const READER_CACHE: &str = "-1024";
+/// What is left of the write-ahead log's file after a burst, in bytes.
+const LOG_KEPT: &str = "16777216";
 /// Rows on their way from SQLite's thread to ours.
 const ROW_BUFFER: usize = 512;
 
@@ -97,6 +99,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("cache_size", WRITER_CACHE)
+        .pragma("journal_size_limit", LOG_KEPT)
         .row_buffer_size(ROW_BUFFER)
         .thread_name(|number| format!("sqlite-{number}"))
         .log_statements(LevelFilter::Off)
@@ -171,6 +174,27 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(value, 2);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_lost_answers_unavailable_and_the_writer_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory.path().join("rota.db")).await.unwrap();
+        let write = |sql: &'static str| {
+            store.write(move |conn, _now| {
+                Box::pin(async move { sqlx::query(sql).execute(conn).await.map(drop).map_err(unavailable) })
+            })
+        };
+        let bump = "update counter set value = value + 1 where name = 'claim_token'";
+        let (bumped, lost, after) = tokio::join!(write(bump), write("rollback"), write(bump));
+        for answer in [bumped, lost, after] {
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        }
+        write(bump).await.unwrap();
+        let mut reader = store.read().await.unwrap();
+        let value: i64 =
+            sqlx::query_scalar("select value from counter").fetch_one(&mut *reader).await.unwrap();
+        assert_eq!(value, 1, "what was answered as written is there, and nothing else");
     }
 
     #[tokio::test]

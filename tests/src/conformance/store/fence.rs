@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rota_core::id::{Epoch, ReplicaId, RunId};
 use rota_core::port::{Batch, FilesPut, PruneRequest, RunFilter, Store};
 
+use super::super::within;
 use super::world::{World, assert_fenced, dag_put};
 
 pub async fn terms_have_growing_epochs_and_name_their_holder(store: Arc<dyn Store>) {
@@ -75,7 +76,7 @@ pub async fn after_a_takeover_no_old_batch_commits(store: Arc<dyn Store>) {
     store.term_begin(&ReplicaId::trusted("r2")).await.unwrap();
     let all = RunFilter { limit: 100_000, ..RunFilter::default() };
     let at_takeover = store.view_runs(&all).await.unwrap().len();
-    let committed: usize = old_leader.await.unwrap();
+    let committed: usize = within("the old leader to be refused", old_leader).await.unwrap();
     assert_eq!(store.view_runs(&all).await.unwrap().len(), at_takeover);
     assert_eq!(committed, at_takeover, "what was answered as committed is there, and nothing else");
 }
