@@ -385,7 +385,8 @@ impl RunWalk {
     ) -> Result<bool, IllegalTransition> {
         let no = row.key.task;
         let task = self.dag.task(no);
-        let final_already = row.attempt == 0 || row.losses > losses_allowed(task);
+        // A row that was never queued ended without an attempt, even if a cleared task's last number stands in it.
+        let final_already = row.queued_at.is_none() || row.losses > losses_allowed(task);
         if self.row.ending.is_some() || final_already || row.failures >= task.retries {
             return Ok(false);
         }

@@ -95,7 +95,7 @@ pub struct TaskRow {
     pub failures: u32,
     /// Attempts so far that were lost with their worker.
     pub losses: u32,
-    /// When this attempt was queued.
+    /// When this attempt was queued; `None` for a task that ended without an attempt.
     pub queued_at: Option<DateTime<Utc>>,
     /// When its claim was committed.
     pub started_at: Option<DateTime<Utc>>,

@@ -117,7 +117,8 @@ fn check_task(
     let allowed = may_start(spec.trigger_rule, &ups);
     let skipped_by_when = spec.when.is_some();
     let fine = match states[&task] {
-        TaskState::Success | TaskState::Failed => allowed && !skipped_by_when,
+        TaskState::Success => allowed && !skipped_by_when,
+        TaskState::Failed => allowed,
         TaskState::Skipped => !allowed || skipped_by_when,
         TaskState::UpstreamFailed => !allowed,
         _ => false,

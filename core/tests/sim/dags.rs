@@ -45,7 +45,9 @@ pub(crate) fn random(rng: &mut StdRng) -> String {
             writeln!(text, "    trigger_rule: {}", pick(rng, RULES)).expect("to a string");
         }
         if rng.random_bool(0.15) {
-            text.push_str("    when: \"1 == 2\"\n");
+            // The second one cannot be evaluated: the task fails without an attempt.
+            let when = pick(rng, &["1 == 2", "1 == 2", "[][0].x == 1"]);
+            writeln!(text, "    when: \"{when}\"").expect("to a string");
         }
         if rng.random_bool(0.5) {
             let backoff = pick(rng, &["fixed", "exponential"]);

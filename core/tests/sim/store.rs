@@ -152,7 +152,8 @@ impl Model {
                 .get(&task.key.task)
                 .map_or((TaskState::Waiting, 0), |row| (row.state, row.attempt));
             guard(before == (TaskState::Waiting, task.key.attempt - 1), "queue")?;
-            let row = blank(task.key.task, task.name.clone(), TaskState::Queued, task.key.attempt);
+            let mut row = blank(task.key.task, task.name.clone(), TaskState::Queued, task.key.attempt);
+            row.queued_at = Some(task.at);
             self.tasks.insert(task.key.task, row);
         }
         for settle in &batch.settles {
