@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query};
+use chrono_tz::Tz;
 use rota_core::dag::Dag;
 use rota_core::id::RunId;
 use rota_core::port::{RunFilter, RunRow, SlotFilter, SlotRow, TaskRow};
@@ -78,6 +79,7 @@ pub(crate) struct DagPage {
     rail: Option<Drawing>,
     grid: Option<Grid>,
     zone: String,
+    beside_utc: bool,
     fires: Vec<Fire>,
     ledger: Vec<Entry>,
     graph: Option<Graph>,
@@ -103,7 +105,7 @@ pub(crate) async fn show(
     let ids: Vec<RunId> = runs.iter().take(RUNS_MAX).map(|run| run.id).collect();
     let tasks = store.view_tasks(&ids).await?;
     let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.clone());
-    let local = schedule.as_ref().map_or(ctx.moment, |schedule| ctx.moment.in_zone(schedule.spec().timezone));
+    let local = ctx.moment.for_schedule(schedule.as_ref());
     let (graph, graph_of, graph_run) = drawn(&ctx, found.dag.as_deref(), &runs, &tasks).await?;
     Ok(Page(DagPage {
         frame,
@@ -113,6 +115,7 @@ pub(crate) async fn show(
         rail: rail(&local, schedule.as_ref().filter(|_| !found.row.paused), &runs, &slots),
         grid: found.dag.as_deref().filter(|_| !runs.is_empty()).map(|dag| grid(&local, dag, &runs, &tasks)),
         zone: zone_name(local.zone),
+        beside_utc: local.zone != Tz::UTC,
         fires: fires(&local, &found, schedule.as_ref()),
         ledger: ledger(&local, &slots, &runs),
         graph,
@@ -237,7 +240,7 @@ fn fires(local: &Moment, found: &Found, schedule: Option<&Schedule>) -> Vec<Fire
 fn ledger(local: &Moment, slots: &[SlotRow], runs: &[RunRow]) -> Vec<Entry> {
     let runs = by_id(runs);
     let one = |slot: &SlotRow| Entry {
-        at: local.slot_dated(slot.slot),
+        at: local.slot(slot.slot),
         look: slot_look(slot, &runs),
         says: says(slot),
         run: slot.run,

@@ -198,7 +198,7 @@ fn rail(ctx: &Ctx, facts: &Facts, slots: &[SlotRow]) -> Drawing {
         .entries
         .iter()
         .filter(|entry| !entry.row.paused)
-        .filter_map(|entry| entry.dag.as_ref()?.schedule.clone())
+        .filter_map(|entry| Some((entry.row.dag.clone(), entry.dag.as_ref()?.schedule.clone()?)))
         .collect();
     let (failed, running) = (ids(&facts.failed), ids(&facts.active));
     day::rail(&ctx.moment, &Day { slots, failed: &failed, running: &running, schedules: &schedules })

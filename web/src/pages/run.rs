@@ -71,8 +71,7 @@ pub(crate) async fn show(
     let id = row.id;
     let frame = Frame::load(&ctx, Nav::Runs, Topic::Run(id)).await?.done(query.done.as_deref());
     let run = RunTasks::load(&ctx, row).await?;
-    let zone = run.dag.as_ref().and_then(|dag| Some(dag.schedule.as_ref()?.spec().timezone));
-    let local = zone.map_or(ctx.moment, |zone| ctx.moment.in_zone(zone));
+    let local = ctx.moment.for_schedule(run.dag.as_ref().and_then(|dag| dag.schedule.as_ref()));
     let filter =
         RunFilter { dag: Some(run.run.dag.clone()), before: Some(id), limit: 25, ..RunFilter::default() };
     let before = ctx.app.ports.store.view_runs(&filter).await?;
@@ -190,7 +189,7 @@ async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> 
             let value = format!("{} {}", local.slot(slot).text, zone_name(local.zone));
             facts.push(fact("Slot", value, format!("{} UTC{late}", utc(slot))));
         }
-        None => facts.push(fact("Slot", "none".to_owned(), format!("started by {}", row.trigger))),
+        None => facts.push(fact("Slot", "none".to_owned(), "triggered, not scheduled".to_owned())),
     }
     let done = run.count(TaskState::is_terminal);
     let usual = typical(before, ctx.moment.now);
@@ -207,7 +206,9 @@ async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> 
     });
     let by = match row.trigger {
         Trigger::Schedule => "its schedule".to_owned(),
-        trigger => trigger.to_string(),
+        Trigger::Manual => "a trigger".to_owned(),
+        Trigger::Backfill => "a backfill".to_owned(),
+        Trigger::Parent => "a task of another run".to_owned(),
     };
     facts.push(fact("Started by", by, format!("run {}", row.id)));
     if let (Some(from), Some(slot)) = (row.interval_start, row.slot) {

@@ -226,11 +226,14 @@ async fn consequences(ctx: &Ctx, found: &Found, dag: &Dag) -> Outcome<Vec<String
         ..RunFilter::default()
     };
     let active = ctx.app.ports.store.view_runs(&filter).await?;
-    let limit = count(u64::from(dag.max_active_runs), "run");
-    let first = if active.len() >= dag.max_active_runs as usize {
-        format!("The run is queued: at most {limit} may be active, and as many are.")
-    } else {
-        "The run starts at once.".to_owned()
+    let first = match active.as_slice() {
+        [only] if dag.max_active_runs == 1 => {
+            format!("The run is queued: run {} is active, and at most one may be.", only.id)
+        }
+        all if all.len() >= dag.max_active_runs as usize => {
+            format!("The run is queued: {} are active, and no more may be.", count(all.len() as u64, "run"))
+        }
+        _ => "The run starts at once.".to_owned(),
     };
     let tasks = count(dag.tasks.len() as u64, "task");
     let mut said = vec![first, format!("It has the {tasks} of version {}.", found.row.version)];

@@ -55,6 +55,8 @@ impl Stretch {
 pub(crate) enum Shape {
     /// A vertical line.
     Tick { class: &'static str, x: Pct, y1: u32, y2: u32 },
+    /// A vertical line through the whole height.
+    Through { class: &'static str, x: Pct },
     /// A horizontal line across everything.
     Base { y: u32 },
     /// A box.

@@ -158,7 +158,7 @@ pub(crate) fn next(moment: &Moment, schedule: &Schedule) -> Vec<Fire> {
             before = slot;
             let same_day = slot.date_naive() == slot.with_timezone(&moment.zone).date_naive();
             let utc = if same_day { utc(slot) } else { format!("{} {}", slot.format("%a"), utc(slot)) };
-            Fire { local: moment.slot_dated(slot), utc, until: moment.until(slot), remark }
+            Fire { local: moment.slot(slot), utc, until: moment.until(slot), remark }
         })
         .collect()
 }

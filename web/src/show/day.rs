@@ -13,6 +13,8 @@ use super::time::{Moment, count};
 
 /// Slots nearer than this are one tick.
 const BUCKET: TimeDelta = TimeDelta::minutes(5);
+/// A DAG that fires more often than this is drawn low, whatever else fires.
+const HUM: TimeDelta = TimeDelta::minutes(15);
 /// How much of the past is shown.
 pub(crate) const PAST: TimeDelta = TimeDelta::hours(9);
 /// How much of what comes is shown.
@@ -28,10 +30,10 @@ pub(crate) struct Day<'a> {
     pub(crate) failed: &'a HashSet<RunId>,
     pub(crate) running: &'a HashSet<RunId>,
     /// Of all DAGs that are not paused.
-    pub(crate) schedules: &'a [Schedule],
+    pub(crate) schedules: &'a [(DagId, Schedule)],
 }
 
-/// What lies in one bucket. Counts DAGs, not slots: one that fires every few seconds must not drown the others.
+/// What lies in one bucket. DAGs that fire all the time are not counted: they would drown the others.
 #[derive(Debug, Default, Clone, Copy)]
 struct Heap {
     fired: u64,
@@ -39,7 +41,7 @@ struct Heap {
     running: u64,
     missed: u64,
     ahead: u64,
-    /// Some DAG fires more than once within the bucket.
+    /// Some DAG that hums fires within the bucket.
     hums: bool,
 }
 
@@ -78,7 +80,8 @@ fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, H
     let bucket = |at: DateTime<Utc>| {
         i32::try_from((at - stretch.from).num_seconds().max(0) / BUCKET.num_seconds()).unwrap_or(i32::MAX)
     };
-    let mut fired: BTreeMap<(i32, &DagId), u64> = BTreeMap::new();
+    let hums: HashSet<&DagId> =
+        day.schedules.iter().filter(|(_, schedule)| hums(schedule, now)).map(|(dag, _)| dag).collect();
     for slot in day.slots.iter().filter(|slot| stretch.holds(slot.slot)) {
         let heap = heaps.entry(bucket(slot.slot)).or_default();
         match (slot.outcome, slot.run) {
@@ -86,17 +89,13 @@ fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, H
             (SlotOutcome::Skipped, _) => {}
             (SlotOutcome::Fired, Some(run)) if day.failed.contains(&run) => heap.failed += 1,
             (SlotOutcome::Fired, Some(run)) if day.running.contains(&run) => heap.running += 1,
-            (SlotOutcome::Fired, _) => *fired.entry((bucket(slot.slot), &slot.dag)).or_default() += 1,
+            (SlotOutcome::Fired, _) if hums.contains(&slot.dag) => heap.hums = true,
+            (SlotOutcome::Fired, _) => heap.fired += 1,
         }
     }
-    for ((bucket, _), slots) in fired {
-        let heap = heaps.entry(bucket).or_default();
-        heap.fired += u64::from(slots == 1);
-        heap.hums |= slots > 1;
-    }
     let ahead = Stretch { from: now, ..stretch };
-    for schedule in day.schedules {
-        let hums = hums(schedule, now);
+    for (dag, schedule) in day.schedules {
+        let hums = hums.contains(dag);
         for slot in thinned(schedule, ahead, BUCKET, 400) {
             let heap = heaps.entry(bucket(slot)).or_default();
             heap.ahead += u64::from(!hums);
@@ -109,9 +108,9 @@ fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, H
     heaps
 }
 
-/// Whether the next two slots lie within one bucket.
+/// Whether it fires so often that its slots are a hum, not events.
 fn hums(schedule: &Schedule, now: DateTime<Utc>) -> bool {
-    matches!(schedule.upcoming(now, 2).as_slice(), [first, second] if *second - *first < BUCKET)
+    matches!(schedule.upcoming(now, 2).as_slice(), [first, second] if *second - *first < HUM)
 }
 
 fn scale(moment: &Moment, stretch: Stretch) -> Vec<Shape> {

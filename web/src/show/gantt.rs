@@ -9,6 +9,9 @@ use super::look::Look;
 use super::time::{Moment, span};
 use crate::tasks::TaskNow;
 
+/// A run shorter than this has an axis of milliseconds.
+const SHORT_MS: i64 = 5_000;
+
 /// A task's line.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -36,7 +39,8 @@ pub(crate) struct Gantt {
 struct Sheet {
     now: DateTime<Utc>,
     stretch: Stretch,
-    ticks: Vec<(Pct, DateTime<Utc>)>,
+    /// Where the axis has its marks, and their words.
+    ticks: Vec<(Pct, String)>,
     /// Where now is, while the run goes on.
     hand: Option<Pct>,
 }
@@ -47,8 +51,7 @@ pub(crate) type History = std::collections::HashMap<rota_core::id::TaskNo, Vec<T
 /// The table of a run's tasks.
 pub(crate) fn gantt(moment: &Moment, run: &RunRow, tasks: &[TaskNow], history: &History) -> Gantt {
     let stretch = stretch(moment.now, run);
-    let ticks: Vec<(Pct, DateTime<Utc>)> =
-        marks(moment, stretch, 6).into_iter().map(|at| (stretch.at(at), at)).collect();
+    let ticks = ticks(moment, stretch);
     let hand = (!run.state.is_terminal()).then(|| stretch.at(moment.now));
     let sheet = Sheet { now: moment.now, stretch, ticks, hand };
     let lines = tasks.iter().map(|task| {
@@ -56,7 +59,7 @@ pub(crate) fn gantt(moment: &Moment, run: &RunRow, tasks: &[TaskNow], history: &
         line(moment, run, task, track(&sheet, task, attempts))
     });
     let (from, to) = (moment.event(stretch.from).text, moment.event(stretch.to).text_clock());
-    Gantt { axis: axis(moment, &sheet), said: format!("Time, {from} to {to}"), lines: lines.collect() }
+    Gantt { axis: axis(&sheet), said: format!("Time, {from} to {to}"), lines: lines.collect() }
 }
 
 /// From the run's start to its end, or a little past now.
@@ -68,12 +71,30 @@ fn stretch(now: DateTime<Utc>, run: &RunRow) -> Stretch {
     }
 }
 
-fn axis(moment: &Moment, sheet: &Sheet) -> Drawing {
+/// Round times of day; within a few seconds, round distances from the start.
+fn ticks(moment: &Moment, stretch: Stretch) -> Vec<(Pct, String)> {
+    let whole_ms = (stretch.to - stretch.from).num_milliseconds();
+    if whole_ms >= SHORT_MS {
+        return marks(moment, stretch, 6)
+            .into_iter()
+            .map(|at| (stretch.at(at), mark_text(moment, at)))
+            .collect();
+    }
+    let steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+    let step = steps.into_iter().find(|step| whole_ms / step <= 6).unwrap_or(1000);
+    let tick = |n: i64| {
+        let after = TimeDelta::milliseconds(n * step);
+        (stretch.at(stretch.from + after), if n == 0 { "0".to_owned() } else { format!("+{}", span(after)) })
+    };
+    (0..=whole_ms / step).map(tick).collect()
+}
+
+fn axis(sheet: &Sheet) -> Drawing {
     let mut shapes: Vec<Shape> = sheet
         .ticks
         .iter()
         .enumerate()
-        .map(|(place, (x, at))| {
+        .map(|(place, (x, text))| {
             let anchor = if x.0 < 3.0 {
                 "start"
             } else if x.0 > 97.0 {
@@ -82,7 +103,7 @@ fn axis(moment: &Moment, sheet: &Sheet) -> Drawing {
                 "middle"
             };
             let class = if place % 2 == 1 { "rail-minor" } else { "" };
-            Shape::Text { class, x: *x, dx: 0, y: 15, anchor, text: mark_text(moment, *at) }
+            Shape::Text { class, x: *x, dx: 0, y: 15, anchor, text: text.clone() }
         })
         .collect();
     shapes.extend(sheet.hand.map(|x| Shape::Hand { x, y1: 19, y2: 24 }));
@@ -91,12 +112,12 @@ fn axis(moment: &Moment, sheet: &Sheet) -> Drawing {
 
 fn track(sheet: &Sheet, task: &TaskNow, earlier: &[TaskRow]) -> Drawing {
     let mut shapes: Vec<Shape> =
-        sheet.ticks.iter().map(|(x, _)| Shape::Tick { class: "track-grid", x: *x, y1: 0, y2: 400 }).collect();
+        sheet.ticks.iter().map(|(x, _)| Shape::Through { class: "track-grid", x: *x }).collect();
     let current = task.row.iter().filter(|row| earlier.iter().all(|known| known.attempt != row.attempt));
     for row in earlier.iter().chain(current) {
         shapes.extend(bars(sheet.now, sheet.stretch, row));
     }
-    shapes.extend(sheet.hand.map(|x| Shape::Tick { class: "rail-hand", x, y1: 0, y2: 400 }));
+    shapes.extend(sheet.hand.map(|x| Shape::Through { class: "rail-hand", x }));
     let label = format!("{}: {}", task.name, Look::task(task.state).word);
     Drawing { class: "track", height: 0, label, shapes }
 }

@@ -4,6 +4,7 @@
 use askama::Template;
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
+use rota_core::schedule::Schedule;
 
 /// Keeps a number and its unit on one line.
 const NBSP: char = '\u{a0}';
@@ -56,8 +57,16 @@ impl Stamp {
 
 impl Moment {
     /// The same instant, in another zone.
-    pub(crate) fn in_zone(self, zone: Tz) -> Self {
+    fn in_zone(self, zone: Tz) -> Self {
         Self { zone, ..self }
+    }
+
+    /// The same instant in the zone of a schedule. One in UTC says nothing about where people are: theirs stays.
+    pub(crate) fn for_schedule(self, schedule: Option<&Schedule>) -> Self {
+        match schedule.map(|schedule| schedule.spec().timezone) {
+            Some(zone) if zone != Tz::UTC => self.in_zone(zone),
+            Some(_) | None => self,
+        }
     }
 
     /// A slot: `10:30` today, else with its day.
