@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a claim that meets an unexpected error has failed, and says where")]
 
+pub mod browser;
 pub mod conformance;
 pub mod demo;

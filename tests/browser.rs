@@ -1,0 +1,181 @@
+//! The dashboard in a real browser: it is live, it fits a phone, nothing on it runs that is not ours.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rota_backend::InProcessBroker;
+use rota_core::id::DagId;
+use rota_core::id::DagVersion;
+use rota_core::port::{Actor, Bell, Broker, Change, Intents, TriggerRequest};
+use rota_tests::browser::Browser;
+use rota_tests::demo::Demo;
+use rota_web::{Options, Ports, Web};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+struct Served {
+    demo: Demo,
+    broker: Arc<InProcessBroker>,
+    address: String,
+    link: String,
+    shutdown: CancellationToken,
+    _folder: TempDir,
+}
+
+async fn served() -> Served {
+    let folder = tempfile::tempdir().expect("a folder");
+    let demo = Demo::new(&folder.path().join("demo.db")).await;
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+    let options = Options {
+        listen: listener.local_addr().expect("an address"),
+        place: "demo".into(),
+        timezone: "Europe/Berlin".parse().expect("a zone"),
+        admin_token: "demonstration-token".into(),
+        hosts: Vec::new(),
+        tls: false,
+    };
+    let broker = Arc::new(InProcessBroker::new());
+    let (_, leads) = watch::channel(true);
+    let ports = Ports { store: demo.store.clone(), broker: broker.clone(), clock: demo.clock.clone(), leads };
+    let web = Web::new(options, ports).expect("valid options");
+    let (address, link) = (web.address(), web.login_link());
+    let shutdown = CancellationToken::new();
+    tokio::spawn(web.run(listener, shutdown.clone()));
+    Served { demo, broker, address, link, shutdown, _folder: folder }
+}
+
+impl Served {
+    async fn trigger(&self, dag: &str) {
+        let dag = DagId::trusted(dag);
+        let params = json!({"dataset": "all", "epochs": 3}).as_object().cloned().expect("an object");
+        let request =
+            TriggerRequest { dag: dag.clone(), version: DagVersion(1), params, idempotency_key: None };
+        let actor = Actor { name: "mei".into(), origin: String::new() };
+        let run = self.demo.store.run_trigger(&request, &actor).await.expect("a run").run.id;
+        self.broker.ring(Bell::Intent).await.expect("rung");
+        self.broker.announce(&[Change::Run { run, dag }]).await.expect("announced");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_page_is_live_and_says_when_it_is_not() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    browser.eval("window.unchanged = true").await;
+    browser
+        .until(
+            "the clock goes",
+            "return /^\\d\\d:\\d\\d:\\d\\d$/.test(document.querySelector('.clock time').textContent)",
+        )
+        .await;
+    let shows = "return document.querySelector('.when-now').textContent.includes('ml_churn_train')";
+    assert_eq!(browser.eval(shows).await, json!(false));
+    served.trigger("ml_churn_train").await;
+    browser.until("the new run appears", shows).await;
+    assert_eq!(browser.eval("return window.unchanged").await, json!(true), "the page was not loaded again");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    served.shutdown.cancel();
+    browser
+        .until(
+            "the page says that it is not live",
+            "return document.querySelector('.clock').textContent.includes('not live')",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_says_how_many_are_newer_and_does_not_move() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    browser.open(&format!("{}/runs", served.address)).await;
+    let first = browser.eval("return document.querySelector('tbody tr').dataset.live").await;
+    served.trigger("ml_churn_train").await;
+    browser
+        .until(
+            "a note of what is newer",
+            "return document.querySelector('[data-newer]')?.textContent === 'Show 1 newer'",
+        )
+        .await;
+    assert_eq!(browser.eval("return document.querySelector('tbody tr').dataset.live").await, first);
+    browser.click("[data-newer]").await;
+    browser
+        .until(
+            "the newer row",
+            "return document.querySelector('tbody').textContent.includes('ml_churn_train')",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_triggers_a_run_and_the_switch_holds_a_schedule() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    browser.open(&format!("{}/dags/fx_rates/trigger", served.address)).await;
+    browser.click("form.form .is-primary").await;
+    browser.until("the run's page", "return location.pathname.startsWith('/runs/')").await;
+    browser
+        .until(
+            "the answer to the action",
+            "return document.querySelector('.toast')?.textContent.includes('triggered')",
+        )
+        .await;
+    browser.open(&format!("{}/dags/fx_rates", served.address)).await;
+    browser.click(".switch").await;
+    browser
+        .until(
+            "the schedule is held",
+            "return document.querySelector('.switch').getAttribute('aria-checked') === 'false'",
+        )
+        .await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_a_phone_and_a_screen_without_complaints() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    for (width, height) in [(1280, 900), (500, 800)] {
+        browser.resize(width, height).await;
+        for path in [
+            "/",
+            "/dags/warehouse_nightly",
+            "/dags/warehouse_nightly/file",
+            "/dags/warehouse_nightly/trigger",
+            "/runs",
+            "/runs/30",
+            "/runs/30/retry",
+            "/runs/30/cancel",
+            "/runs/30/tasks/load_payments",
+            "/ledger",
+            "/files",
+            "/audit",
+            "/nothing",
+        ] {
+            browser.open(&format!("{}{path}", served.address)).await;
+            let wide = browser
+                .eval("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                .await;
+            assert_eq!(wide, json!(0), "{path} is wider than {width} pixels");
+            let nameless = browser
+                .eval(
+                    "return [...document.querySelectorAll('a, button, input:not([type=hidden]), select, textarea')]
+                       .filter((e) => e.getClientRects().length && !(e.textContent.trim() || e.ariaLabel || e.title
+                         || e.labels?.length || e.getAttribute('aria-labelledby')))
+                       .map((e) => e.outerHTML.slice(0, 120))",
+                )
+                .await;
+            assert_eq!(nameless, json!([]), "{path}: controls without a name");
+            assert!(!browser.has_dialog().await, "{path} opened a dialog");
+            let complaints: Vec<String> =
+                browser.complaints().await.into_iter().filter(|text| !text.contains("/nothing")).collect();
+            assert_eq!(complaints, Vec::<String>::new(), "{path}");
+        }
+    }
+}
