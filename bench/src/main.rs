@@ -61,6 +61,9 @@ struct Args {
     /// Keep the stores and logs
     #[arg(long)]
     keep: bool,
+    /// Processes that rota runs at a time [default: rota's own default]
+    #[arg(long, value_name = "N")]
+    slots: Option<u32>,
     /// A directory to be made for the clone that the figure `clean-clone` builds
     #[arg(long, value_name = "DIR")]
     clean_clone: Option<PathBuf>,
@@ -112,8 +115,8 @@ async fn measure(args: Args) -> anyhow::Result<ExitCode> {
             args.dir.display()
         );
     }
-    let bench =
-        Bench { rota, me, dir: args.dir, quick: args.quick, keep: args.keep, clean_clone: args.clean_clone };
+    let Args { dir, quick, keep, slots, clean_clone, .. } = args;
+    let bench = Bench { rota, me, dir, quick, keep, slots, clean_clone };
     figures::machine(&bench, file_system).print();
     let mut chosen = args.figures;
     if chosen.is_empty() {
@@ -137,7 +140,10 @@ async fn one(bench: &Bench, figure: Figure) -> bool {
     };
     match outcome {
         Ok(records) => {
-            records.into_iter().for_each(|record| record.with("quick", bench.quick).print());
+            let load = process::load();
+            for record in records {
+                record.with("load_1m", load.as_str()).with("quick", bench.quick).print();
+            }
             true
         }
         Err(error) => {

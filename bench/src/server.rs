@@ -50,6 +50,7 @@ impl Server {
             .arg(home.dags())
             .arg("--data")
             .arg(home.data())
+            .args(bench.slots.iter().flat_map(|slots| ["--slots".to_owned(), slots.to_string()]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)

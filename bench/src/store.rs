@@ -25,13 +25,13 @@ pub(crate) struct RunTimes {
 /// A task's times, in microseconds since 1970 UTC.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskTimes {
-    /// When its claim was committed.
+    /// When its claim was written.
     pub(crate) started_at: i64,
     /// When its process was there; its end for a task without one.
     pub(crate) spawned_at: i64,
     /// When the worker saw it end.
     pub(crate) ended_at: i64,
-    /// When that was committed.
+    /// The same, but never before the claim.
     pub(crate) finished_at: i64,
 }
 

@@ -48,18 +48,16 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
     let stamped = stamped_edges(&stamp::read(&file)?, runs)?;
     let stored = store::tasks(&mut store, "chain").await?;
     let by_store = stored_edges(&stored, |from, to| to.spawned_at - from.ended_at)?;
-    let to_commit = stored_edges(&stored, |from, _| from.finished_at - from.ended_at)?;
-    let to_claim = stored_edges(&stored, |from, to| to.started_at - from.finished_at)?;
+    let to_claim = stored_edges(&stored, |from, to| to.started_at - from.ended_at)?;
     let to_spawn = stored_edges(&stored, |_, to| to.spawned_at - to.started_at)?;
     let quiet = store::tasks(&mut store, "quiet").await?;
-    let quiet = stored_edges(&quiet, |from, to| to.started_at - from.finished_at)?;
+    let quiet = stored_edges(&quiet, |from, to| to.started_at - from.ended_at)?;
     Ok(vec![
         edge_record("edge_ms", &stamped, &bare),
         Record::new("edge_by_store_ms", by_store.median(), "ms")
             .samples(&by_store)
-            .number("end_to_finish_commit_p50", to_commit.median())
-            .number("finish_commit_to_claim_commit_p50", to_claim.median())
-            .number("claim_commit_to_spawned_p50", to_spawn.median()),
+            .number("end_to_claim_p50", to_claim.median())
+            .number("claim_to_spawned_p50", to_spawn.median()),
         Record::new("edge_noop_ms", quiet.median(), "ms").samples(&quiet),
     ])
 }

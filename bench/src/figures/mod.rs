@@ -86,6 +86,8 @@ pub(crate) struct Bench {
     pub(crate) quick: bool,
     /// Homes are kept.
     pub(crate) keep: bool,
+    /// Processes at a time; rota's default if not given.
+    pub(crate) slots: Option<u32>,
     /// Where the fresh clone goes.
     pub(crate) clean_clone: Option<PathBuf>,
 }
