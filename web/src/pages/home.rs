@@ -101,7 +101,8 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Pa
     let day_slots = day_slots(&ctx).await?;
     let rail = rail(&ctx, &facts, &day_slots);
     let failures = failures(&ctx, &facts.failed).await?;
-    let (look, verdict) = verdict(&facts, failures.len(), &health);
+    let failing = failures.iter().filter(|failure| !failure.recovered).count();
+    let (look, verdict) = verdict(&facts, failing, &health);
     let chosen = choose(&facts.entries, &query);
     let pages = chosen.len().div_ceil(ROWS_MAX).max(1);
     let page = query.page.clamp(1, pages);
@@ -112,7 +113,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Pa
         frame,
         look,
         verdict,
-        text: text(&ctx, &facts),
+        text: text(&ctx, &facts, failures.len() - failing),
         gauges: gauges(&ctx.moment, &health),
         rail,
         rail_cut: day_slots.len() >= SLOTS_MAX,
@@ -243,7 +244,7 @@ fn needs(what: &str, done: &str, number: u64) -> String {
     if done.is_empty() { format!("{what} {verb} a look") } else { format!("{what} {done} and {verb} a look") }
 }
 
-fn text(ctx: &Ctx, facts: &Facts) -> String {
+fn text(ctx: &Ctx, facts: &Facts, recovered: usize) -> String {
     let counts = &facts.counts;
     let due = counts.fired + counts.skipped + counts.missed;
     let since = ctx.moment.hours(ctx.moment.now);
@@ -263,7 +264,12 @@ fn text(ctx: &Ctx, facts: &Facts) -> String {
     } else {
         String::new()
     };
-    format!("Since yesterday {since}, {} came due: {}.{how}", count(due, "slot"), said.join(", "))
+    let again = match recovered {
+        0 => String::new(),
+        1 => " One DAG failed and has succeeded since.".to_owned(),
+        many => format!(" {many} DAGs failed and have succeeded since."),
+    };
+    format!("Since yesterday {since}, {} came due: {}.{how}{again}", count(due, "slot"), said.join(", "))
 }
 
 fn choose<'a>(entries: &'a [Entry], query: &HomeQuery) -> Vec<&'a Entry> {

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query};
+use chrono_tz::Tz;
 use rota_core::id::RunId;
 use rota_core::port::{RunFilter, RunRow, SlotFilter};
 use rota_core::state::{RunState, TaskState, Trigger};
@@ -187,7 +188,9 @@ async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> 
         Some(slot) => {
             let late = fired_late(ctx, row).await?.unwrap_or_default();
             let value = format!("{} {}", local.slot(slot).text, zone_name(local.zone));
-            facts.push(fact("Slot", value, format!("{} UTC{late}", utc(slot))));
+            let in_utc = format!("{} UTC, {late}", utc(slot));
+            let under = if local.zone == Tz::UTC { late } else { in_utc };
+            facts.push(fact("Slot", value, under.trim_end_matches(", ").to_owned()));
         }
         None => facts.push(fact("Slot", "none".to_owned(), "triggered, not scheduled".to_owned())),
     }
@@ -222,7 +225,7 @@ async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> 
     Ok(facts)
 }
 
-/// `, fired 38 ms late`, from the ledger.
+/// `fired 38 ms late`, from the ledger.
 async fn fired_late(ctx: &Ctx, run: &RunRow) -> Outcome<Option<String>> {
     let Some(slot) = run.slot else { return Ok(None) };
     let before = Some(slot + chrono::TimeDelta::milliseconds(1));
@@ -230,7 +233,7 @@ async fn fired_late(ctx: &Ctx, run: &RunRow) -> Outcome<Option<String>> {
         SlotFilter { dag: Some(run.dag.clone()), since: Some(slot), before, outcome: None, limit: 1 };
     let entries = ctx.app.ports.store.view_slots(&filter).await?;
     let entry = entries.first().filter(|entry| entry.run == Some(run.id));
-    Ok(entry.map(|entry| format!(", fired {} late", span(entry.decided_at - entry.slot))))
+    Ok(entry.map(|entry| format!("fired {} late", span(entry.decided_at - entry.slot))))
 }
 
 fn legend(run: &RunTasks) -> Vec<(Look, usize)> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
-use rota_core::id::RunId;
+use rota_core::id::{DagId, RunId};
 use rota_core::port::{RunRow, SlotRow, TaskRow};
 use rota_core::state::{RunState, TaskState, Trigger};
 
@@ -19,6 +19,8 @@ use crate::tasks::join;
 /// Entries of each list.
 const SHOWN_MAX: usize = 5;
 const BOARD_MAX: usize = 9;
+/// Runs of a DAG among which a success after a failure is looked for.
+const LOOK_BACK: usize = 10;
 /// Tasks drawn one by one in a progress bar.
 const PROGRESS_MAX: usize = 60;
 
@@ -32,6 +34,8 @@ pub(crate) struct Failure {
     pub(crate) at: Stamp,
     /// How many more of its runs failed within the day.
     pub(crate) more: usize,
+    /// Whether a later run of its DAG succeeded.
+    pub(crate) recovered: bool,
 }
 
 /// A missed slot.
@@ -69,7 +73,7 @@ pub(crate) struct Board {
     pub(crate) until: String,
 }
 
-/// One entry per DAG, newest first. `failed` newest first.
+/// One entry per DAG: those that still fail first, then by time. `failed` newest first.
 pub(crate) async fn failures(ctx: &Ctx, failed: &[RunRow]) -> Outcome<Vec<Failure>> {
     let mut newest: Vec<(&RunRow, usize)> = Vec::new();
     for run in failed {
@@ -78,9 +82,21 @@ pub(crate) async fn failures(ctx: &Ctx, failed: &[RunRow]) -> Outcome<Vec<Failur
             None => newest.push((run, 0)),
         }
     }
+    let store = &*ctx.app.ports.store;
+    let dags: Vec<DagId> = newest.iter().map(|(run, _)| run.dag.clone()).collect();
+    let recent = store.view_recent_runs(&dags, LOOK_BACK).await?;
+    let recovered = |run: &RunRow| {
+        let later = recent.iter().filter(|other| other.dag == run.dag && other.id > run.id);
+        later.into_iter().any(|other| other.state == RunState::Success)
+    };
+    newest.sort_by_key(|(run, _)| recovered(run));
     let ids: Vec<RunId> = newest.iter().take(SHOWN_MAX).map(|(run, _)| run.id).collect();
-    let tasks = ctx.app.ports.store.view_tasks(&ids).await?;
-    Ok(newest.into_iter().map(|(run, more)| failure(&ctx.moment, run, more, &tasks)).collect())
+    let tasks = store.view_tasks(&ids).await?;
+    let one = |(run, more): (&RunRow, usize)| {
+        let known = failure(&ctx.moment, run, more, &tasks);
+        Failure { recovered: recovered(run), ..known }
+    };
+    Ok(newest.into_iter().map(one).collect())
 }
 
 fn failure(moment: &Moment, run: &RunRow, more: usize, tasks: &[TaskRow]) -> Failure {
@@ -100,6 +116,7 @@ fn failure(moment: &Moment, run: &RunRow, more: usize, tasks: &[TaskRow]) -> Fai
         why,
         at: moment.slot(run.finished_at.unwrap_or(run.created_at)).without_seconds(),
         more,
+        recovered: false,
     }
 }
 
