@@ -179,7 +179,10 @@ pub const fn task_next(state: TaskState, event: TaskEvent) -> Result<TaskState, 
         (S::Running, E::Fail) => S::Failed,
         (S::Waiting | S::Queued | S::Running | S::UpForRetry, E::Cancel) => S::Cancelled,
         (S::Running | S::Failed, E::Retry) => S::UpForRetry,
-        (S::Success | S::Failed | S::UpstreamFailed | S::Skipped | S::Cancelled, E::Clear) => S::Waiting,
+        (
+            S::UpForRetry | S::Success | S::Failed | S::UpstreamFailed | S::Skipped | S::Cancelled,
+            E::Clear,
+        ) => S::Waiting,
         (
             S::Waiting
             | S::Queued
@@ -206,7 +209,7 @@ pub const fn run_next(state: RunState, event: RunEvent) -> Result<RunState, Ille
         (S::Running, E::Succeed) => S::Success,
         (S::Running, E::Fail) => S::Failed,
         (S::Queued | S::Running, E::Cancel) => S::Cancelled,
-        (S::Success | S::Failed | S::Cancelled, E::Restart) => S::Running,
+        (S::Success | S::Failed | S::Cancelled, E::Restart) => S::Queued,
         (S::Queued | S::Running | S::Success | S::Failed | S::Cancelled, _) => {
             return Err(IllegalTransition { state: state.as_str(), event: event.as_str() });
         }

@@ -130,11 +130,11 @@ const RUNS_MOVE: &str = concat!(
          state = item.value ->> 2,
          reason = item.value ->> 4,
          started_at = case when item.value ->> 2 = 'running'
-             then coalesce(run.started_at, cast(item.value ->> 3 as bigint)) else run.started_at end,
+             then cast(item.value ->> 3 as bigint) else run.started_at end,
          finished_at = case when item.value ->> 2 in ('success', 'failed', 'cancelled')
              then cast(item.value ->> 3 as bigint) end,
-         ending_state = case when item.value ->> 2 <> 'running' then run.ending_state end,
-         ending_reason = case when item.value ->> 2 <> 'running' then run.ending_reason end
+         ending_state = case when item.value ->> 2 <> 'queued' then run.ending_state end,
+         ending_reason = case when item.value ->> 2 <> 'queued' then run.ending_reason end
      from ",
     each!("$1"),
     " where run.id = cast(item.value ->> 0 as bigint) and run.state = item.value ->> 1"

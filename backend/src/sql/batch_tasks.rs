@@ -62,7 +62,7 @@ const CLEAR: &str = concat!(
     " from ",
     each!("$1"),
     is_attempt!(),
-    " and task.state in ('success', 'failed', 'upstream_failed', 'skipped', 'cancelled')"
+    " and task.state in ('up_for_retry', 'success', 'failed', 'upstream_failed', 'skipped', 'cancelled')"
 );
 
 /// Takes terminal rows back. The history keeps the attempt, unless there was none or it is there already (a task

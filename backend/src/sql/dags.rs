@@ -57,7 +57,8 @@ const DAGS_PUT: &str = concat!(
          hash = excluded.hash,
          present = excluded.present,
          next_slot = excluded.next_slot,
-         cursor = coalesce(excluded.cursor, dag.cursor)"
+         cursor = case when excluded.cursor is null or dag.cursor > excluded.cursor
+             then dag.cursor else excluded.cursor end"
 );
 
 const VERSIONS_PUT: &str = concat!(

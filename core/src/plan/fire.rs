@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::planner::Planner;
+use super::planner::{Known, Planner, is_of_schedule_alone};
 use crate::dag::{Dag, Overlap};
 use crate::id::{DagId, RunId};
 use crate::port::{CursorMove, Ending, NewRun, Object, SlotOutcome, SlotRow};
 use crate::schedule::{self, Catchup, Decision, Schedule, format_duration};
-use crate::state::{IllegalTransition, RunState, Trigger};
+use crate::state::{IllegalTransition, RunState};
 
 /// Most schedules that one batch looks at, so that a midnight herd does not make one endless transaction.
 const DAGS_PER_BATCH: usize = 512;
 /// Most slots of one DAG that one batch fires.
 const SLOTS_PER_DAG: usize = 256;
-/// Most runs of one DAG that wait for their turn; further slots are skipped, with this as the reason.
+/// Most runs of one DAG that wait for their turn. Further slots are decided once there is room.
 const QUEUED_RUNS_MAX: usize = 1000;
 
 impl Planner {
@@ -58,7 +58,12 @@ impl Planner {
         let (Some(schedule), Some(cursor)) = (known.dag.schedule.clone(), known.row.cursor) else {
             return Ok(());
         };
-        let decision = schedule::decide(&schedule, cursor, now, SLOTS_PER_DAG);
+        let room = self.room(dag, known);
+        if room == 0 {
+            self.wait_for_room(dag);
+            return Ok(());
+        }
+        let decision = schedule::decide(&schedule, cursor, now, room);
         if known.row.paused {
             self.skip_all(dag, &decision, now);
         } else {
@@ -80,6 +85,24 @@ impl Planner {
             });
         }
         Ok(())
+    }
+
+    /// How many slots of a DAG may be decided now.
+    fn room(&self, dag: &DagId, known: &Known) -> usize {
+        if known.row.paused || known.dag.overlap != Overlap::Queue {
+            return SLOTS_PER_DAG;
+        }
+        let queued = self.line.get(dag).map_or(0, BTreeSet::len);
+        QUEUED_RUNS_MAX.saturating_sub(queued).min(SLOTS_PER_DAG)
+    }
+
+    /// Leaves a DAG's schedule alone until one of its runs has ended.
+    fn wait_for_room(&mut self, dag: &DagId) {
+        if let Some(known) = self.dags.get_mut(dag)
+            && let Some(due) = known.due.take()
+        {
+            self.due.remove(&(due, dag.clone()));
+        }
     }
 
     /// While a DAG is paused its slots are skipped: all that were due since the last look are one range.
@@ -142,12 +165,7 @@ impl Planner {
             let is_newest = place + 1 == slots.len();
             let state = match known.dag.overlap {
                 _ if room => RunState::Running,
-                Overlap::Queue if queued < QUEUED_RUNS_MAX => RunState::Queued,
-                Overlap::Queue => {
-                    let reason = format!("{QUEUED_RUNS_MAX} runs of this DAG were waiting already");
-                    self.skip_slot(dag, *slot, reason, now);
-                    continue;
-                }
+                Overlap::Queue => RunState::Queued,
                 Overlap::Skip => {
                     let reason = format!("overlap is skip, and {} had not ended", self.holders(dag));
                     self.skip_slot(dag, *slot, reason, now);
@@ -215,7 +233,7 @@ impl Planner {
         let reason = format!("overlap is cancel_previous, and slot {} was due", slot.to_rfc3339());
         let waiting: Vec<RunId> = self.line.get(dag).into_iter().flatten().copied().collect();
         for run in waiting {
-            if self.runs.get(&run).is_some_and(|walk| walk.row().trigger == Trigger::Schedule) {
+            if self.runs.get(&run).is_some_and(|walk| is_of_schedule_alone(walk.row())) {
                 self.drop_queued(run, reason.clone(), now)?;
             }
         }

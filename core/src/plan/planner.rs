@@ -168,7 +168,10 @@ impl Planner {
             return Ok(());
         }
         let outcome = match &intent.kind {
-            IntentKind::Cancel => self.cancel(intent, now)?,
+            IntentKind::Cancel => {
+                self.touched.insert(intent.run);
+                self.cancel(intent, now)?
+            }
             IntentKind::Retry(selection) => self.retry(intent.run, selection, now)?,
         };
         self.batch.intents_done.push((intent.id, outcome));
@@ -187,14 +190,20 @@ impl Planner {
 
     /// What is to be committed now; empty if nothing is. Call again after [`Planner::committed`] until it is empty.
     pub fn plan(&mut self, now: DateTime<Utc>) -> Result<Batch, IllegalTransition> {
-        self.expire_timers(now)?;
+        // What has happened goes before what time brings: a run whose tasks have ended is not late, and room that a
+        // run has left is there for queued runs first and for due slots then.
         self.settle_down(now)?;
-        self.fire_due(now)?;
+        self.expire_timers(now)?;
         self.settle_down(now)?;
         self.start_queued_runs(now)?;
         self.settle_down(now)?;
+        self.fire_due(now)?;
+        self.settle_down(now)?;
         self.fill_queues(now)?;
-        self.moved.clear();
+        for run in std::mem::take(&mut self.moved) {
+            // A run that was put into line by this batch may be started by the next.
+            self.stirred.extend(self.runs.get(&run).map(|walk| walk.row().dag.clone()));
+        }
         Ok(std::mem::take(&mut self.batch))
     }
 
@@ -303,7 +312,9 @@ impl Planner {
 
     fn time_out(&mut self, run: RunId, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
         let Some(walk) = self.runs.get_mut(&run) else { return Ok(()) };
-        if walk.row().state != RunState::Running || walk.row().ending.is_some() {
+        // A run that was started again since has a later limit, and its own timer for it.
+        let is_up = run_timeout(walk, now).is_some_and(|(at, _)| at <= now);
+        if walk.row().state != RunState::Running || !is_up {
             return Ok(());
         }
         let limit = walk.dag().timeout.unwrap_or_default();
@@ -388,6 +399,9 @@ impl Planner {
 
     fn start_queued_runs(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
         for dag in std::mem::take(&mut self.stirred) {
+            if self.dags.get(&dag).is_some_and(|known| known.due.is_none()) {
+                self.schedule_next(&dag);
+            }
             while let Some(run) = self.next_to_start(&dag) {
                 leave(&mut self.line, &dag, run);
                 self.active.entry(dag.clone()).or_default().insert(run);
@@ -414,9 +428,10 @@ impl Planner {
             return None;
         }
         let held = known.is_some_and(|known| known.row.paused || !known.row.present);
-        line.iter().copied().find(|run| {
-            !held || self.runs.get(run).is_some_and(|walk| walk.row().trigger != Trigger::Schedule)
-        })
+        line.iter()
+            .copied()
+            .filter(|run| !self.moved.contains(run))
+            .find(|run| !held || self.runs.get(run).is_some_and(|walk| !is_of_schedule_alone(walk.row())))
     }
 
     fn fill_queues(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
@@ -469,8 +484,9 @@ impl Planner {
         reason: String,
         now: DateTime<Utc>,
     ) -> Result<(), IllegalTransition> {
-        let Some(walk) = self.runs.remove(&run) else { return Ok(()) };
+        let Some(mut walk) = self.runs.remove(&run) else { return Ok(()) };
         let to = run_next(walk.row().state, RunEvent::Cancel)?;
+        walk.cancel_waiting(&reason, now, &mut self.effects)?;
         leave(&mut self.line, &walk.row().dag, run);
         self.ended.insert(run, walk.row().dag.clone());
         let from = RunState::Queued;
@@ -501,12 +517,16 @@ impl Planner {
             self.batch.run_moves.push(RunMove { run, from, to, at: now, reason: None });
             self.moved.insert(run);
             let dag = walk.row().dag.clone();
-            let timer = run_timeout(walk, now);
-            self.timers.extend(timer);
-            self.active.entry(dag).or_default().insert(run);
+            self.line.entry(dag.clone()).or_default().insert(run);
+            self.stirred.insert(dag);
         }
         Ok(format!("{cleared} tasks run again"))
     }
+}
+
+/// Whether only its schedule wants the run: such a run waits while its DAG is paused, and gives way to a newer slot.
+pub(super) fn is_of_schedule_alone(run: &RunRow) -> bool {
+    run.trigger == Trigger::Schedule && run.started_at.is_none()
 }
 
 /// When the run's time limit will be up.

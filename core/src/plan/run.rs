@@ -274,6 +274,24 @@ impl RunWalk {
         self.cancel_open(now, effects)
     }
 
+    /// Ends the tasks of a queued run that was started before and was to run again. A run that never started has no rows,
+    /// and gets none.
+    pub fn cancel_waiting(
+        &mut self,
+        reason: &str,
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) -> Result<(), IllegalTransition> {
+        if self.row.started_at.is_none() {
+            return Ok(());
+        }
+        let waiting: Vec<TaskNo> = self.task_nos_in(TaskState::Waiting).collect();
+        for task in waiting {
+            self.settle(task, (TaskEvent::Cancel, reason.to_owned()), now, effects)?;
+        }
+        Ok(())
+    }
+
     /// Takes finished tasks back for another go: the selected ones and all downstream of them. Returns how many.
     pub fn clear(
         &mut self,
@@ -281,24 +299,28 @@ impl RunWalk {
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) -> Result<usize, IllegalTransition> {
-        let tasks = self.downstream_of(self.selected(selection));
+        let (tasks, held) = self.downstream_of(self.selected(selection));
+        for task in held {
+            self.cells[task.0 as usize].ready = false;
+        }
         for task in &tasks {
             let attempt = self.cells[task.0 as usize].attempt;
             effects.clears.push(self.key(*task).attempt(attempt));
             self.step(*task, TaskEvent::Clear)?;
             let cell = &mut self.cells[task.0 as usize];
-            (cell.failures, cell.losses) = (0, 0);
+            (cell.failures, cell.losses, cell.ready) = (0, 0, false);
             self.outputs.remove(self.dag.task(*task).name.as_str());
         }
+        if tasks.is_empty() {
+            return Ok(0);
+        }
         self.failure = None;
-        self.row.ending = None;
-        self.row.finished_at = None;
-        self.row.reason = None;
         self.recount();
-        match (tasks.is_empty(), self.row.state) {
-            (true, _) => {}
-            (false, RunState::Running) => self.consider_waiting(now, effects)?,
-            (false, _) => self.start(now, effects)?,
+        if self.row.state == RunState::Running {
+            self.consider_waiting(now, effects)?;
+        } else {
+            (self.row.state, self.row.finished_at) = (RunState::Queued, None);
+            (self.row.ending, self.row.reason) = (None, None);
         }
         Ok(tasks.len())
     }
@@ -385,8 +407,9 @@ impl RunWalk {
     ) -> Result<bool, IllegalTransition> {
         let no = row.key.task;
         let task = self.dag.task(no);
-        // A row that was never queued ended without an attempt, even if a cleared task's last number stands in it.
-        let final_already = row.queued_at.is_none() || row.losses > losses_allowed(task);
+        // What failed before the run was last started, a person has seen and not asked for. A row that was never queued ended without an attempt, even if a cleared task's last number stands in it.
+        let is_old = row.finished_at.zip(self.row.started_at).is_some_and(|(ended, started)| ended < started);
+        let final_already = is_old || row.queued_at.is_none() || row.losses > losses_allowed(task);
         if self.row.ending.is_some() || final_already || row.failures >= task.retries {
             return Ok(false);
         }
@@ -587,24 +610,27 @@ impl RunWalk {
         }
     }
 
-    /// These tasks and all below them, as far as they have ended, in topological order.
-    fn downstream_of(&self, selected: Vec<TaskNo>) -> Vec<TaskNo> {
+    /// These tasks and all below them, in topological order: those that have ended or wait for a retry, and those that
+    /// wait for their first start.
+    fn downstream_of(&self, selected: Vec<TaskNo>) -> (Vec<TaskNo>, Vec<TaskNo>) {
         let mut marked = vec![false; self.cells.len()];
         for task in selected {
             marked[task.0 as usize] = true;
         }
-        let mut tasks = Vec::new();
+        let (mut tasks, mut waiting) = (Vec::new(), Vec::new());
         for task in &self.dag.graph.order {
             if marked[task.0 as usize] {
                 for down in &self.dag.graph.down[task.0 as usize] {
                     marked[down.0 as usize] = true;
                 }
-                if self.state(*task).is_terminal() {
+                if self.state(*task).is_terminal() || self.state(*task) == TaskState::UpForRetry {
                     tasks.push(*task);
+                } else if self.state(*task) == TaskState::Waiting {
+                    waiting.push(*task);
                 }
             }
         }
-        tasks
+        (tasks, waiting)
     }
 }
 

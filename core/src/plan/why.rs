@@ -55,7 +55,7 @@ pub fn run_cause(run: &RunRow, max_active_runs: u32, around: &Surroundings<'_>) 
         }
         RunState::Queued if !around.has_leader => Some(NO_LEADER.to_owned()),
         RunState::Queued => {
-            let held = around.dag.filter(|_| run.trigger == Trigger::Schedule);
+            let held = around.dag.filter(|_| run.trigger == Trigger::Schedule && run.started_at.is_none());
             if held.is_some_and(|dag| dag.paused) {
                 return Some("waits because its DAG is paused".to_owned());
             }

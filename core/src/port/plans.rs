@@ -24,7 +24,8 @@ pub struct Batch {
     pub run_moves: Vec<RunMove>,
     /// Runs that are to end once their tasks have: guard: running, not ending yet.
     pub endings: Vec<(RunId, Ending)>,
-    /// Tasks whose rows are taken back for another go (a person's retry): guard: the attempt's row is terminal. The
+    /// Tasks whose rows are taken back for another go (a person's retry): guard: the attempt's row is terminal or
+    /// `up_for_retry`. The
     /// attempt moves to the history (unless it is attempt 0 or there already); the row stays, in state `waiting`, with the number of
     /// that attempt and everything else reset, so that the next attempt has the next number.
     pub clears: Vec<AttemptKey>,
@@ -92,8 +93,8 @@ pub struct RunMove {
     pub run: RunId,
     /// A guard.
     pub from: RunState,
-    /// The new state. `Running` sets `started_at` to `at` and clears `finished_at`, `ending` and `reason`; terminal
-    /// states set `finished_at` to `at`.
+    /// The new state. `Running` sets `started_at` to `at`; terminal states set `finished_at` to `at`; `Queued` (tasks of
+    /// a finished run are to run again) clears `finished_at`, `ending` and `reason`.
     pub to: RunState,
     /// When.
     pub at: DateTime<Utc>,
@@ -167,6 +168,7 @@ pub struct DagPut {
     /// SHA-256 of the text, lower-case hex. Equal to the current version's: no new version.
     pub hash: String,
     /// Set when the schedule is new or was changed: where the cursor starts, so that an edit never fires a surprise run.
+    /// A cursor that is further already stays.
     pub cursor: Option<DateTime<Utc>>,
     /// The next slot after the cursor, for pages.
     pub next_slot: Option<DateTime<Utc>>,

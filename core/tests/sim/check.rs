@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Utc};
 use rota_core::dag::{Dag, TriggerRule};
 use rota_core::id::{AttemptKey, RunId, TaskNo};
+use rota_core::port::RunRow;
 use rota_core::state::{RunState, TaskState, Trigger};
 
 use super::store::Model;
@@ -100,7 +101,9 @@ fn every_task_ended_as_its_upstream_tasks_say(dag: &Dag, store: &Model) -> Resul
                 check_task(dag, task, &states, run.id)?;
             }
         }
-        check_run(dag, run, &states)?;
+        let expected =
+            if store.dropped.contains(&run.id) { RunState::Cancelled } else { expected(dag, run, &states) };
+        check_run(run, expected)?;
     }
     Ok(())
 }
@@ -126,19 +129,19 @@ fn check_task(
     ensure(fine, || format!("task {task} of run {run} ended {} with upstream {ups:?}", states[&task]))
 }
 
-fn check_run(
-    dag: &Dag,
-    run: &rota_core::port::RunRow,
-    states: &BTreeMap<TaskNo, TaskState>,
-) -> Result<(), String> {
+/// The state that a run that was started ends in.
+fn expected(dag: &Dag, run: &RunRow, states: &BTreeMap<TaskNo, TaskState>) -> RunState {
     let leaf_failed = dag.task_nos().filter(|task| dag.graph.down[task.0 as usize].is_empty()).any(|task| {
         matches!(states[&task], TaskState::Failed | TaskState::UpstreamFailed | TaskState::Cancelled)
     });
-    let expected = match &run.ending {
+    match &run.ending {
         Some(ending) => ending.state,
         None if leaf_failed => RunState::Failed,
         None => RunState::Success,
-    };
+    }
+}
+
+fn check_run(run: &RunRow, expected: RunState) -> Result<(), String> {
     ensure(run.state == expected, || format!("run {} ended {}, expected {expected}", run.id, run.state))?;
     ensure(run.state != RunState::Failed || run.reason.is_some(), || {
         format!("run {} failed without a reason", run.id)

@@ -149,7 +149,7 @@ impl World {
         if self.rng.random_bool(0.1) {
             self.now += Duration::seconds(self.rng.random_range(1..400));
         } else {
-            self.now += Duration::milliseconds(self.rng.random_range(0..3000));
+            self.now += Duration::milliseconds(self.rng.random_range(1..3000));
         }
         match self.rng.random_range(0..12) {
             0 => self.crash_leader(),

@@ -34,6 +34,8 @@ pub(crate) struct Model {
     pub(crate) starts: Vec<Start>,
     /// Runs of which a person had tasks run again.
     pub(crate) cleared: BTreeSet<RunId>,
+    /// Runs that were cancelled while they were queued.
+    pub(crate) dropped: BTreeSet<RunId>,
     lost: BTreeSet<AttemptKey>,
 }
 
@@ -50,6 +52,7 @@ impl Model {
             intents: Vec::new(),
             starts: Vec::new(),
             cleared: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             lost: BTreeSet::new(),
         }
     }
@@ -89,7 +92,7 @@ impl Model {
             self.dag.cursor = Some(cursor.to);
         }
         self.apply_runs(batch)?;
-        self.apply_tasks(batch)?;
+        self.apply_tasks(batch, now)?;
         for (key, reason) in &batch.cancels {
             if let Some(row) = self.tasks.get_mut(key) {
                 match row.state {
@@ -114,12 +117,15 @@ impl Model {
             let run = self.runs.get_mut(&run_move.run).ok_or("run")?;
             guard(run.state == run_move.from, &format!("run move {run_move:?} in {}", run.state))?;
             run.state = run_move.to;
-            if run_move.to == RunState::Running {
-                run.started_at = Some(run_move.at);
-                run.finished_at = None;
-                run.ending = None;
+            if run_move.to == RunState::Cancelled && run_move.from == RunState::Queued {
+                self.dropped.insert(run.id);
             } else {
-                run.finished_at = Some(run_move.at);
+                self.dropped.remove(&run.id);
+            }
+            match run_move.to {
+                RunState::Running => run.started_at = Some(run_move.at),
+                RunState::Queued => (run.finished_at, run.ending) = (None, None),
+                _ => run.finished_at = Some(run_move.at),
             }
             run.reason.clone_from(&run_move.reason);
         }
@@ -135,11 +141,12 @@ impl Model {
         Ok(())
     }
 
-    fn apply_tasks(&mut self, batch: &Batch) -> Guard<()> {
+    fn apply_tasks(&mut self, batch: &Batch, now: DateTime<Utc>) -> Guard<()> {
         for key in &batch.clears {
             self.cleared.insert(key.task.run);
             let row = self.tasks.get_mut(&key.task).ok_or("clear")?;
-            guard(row.state.is_terminal() && row.attempt == key.attempt, "clear")?;
+            let is_over = row.state.is_terminal() || row.state == TaskState::UpForRetry;
+            guard(is_over && row.attempt == key.attempt, "clear")?;
             // A cleared task that was then skipped has an attempt number, but that attempt is in the history already.
             if key.attempt > 0 {
                 self.history.entry(*key).or_insert_with(|| row.clone());
@@ -177,6 +184,7 @@ impl Model {
             let row = self.current(*key)?;
             guard(row.state == TaskState::Running, "abort")?;
             row.state = TaskState::Failed;
+            row.finished_at = Some(now);
             row.losses += 1;
             row.error = Some(reason.clone());
             self.lost.remove(key);
@@ -296,7 +304,9 @@ impl Model {
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
-        let held = |run: &RunRow| run.state == RunState::Queued && run.trigger == Trigger::Schedule;
+        let held = |run: &RunRow| {
+            run.state == RunState::Queued && run.trigger == Trigger::Schedule && run.started_at.is_none()
+        };
         self.intents.is_empty() && self.runs.values().all(|run| run.state.is_terminal() || held(run))
     }
 
