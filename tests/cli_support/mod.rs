@@ -39,6 +39,11 @@ pub(crate) struct Finished {
 
 /// The `rota` that was built beside this test, with an environment of its own.
 pub(crate) fn rota() -> Rota {
+    Rota(binary())
+}
+
+/// The same, as a plain command.
+pub(crate) fn binary() -> Command {
     let test = std::env::current_exe().unwrap();
     let dir = test.parent().and_then(Path::parent).expect("tests are built into target/PROFILE/deps");
     let binary = dir.join("rota");
@@ -49,7 +54,7 @@ pub(crate) fn rota() -> Rota {
             command.env_remove(name);
         }
     }
-    Rota(command)
+    command
 }
 
 impl Rota {

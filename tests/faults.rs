@@ -1,0 +1,343 @@
+//! `rota standalone` under faults, judged by what its tasks witnessed.
+//!
+//! Each test prints its seed; `FAULT_SEED=n` makes the same choices again. `ROTA_TESTS_FULL=1` makes them longer.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot do what it is about has failed")]
+
+#[path = "faults/api.rs"]
+mod api;
+#[expect(dead_code, reason = "written for the tests of commands; these need a part of it")]
+mod cli_support;
+#[path = "faults/dag.rs"]
+mod dag;
+#[path = "faults/lab.rs"]
+mod lab;
+#[path = "faults/rng.rs"]
+mod rng;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use api::Api;
+use cli_support::wait_for;
+use dag::{Dag, diamond, task};
+use lab::Lab;
+use rng::{Rng, now};
+use rota_tests::witness::check::{Rule, Violation};
+use rota_tests::witness::history::Interruption;
+use rota_tests::witness::residue;
+use rustix::process::Signal;
+use serde_json::json;
+
+/// A worker whose heartbeats stop has its tasks killed after five sixths of its lease of 30 s.
+const LEASE_KILL: Duration = Duration::from_secs(25);
+/// From when on a stopping worker ends what still runs: nearly its `drain_grace` of 10 s.
+const DRAIN_MICROS: i64 = 9_000_000;
+
+fn is_full() -> bool {
+    std::env::var_os("ROTA_TESTS_FULL").is_some()
+}
+
+fn pause(rng: &mut Rng, from_ms: u64, to_ms: u64) {
+    thread::sleep(Duration::from_millis(rng.between(from_ms, to_ms)));
+}
+
+/// A DAG that is asked for with keys: two tasks, one of which fails at first.
+fn asked() -> Dag {
+    let flaky = task("second", &["first"], "((ROTA_ATTEMPT > 1)) || finish 5").with("retries: 3");
+    Dag::asked("asked", vec![task("first", &[], "sleep 0.3"), flaky])
+}
+
+/// Asks for runs until it is told to stop, each key again and again until it is granted, some even then.
+fn ask(data: &Path, mut rng: Rng, is_over: &AtomicBool) -> (Vec<String>, Vec<Violation>) {
+    let api = Api::new(data);
+    let (mut granted, mut found): (Vec<(String, i64)>, Vec<Violation>) = (Vec::new(), Vec::new());
+    let mut serial = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let again = granted.last().filter(|_| rng.percent(30)).cloned();
+        let key = again.as_ref().map_or_else(|| format!("key-{serial}"), |(key, _)| key.clone());
+        let by_command = rng.percent(30);
+        let run = if by_command { api.trigger_by_command("asked", &key) } else { api.trigger("asked", &key) };
+        match (run, again) {
+            (Some(run), Some((_, before))) if run != before => {
+                let what = format!("key {key} was answered with run {before}, then with run {run}");
+                found.push(Violation::new(Rule::DoubledKey, what));
+            }
+            (Some(run), None) => {
+                granted.push((key, run));
+                serial += 1;
+            }
+            _ => {}
+        }
+        pause(&mut rng, 50, 500);
+    }
+    (granted.into_iter().map(|(key, _)| key).collect(), found)
+}
+
+#[test]
+fn kill_minus_9_at_random_moments_loses_nothing_and_doubles_nothing() {
+    let mut rng = Rng::from_environment("kill");
+    let steady = vec![task("once", &[], "sleep 1").once(), task("after", &["once"], ":").after_any_end()];
+    let steady = Dag { policy: "deadline: 1s, catchup: all", ..Dag::every(5, "steady", steady) };
+    let strict = Dag::every(1, "strict", vec![task("beat", &[], ":")]);
+    let strict = Dag { policy: "deadline: 1s, catchup: none", must_run: false, ..strict };
+    let mut lab = Lab::start("kill", vec![diamond("tick"), steady, strict, asked()]);
+    let rounds = if is_full() { 60 } else { 12 };
+    let is_over = AtomicBool::new(false);
+    let (data, asker) = (lab.data(), rng.split());
+    let (keys, found) = thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&data, asker, &is_over));
+        for _ in 0..rounds {
+            // One in five dies while it starts.
+            let life = if rng.percent(20) { rng.between(5, 200) } else { rng.between(200, 3000) };
+            thread::sleep(Duration::from_millis(life));
+            let killed = lab.kill();
+            if rng.percent(50) {
+                lab.bury(&killed);
+                lab.spawn();
+            } else {
+                lab.spawn();
+                lab.bury(&killed);
+            }
+        }
+        lab.wait_ready();
+        pause(&mut rng, 1000, 2000);
+        is_over.store(true, Ordering::Relaxed);
+        asking.join().unwrap()
+    });
+    lab.history.keys = keys;
+    lab.found.extend(found);
+    lab.verdict();
+}
+
+#[test]
+fn a_graceful_stop_lets_tasks_end_and_takes_up_the_rest_at_the_next_start() {
+    let mut rng = Rng::from_environment("stop");
+    let long = vec![
+        task("long", &[], "((ROTA_ATTEMPT > 1)) || sleep 60"),
+        task("once", &[], "sleep 60").once(),
+        task("stubborn", &[], "trap '' TERM\n((ROTA_ATTEMPT > 1)) || for i in {1..600}; do sleep 0.1; done")
+            .with("grace: 1s"),
+    ];
+    let mut lab = Lab::start("stop", vec![diamond("tick"), Dag::asked("long", long)]);
+    for _ in 0..if is_full() { 12 } else { 3 } {
+        pause(&mut rng, 500, 2500);
+        // All tasks of `tick` end within the time that running tasks are given, so nothing may be lost.
+        assert_eq!(lab.stop().code(), Some(0));
+        assert_eq!(residue::of_tasks(&lab.witness()), []);
+        pause(&mut rng, 0, 1500);
+        lab.spawn();
+        lab.wait_ready();
+    }
+    let api = lab.api();
+    wait_for("a run of `long`", || api.trigger("long", "long-1").is_some());
+    wait_for("its three tasks", || {
+        let log = fs::read_to_string(lab.witness().join("log")).unwrap_or_default();
+        log.lines().filter(|line| line.starts_with("start|-|long|")).count() == 3
+    });
+    let at = now() + DRAIN_MICROS;
+    assert_eq!(lab.stop().code(), Some(0));
+    lab.history.interruptions.push(Interruption { at, until: now(), run: None });
+    assert_eq!(residue::of_tasks(&lab.witness()), []);
+    lab.spawn();
+    lab.history.keys.push("long-1".to_owned());
+    lab.verdict();
+}
+
+#[test]
+fn short_pauses_and_dead_wardens_cost_no_attempt() {
+    let mut rng = Rng::from_environment("warden");
+    let mut lab = Lab::start("warden", vec![diamond("tick"), asked()]);
+    for _ in 0..if is_full() { 12 } else { 2 } {
+        pause(&mut rng, 500, 1500);
+        lab.signal(Signal::STOP);
+        pause(&mut rng, 1000, 4000);
+        lab.signal(Signal::CONT);
+    }
+    for _ in 0..if is_full() { 12 } else { 3 } {
+        pause(&mut rng, 100, 1500);
+        replace_warden(&lab);
+    }
+    pause(&mut rng, 500, 1500);
+    let killed = lab.kill();
+    lab.bury(&killed);
+    lab.spawn();
+    lab.wait_ready();
+    pause(&mut rng, 1500, 2500);
+    // Killed in the same moment as its warden, the server leaves tasks behind, which its next start ends.
+    let warden = residue::warden_of(lab.pid()).unwrap();
+    kill_minus_9(warden);
+    let killed = lab.kill();
+    lab.spawn();
+    lab.bury_within(&killed, Duration::from_secs(10));
+    lab.wait_ready();
+    pause(&mut rng, 1000, 2000);
+    lab.verdict();
+}
+
+/// Kills the warden and waits until there is another one.
+fn replace_warden(lab: &Lab) {
+    let before = residue::warden_of(lab.pid()).unwrap();
+    kill_minus_9(before);
+    wait_for("another warden", || residue::warden_of(lab.pid()).is_some_and(|pid| pid != before));
+}
+
+fn kill_minus_9(pid: i32) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_worker_that_is_stopped_beyond_its_lease_has_lost_its_tasks_before_it_goes_on() {
+    let mut rng = Rng::from_environment("lease");
+    let long = vec![
+        task("long", &[], "((ROTA_ATTEMPT > 1)) || sleep 100"),
+        task("once", &[], "sleep 100").once(),
+        task("after", &["long"], ":"),
+    ];
+    let mut lab = Lab::start(
+        "lease",
+        vec![Dag::asked("long", long), Dag::every(1, "beat", vec![task("beat", &[], ":")])],
+    );
+    let api = lab.api();
+    wait_for("a run of `long`", || api.trigger("long", "long-1").is_some());
+    wait_for("its tasks", || residue::of_tasks(&lab.witness()).len() >= 4);
+    pause(&mut rng, 0, 2000);
+    let (at, since) = (now(), Instant::now());
+    lab.signal(Signal::STOP);
+    wait_for("the end of the tasks of a worker that is stopped", || {
+        residue::of_tasks(&lab.witness()).is_empty()
+    });
+    let took = since.elapsed();
+    println!("lease: tasks were gone {took:?} after the worker was stopped");
+    if took > LEASE_KILL + Duration::from_secs(2) {
+        let what = format!("tasks lived for {took:?} while their worker was stopped");
+        lab.found.push(Violation::new(Rule::Residue, what));
+    }
+    pause(&mut rng, 0, 3000);
+    lab.signal(Signal::CONT);
+    lab.history.interruptions.push(Interruption { at, until: now(), run: None });
+    lab.history.keys.push("long-1".to_owned());
+    pause(&mut rng, 2000, 3000);
+    lab.verdict();
+}
+
+#[test]
+fn edits_pauses_cancels_and_retries_leave_everything_accounted_for() {
+    let mut rng = Rng::from_environment("storm");
+    let held = Dag { must_run: false, ..Dag::every(1, "held", vec![task("beat", &[], ":")]) };
+    let edited = Dag::every(1, "edited", vec![task("one", &[], "sleep 0.1"), task("two", &["one"], ":")]);
+    let tossed = vec![
+        task("first", &[], "sleep 0.$((RANDOM % 6))"),
+        task("second", &["first"], "sleep 0.2\n((RANDOM % 3)) || finish 4"),
+        task("third", &["first"], "sleep 0.$((RANDOM % 9))"),
+        task("last", &["second", "third"], ":"),
+    ];
+    let tossed = Dag { has_people: true, ..Dag::asked("tossed", tossed) };
+    let (edited_text, file) = (edited.yaml(Path::new("WITNESS")), "edited");
+    let mut lab = Lab::start("storm", vec![held, edited, tossed]);
+    let edited_text = edited_text.replace("WITNESS'", &format!("{}'", lab.witness().display()));
+    let (file, data) = (lab.dag_file(file), lab.data());
+    let is_over = AtomicBool::new(false);
+    let (editor, switcher, tosser) = (rng.split(), rng.split(), rng.split());
+    let tossing = thread::scope(|scope| {
+        scope.spawn(|| edit(&file, &edited_text, editor, &is_over));
+        scope.spawn(|| switch(&data, switcher, &is_over));
+        let tossing = scope.spawn(|| toss(&data, tosser, &is_over));
+        for _ in 0..if is_full() { 12 } else { 3 } {
+            pause(&mut rng, 2000, 4000);
+            let killed = lab.kill();
+            lab.bury(&killed);
+            lab.spawn();
+            lab.wait_ready();
+        }
+        pause(&mut rng, 1000, 3000);
+        is_over.store(true, Ordering::Relaxed);
+        tossing.join().unwrap()
+    });
+    lab.history.interruptions.extend(tossing.cancels);
+    lab.history.keys = tossing.keys;
+    lab.found.extend(tossing.found);
+    assert!(lab.witnessed() > 20, "hardly anything ran");
+    lab.verdict();
+}
+
+/// Writes a file again and again: good, broken, good with another text; at once or by renaming. Good in the end.
+fn edit(file: &Path, good: &str, mut rng: Rng, is_over: &AtomicBool) {
+    let mut serial = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        serial += 1;
+        let text = match rng.between(0, 3) {
+            0 => format!("{good}  broken: [\n"),
+            1 => good.replace("needs: [one]", "needs: [nobody]"),
+            _ => format!("# edition {serial}\n{good}"),
+        };
+        if rng.percent(50) {
+            fs::write(file, text).unwrap();
+        } else {
+            let beside = file.with_extension("new");
+            fs::write(&beside, text).unwrap();
+            fs::rename(&beside, file).unwrap();
+        }
+        pause(&mut rng, 20, 400);
+    }
+    fs::write(file, good).unwrap();
+}
+
+/// Pauses and releases a DAG again and again. Released in the end.
+fn switch(data: &Path, mut rng: Rng, is_over: &AtomicBool) {
+    let api = Api::new(data);
+    while !is_over.load(Ordering::Relaxed) {
+        let _answered = api.pause("held", rng.percent(50));
+        pause(&mut rng, 5, 300);
+    }
+}
+
+/// What came of a storm of triggers, cancels and retries.
+#[derive(Default)]
+struct Tossing {
+    keys: Vec<String>,
+    cancels: Vec<Interruption>,
+    found: Vec<Violation>,
+}
+
+/// Asks for runs, cancels them and asks for their tasks again, as fast as the server answers.
+fn toss(data: &Path, mut rng: Rng, is_over: &AtomicBool) -> Tossing {
+    let api = Api::new(data);
+    let mut tossing = Tossing::default();
+    let mut runs = Vec::new();
+    let mut serial = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let choice = rng.between(0, 9);
+        if choice < 3 || runs.is_empty() {
+            serial += 1;
+            let key = format!("toss-{serial}");
+            runs.extend(api.trigger("tossed", &key));
+            // A run that is cancelled before it begins leaves no trace, so keys are only checked for doubles.
+        } else {
+            let newest = runs.len().min(6) as u64;
+            let run: i64 = runs[runs.len() - 1 - rng.between(0, newest - 1) as usize];
+            let verb = if choice < 6 { "cancel" } else { "retry" };
+            let body = match choice {
+                6 | 7 => json!({"failed_only": true}),
+                8 => json!({"tasks": ["first"]}),
+                9 => json!({"tasks": ["third"]}),
+                _ => json!({}),
+            };
+            let at = now();
+            let answer = api.post(&format!("/runs/{run}/{verb}"), &body);
+            if verb == "cancel" {
+                let until = now() + 20_000_000;
+                tossing.cancels.push(Interruption { at, until, run: Some(run) });
+            }
+            if let Some((status, body)) = answer.filter(|(status, _)| *status >= 500) {
+                let what = format!("{verb} of run {run} was answered with {status}: {body}");
+                tossing.found.push(Violation::new(Rule::Disagreement, what));
+            }
+        }
+        pause(&mut rng, 0, 120);
+    }
+    tossing
+}
