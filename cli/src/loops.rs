@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
+/// How long the scheduler waits for the worker of the same process.
+const WORKER_FIRST_MAX: Duration = Duration::from_secs(5);
+
 /// What the loops run on.
 pub(crate) struct Setup {
     /// The store, as the leader sees it.
@@ -58,7 +61,12 @@ impl Loops {
         let mut loops =
             Self { set: JoinSet::new(), shutdown: CancellationToken::new(), status: scheduler.status() };
         let shutdown = loops.shutdown();
+        let mut registered = worker.handle();
         loops.add("the scheduler", async move {
+            // The worker delivers the results of its earlier life before it registers, and only then may the leader look
+            // for what that life lost.
+            let is_there = registered.reached(|status| status.incarnation.is_some());
+            let _ = tokio::time::timeout(WORKER_FIRST_MAX, is_there).await;
             scheduler.run(shutdown).await;
             Ok(())
         });

@@ -11,7 +11,7 @@ use rota_core::dag::{self, Dag, FileError};
 use rota_core::id::DagId;
 use sha2::{Digest, Sha256};
 
-/// Most files that one directory may hold; the rest is reported as an error, not read.
+/// Most files that one directory may hold. With more, the directory counts as unreadable.
 const FILES_MAX: usize = 20_000;
 /// How deep directories may nest.
 const DEPTH_MAX: usize = 16;
@@ -46,6 +46,8 @@ pub type Scan = BTreeMap<String, Arc<Found>>;
 pub struct Directory {
     root: PathBuf,
     seen: BTreeMap<String, (Stamp, Arc<Found>)>,
+    /// The file that defines each DAG: a copy of it does not take the DAG over.
+    owners: BTreeMap<DagId, String>,
 }
 
 /// What tells an unchanged file without reading it.
@@ -58,19 +60,21 @@ struct Stamp {
 }
 
 impl Directory {
-    /// A directory that was not read yet.
-    pub fn new(root: PathBuf) -> Self {
-        Self { root, seen: BTreeMap::new() }
+    /// A directory that was not read yet. `owners`: the files that define DAGs so far, relative to it.
+    pub fn new(root: PathBuf, owners: BTreeMap<DagId, String>) -> Self {
+        Self { root, seen: BTreeMap::new(), owners }
     }
 
     /// Reads the directory; files that did not change since the last scan are not read again. Blocks. An unreadable root
     /// is an error, and then nothing must be concluded about its files.
     pub fn scan(&mut self) -> std::io::Result<Scan> {
-        let mut paths = Vec::new();
-        collect(&self.root, &self.root, 0, &mut paths)?;
-        paths.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut listing = Listing::default();
+        listing.collect(&self.root, &self.root, 0)?;
+        if listing.files.len() > FILES_MAX {
+            return Err(std::io::Error::other(format!("it holds more than {FILES_MAX} DAG files")));
+        }
         let mut seen = BTreeMap::new();
-        for (path, meta) in paths.into_iter().take(FILES_MAX) {
+        for (path, meta) in listing.files {
             let stamp = Stamp::of(&meta);
             let found = match self.seen.remove(&path) {
                 Some((before, found)) if before == stamp => found,
@@ -81,7 +85,8 @@ impl Directory {
         self.seen = seen;
         let mut scan: Scan =
             self.seen.iter().map(|(path, (_, found))| (path.clone(), Arc::clone(found))).collect();
-        refuse_doubles(&mut scan);
+        scan.extend(listing.unreadable);
+        refuse_doubles(&mut scan, &mut self.owners);
         Ok(scan)
     }
 }
@@ -98,39 +103,71 @@ impl Stamp {
     }
 }
 
-/// Finds DAG files. Hidden entries are left out; symlinks are followed for files inside the directory only.
-fn collect(
-    root: &Path,
-    dir: &Path,
-    depth: usize,
-    paths: &mut Vec<(String, Metadata)>,
-) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if name.starts_with('.') || paths.len() > FILES_MAX {
-            continue;
-        }
-        let path = entry.path();
-        // A file that vanished between the listing and this look is simply not there.
-        let Ok(meta) = fs::metadata(&path) else { continue };
-        if meta.is_dir() {
-            if depth < DEPTH_MAX && !entry.file_type()?.is_symlink() {
-                collect(root, &path, depth + 1, paths)?;
+/// The DAG files of a directory.
+#[derive(Default)]
+struct Listing {
+    files: BTreeMap<String, Metadata>,
+    /// Directories below the root that cannot be read, as broken files: what is in them is not gone.
+    unreadable: Scan,
+}
+
+impl Listing {
+    /// Finds DAG files. Hidden entries are left out; symlinks are followed for files inside the directory only.
+    fn collect(&mut self, root: &Path, dir: &Path, depth: usize) -> std::io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name.starts_with('.') || self.files.len() > FILES_MAX {
+                continue;
             }
-            continue;
+            let path = entry.path();
+            // A file that vanished between the listing and this look is simply not there.
+            let Ok(meta) = fs::metadata(&path) else { continue };
+            if meta.is_dir() {
+                let is_below = depth < DEPTH_MAX && !entry.file_type()?.is_symlink();
+                match self.collect_below(root, &path, depth, is_below) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        self.note(root, &path, &error)
+                    }
+                    _ => {}
+                }
+                continue;
+            }
+            let is_dag = name.ends_with(".yaml") || name.ends_with(".yml");
+            if is_dag
+                && meta.is_file()
+                && stays_inside(root, &path)
+                && let Ok(relative) = path.strip_prefix(root)
+            {
+                self.files.insert(relative.to_string_lossy().into_owned(), meta);
+            }
         }
-        let is_dag = name.ends_with(".yaml") || name.ends_with(".yml");
-        if is_dag
-            && meta.is_file()
-            && stays_inside(root, &path)
-            && let Ok(relative) = path.strip_prefix(root)
-        {
-            paths.push((relative.to_string_lossy().into_owned(), meta));
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn collect_below(
+        &mut self,
+        root: &Path,
+        path: &Path,
+        depth: usize,
+        is_below: bool,
+    ) -> std::io::Result<()> {
+        if is_below { self.collect(root, path, depth + 1) } else { Ok(()) }
+    }
+
+    fn note(&mut self, root: &Path, path: &Path, error: &std::io::Error) {
+        let path = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+        let message = format!("the directory cannot be read: {error}");
+        let hint = Some("check its owner and mode; the DAGs in it keep their last versions".to_owned());
+        let error = FileError { path: path.clone(), line: 1, col: 1, message, hint };
+        let found = Found {
+            source: String::new(),
+            hash: format!("unreadable-{}", error.message),
+            state: FileState::Broken(vec![error]),
+        };
+        self.unreadable.insert(path, Arc::new(found));
+    }
 }
 
 fn stays_inside(root: &Path, path: &Path) -> bool {
@@ -175,17 +212,22 @@ fn read(root: &Path, path: &str, meta: &Metadata) -> Found {
     Found { source, hash, state }
 }
 
-/// A DAG id that two files claim belongs to the first of them in the order of paths.
-fn refuse_doubles(scan: &mut Scan) {
-    let mut owners: BTreeMap<DagId, String> = BTreeMap::new();
+/// A DAG id that two files claim belongs to the file that had it before, else to the first in the order of paths.
+fn refuse_doubles(scan: &mut Scan, owners: &mut BTreeMap<DagId, String>) {
+    let good = |found: &Found| match &found.state {
+        FileState::Good(dag) => Some(dag.id.clone()),
+        FileState::Broken(_) => None,
+    };
+    owners.retain(|id, path| scan.get(path).is_some_and(|found| good(found).is_none_or(|dag| dag == *id)));
     for (path, found) in scan.iter_mut() {
-        let FileState::Good(dag) = &found.state else { continue };
-        if let Some(owner) = owners.get(&dag.id) {
+        let Some(id) = good(found) else { continue };
+        let owner = owners.entry(id.clone()).or_insert_with(|| path.clone());
+        if owner != path {
             let error = FileError {
                 path: path.clone(),
                 line: 1,
                 col: 1,
-                message: format!("DAG id `{}` is taken: {owner} defines it too", dag.id),
+                message: format!("DAG id `{id}` is taken: {owner} defines it too"),
                 hint: Some("give one of the two another `dag:`".to_owned()),
             };
             *found = Arc::new(Found {
@@ -193,8 +235,6 @@ fn refuse_doubles(scan: &mut Scan) {
                 hash: found.hash.clone(),
                 state: FileState::Broken(vec![error]),
             });
-        } else {
-            owners.insert(dag.id.clone(), path.clone());
         }
     }
 }

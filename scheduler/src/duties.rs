@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rota_core::id::RunId;
-use rota_core::port::{Change, IntentKind, PruneRequest};
+use rota_core::port::{Change, PruneRequest};
 use tokio::time::Instant;
 
 use crate::directory::{FileState, Scan};
@@ -14,7 +14,7 @@ use crate::leader::{Leader, PAGE, Trouble, bounded, log_hint};
 /// How often old history is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// Runs deleted in one transaction.
-const PRUNE_RUNS: u32 = 500;
+const PRUNE_RUNS: u32 = 50;
 /// How often all DAG rows are read in case a doorbell was lost.
 const DAG_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Manual runs are looked for from this many run numbers below the newest known one: numbers are not always committed in
@@ -50,7 +50,7 @@ impl Leader<'_> {
         for intent in bounded(limit, self.ports.plans.intents_pending(PAGE)).await? {
             // An intent is carried out on its own: the planner leaves it pending while anything else is to be committed.
             self.drive().await?;
-            if matches!(intent.kind, IntentKind::Retry(_)) && !self.planner.has_run(intent.run) {
+            if !self.planner.has_run(intent.run) {
                 let run = bounded(limit, self.ports.plans.run_load(intent.run)).await?;
                 self.runs_known(run.into_iter().collect(), now).await?;
             }
@@ -88,8 +88,9 @@ impl Leader<'_> {
         let put = files::compare(&scan, &current, &self.broken, now);
         let put_versions =
             bounded(self.options.call_timeout, self.ports.plans.files_put(self.epoch, &put)).await?;
+        let paths: BTreeMap<_, _> = put.dags.iter().map(|it| (&it.dag, &it.path)).collect();
         for (dag, version) in put_versions {
-            let path = put.dags.iter().find(|it| it.dag == dag).map(|it| &it.path);
+            let path = paths.get(&dag).copied();
             if let Some(found) = path.and_then(|path| scan.get(path))
                 && let FileState::Good(parsed) = &found.state
             {
@@ -115,11 +116,7 @@ impl Leader<'_> {
             }
         }
         for error in &put.errors {
-            tracing::error!(
-                "{} cannot be used, its last good version goes on: {}",
-                error.path,
-                first(&error.errors)
-            );
+            tracing::error!("{} cannot be used: {}", error.path, first(&error.errors));
         }
         for dag in &put.gone {
             tracing::warn!("the file of DAG {dag} is gone: nothing new starts");

@@ -2,6 +2,7 @@
 //! one transaction. An edit of a schedule moves the cursor to now, so that it never fires a surprise run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -56,12 +57,18 @@ pub(crate) fn compare(
     put.mended.extend(broken.keys().filter(|path| !scan.contains_key(*path)).cloned());
     // A DAG whose file is broken keeps running its last good version; one whose file is gone starts nothing new.
     let gone = current.iter().filter(|(id, known)| {
-        let is_broken =
-            scan.get(&known.row.path).is_some_and(|found| matches!(found.state, FileState::Broken(_)));
-        known.row.present && !claimed.contains(*id) && !is_broken
+        known.row.present && !claimed.contains(*id) && !is_hidden_by_an_error(scan, &known.row.path)
     });
     put.gone = gone.map(|(id, _)| id.clone()).collect();
     put
+}
+
+/// Whether the file, or a directory that it is in, is there but cannot be used.
+fn is_hidden_by_an_error(scan: &Scan, path: &str) -> bool {
+    Path::new(path)
+        .ancestors()
+        .filter_map(Path::to_str)
+        .any(|above| scan.get(above).is_some_and(|found| matches!(found.state, FileState::Broken(_))))
 }
 
 fn dag_put(

@@ -25,6 +25,10 @@ use crate::watch_dir::{self, DirWatch};
 const BELLS_MAX: usize = 256;
 /// Most rows read in one go.
 pub(crate) const PAGE: usize = 2000;
+/// Batches committed before the leader listens again, however much there is to do.
+const BATCHES_MAX: usize = 16;
+/// How long a new leader waits for the first look at its DAG directory.
+const FIRST_SCAN_MAX: Duration = Duration::from_secs(10);
 /// This many troubles in a row end a term.
 const TROUBLES_MAX: u32 = 6;
 /// A term that went well for this long starts to count troubles anew.
@@ -122,12 +126,18 @@ impl<'a> Leader<'a> {
                 Err(Trouble::Store(StoreError::Fenced(_))) => return EndOfTerm::Lost,
                 Err(trouble) => StoreError::from(trouble),
             };
+            if shutdown.is_cancelled() {
+                return EndOfTerm::Shutdown;
+            }
             troubles = if began.elapsed() > TROUBLE_FORGOTTEN { 1 } else { troubles + 1 };
             if troubles > TROUBLES_MAX {
                 return EndOfTerm::Failed(trouble);
             }
             tracing::warn!(leader.epoch = self.epoch.0, "loading all active runs anew: {trouble}");
-            tokio::time::sleep(Duration::from_millis(50 << troubles)).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(50 << troubles)) => {}
+                () = shutdown.cancelled() => return EndOfTerm::Shutdown,
+            }
             self = Self::new(self.options, self.ports, self.epoch, self.status);
         }
     }
@@ -137,36 +147,60 @@ impl<'a> Leader<'a> {
         self.load().await?;
         self.status.send_modify(|status| status.epoch = Some(self.epoch));
         let mut files = match &self.options.dags_dir {
-            Some(root) => Some(watch_dir::start(root, self.options.rescan).map_err(|error| {
-                StoreError::Unavailable(format!("cannot start the DAG directory's thread: {error}"))
-            })?),
+            Some(root) => Some(self.watch(root)?),
             None => None,
         };
+        self.read_files_first(&mut files).await?;
         let mut next_sweep = Instant::now();
         loop {
             if Instant::now() >= next_sweep {
                 self.sweep().await?;
                 next_sweep = Instant::now() + self.options.sweep;
             }
-            self.drive().await?;
-            let wake = self.wake_at(next_sweep).await?;
+            let is_done = self.drive().await?;
+            let wake = if is_done { self.wake_at(next_sweep).await? } else { Instant::now() };
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                heard = next_bells(&mut bells) => self.hear(heard.map_err(broker_trouble)?).await?,
                 scan = next_scan(&mut files) => self.files_changed(scan).await?,
+                heard = next_bells(&mut bells) => self.hear(heard.map_err(broker_trouble)?).await?,
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
     }
 
-    /// Commits what the planner says until it has nothing more to say.
-    pub(crate) async fn drive(&mut self) -> Result<(), Trouble> {
-        loop {
+    fn watch(&self, root: &std::path::Path) -> Result<DirWatch, Trouble> {
+        let owners = self.dags.iter().map(|(id, (row, _))| (id.clone(), row.path.clone())).collect();
+        let watch = watch_dir::start(root, self.options.rescan, owners);
+        let failed =
+            |error| StoreError::Unavailable(format!("cannot start the DAG directory's thread: {error}"));
+        Ok(watch.map_err(failed)?)
+    }
+
+    /// Takes in the DAG directory before anything is fired: it may have changed while nobody led, and a slot that came due
+    /// meanwhile must not run what was deleted or mended since.
+    async fn read_files_first(&mut self, files: &mut Option<DirWatch>) -> Result<(), Trouble> {
+        if files.is_none() {
+            return Ok(());
+        }
+        match tokio::time::timeout(FIRST_SCAN_MAX, next_scan(files)).await {
+            Ok(scan) => self.files_changed(scan).await,
+            Err(_) => {
+                tracing::error!(
+                    "the DAG directory could not be read in time: going on with the stored versions"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Commits what the planner says until it has nothing more to say, or for a while. Returns whether it is done.
+    pub(crate) async fn drive(&mut self) -> Result<bool, Trouble> {
+        for _ in 0..BATCHES_MAX {
             let now = self.now().await?;
             let batch = self.planner.plan(now)?;
             if batch.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             let commit = self.ports.plans.batch_commit(self.epoch, &batch);
             let committed = bounded(self.options.call_timeout, commit).await?;
@@ -177,6 +211,7 @@ impl<'a> Leader<'a> {
             let aftermath = self.planner.committed(batch, committed, now)?;
             self.tell(aftermath).await;
         }
+        Ok(false)
     }
 
     pub(crate) async fn now(&self) -> Result<DateTime<Utc>, Trouble> {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{RunId, TaskKey};
 use rota_core::port::{Batch, RunMove, RunRow, StoreError, TaskRow};
-use rota_core::state::RunState;
+use rota_core::state::{RunEvent, RunState, run_next};
 
 use crate::leader::{Leader, Trouble, bounded};
 
@@ -92,8 +92,14 @@ impl Leader<'_> {
 
     /// Ends a run whose DAG version this rota cannot read: better failed with a reason than stuck without one.
     async fn give_up(&self, run: &RunRow, why: String, now: DateTime<Utc>) -> Result<(), Trouble> {
+        let event = match run.state {
+            RunState::Queued => RunEvent::Cancel,
+            RunState::Running => RunEvent::Fail,
+            // A finished run that a person wants to run again stays as it is; the intent says that it cannot.
+            RunState::Success | RunState::Failed | RunState::Cancelled => return Ok(()),
+        };
         tracing::error!(run.id = run.id.0, "run {} cannot go on: {why}", run.id);
-        let to = if run.state == RunState::Queued { RunState::Cancelled } else { RunState::Failed };
+        let to = run_next(run.state, event)?;
         let run_move = RunMove { run: run.id, from: run.state, to, at: now, reason: Some(why) };
         let batch = Batch { run_moves: vec![run_move], ..Batch::default() };
         bounded(self.options.call_timeout, self.ports.plans.batch_commit(self.epoch, &batch)).await?;

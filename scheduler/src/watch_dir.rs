@@ -1,11 +1,13 @@
 //! Watches the DAG directory on a thread of its own: scans at once, then whenever the directory changed, and on a period in
 //! case the watch missed something (network file systems do).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use rota_core::id::DagId;
 use tokio::sync::mpsc;
 
 use crate::directory::{Directory, Scan};
@@ -34,11 +36,16 @@ impl Drop for DirWatch {
 }
 
 /// Starts to watch `root`.
-pub(crate) fn start(root: &Path, rescan: Duration) -> std::io::Result<DirWatch> {
+/// `owners`: the files that define DAGs so far.
+pub(crate) fn start(
+    root: &Path,
+    rescan: Duration,
+    owners: BTreeMap<DagId, String>,
+) -> std::io::Result<DirWatch> {
     let (signals, inbox) = channel();
     let (outbox, scans) = mpsc::channel(1);
     let watcher = watch(root, signals.clone());
-    let directory = Directory::new(root.to_owned());
+    let directory = Directory::new(root.to_owned(), owners);
     let named = std::thread::Builder::new().name("dag-files".to_owned());
     named.spawn(move || run(directory, rescan, &inbox, &outbox))?;
     Ok(DirWatch { signals, scans, _watcher: watcher })

@@ -18,6 +18,8 @@ use crate::ringer::News;
 const NOOPS_MAX: usize = 1024;
 /// Processes claimed at a time, however many slots are free.
 const PROCESSES_MAX: usize = 256;
+/// How long freed slots gather when all were taken.
+const GATHER: Duration = Duration::from_millis(1);
 /// How often the store is looked at while the broker is away.
 const POLL_AWAY: Duration = Duration::from_millis(250);
 /// Before a broken subscription is made anew.
@@ -45,6 +47,12 @@ impl Lane {
         let slots = &life.shared.slots;
         match self {
             Self::Processes => {
+                if slots.available_permits() == 0 {
+                    // All slots were taken: short tasks end in quick succession, and claiming several at once costs hardly
+                    // more than claiming one.
+                    drop(slots.acquire().await);
+                    sleep(GATHER).await;
+                }
                 let first = slots.acquire().await;
                 let free = slots.available_permits() + usize::from(first.is_ok());
                 free.min(PROCESSES_MAX)

@@ -54,8 +54,8 @@ impl Dags {
 
     async fn read(&self, claimed: &Claimed) -> StoreResult<Arc<Dag>> {
         let source = answered(self.facts.source_load(&claimed.dag, claimed.version)).await?;
-        let path = claimed.path.clone();
-        let parsed = tokio::task::spawn_blocking(move || dag::parse(&path, &source)).await;
+        let dag = claimed.dag.clone();
+        let parsed = tokio::task::spawn_blocking(move || dag::parse_version(&dag, &source)).await;
         let unreadable = |error: String| {
             let (dag, version) = (&claimed.dag, claimed.version);
             StoreError::Refused(format!("this worker cannot read version {version} of {dag}: {error}"))

@@ -96,10 +96,15 @@ impl Finisher {
                     dags.push(dag);
                 }
             }
-            if let Err(error) = self.spool.append(finishes[spooled..].iter()) {
-                tracing::error!("cannot keep results on disk, in {}: {error}", self.spool.path().display());
+            match self.spool.append(finishes[spooled..].iter()) {
+                Ok(()) => spooled = finishes.len(),
+                Err(error) => {
+                    tracing::error!(
+                        "cannot keep results on disk, in {}: {error}",
+                        self.spool.path().display()
+                    );
+                }
             }
-            spooled = finishes.len();
             backoff.pause("results", &away).await;
         }
         self.spool.clear();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rota_core::dag::{Dag, Scope, Task, render_command};
+use rota_core::dag::{Action, Command, Dag, Scope, Task, plain_command, render_command};
 use rota_core::id::ClaimToken;
 
 use crate::exec::Job;
@@ -31,6 +31,7 @@ pub fn job(
     let file = place.dags_dir.join(place.path);
     let folder = file.parent().unwrap_or(place.dags_dir);
     Ok(Job {
+        direct: direct(task, &command),
         argv: command.argv,
         env: command.env.into_iter().collect(),
         cwd: command.cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
@@ -39,4 +40,14 @@ pub fn job(
         outputs: task.outputs.clone(),
         token: token.0,
     })
+}
+
+/// The words of a script that needs no shell: not if the task chose its shell, or has one read a file at its start.
+fn direct(task: &Task, command: &Command) -> Option<Vec<String>> {
+    let is_script = matches!(task.action, Action::Script(_)) && task.shell.is_none();
+    let is_prepared = ["BASH_ENV", "ENV"].iter().any(|name| command.env.contains_key(*name));
+    if !is_script || is_prepared {
+        return None;
+    }
+    plain_command(command.argv.last()?)
 }

@@ -40,7 +40,8 @@ impl Spool {
     pub(crate) fn append<'a>(&mut self, finishes: impl Iterator<Item = &'a Finish>) -> io::Result<()> {
         let is_new = !self.is_used;
         self.is_used = true;
-        let mut text = String::new();
+        // A line that an earlier write left unfinished must not swallow the next one.
+        let mut text = String::from("\n");
         for finish in finishes {
             text.push_str(&encode(finish).to_string());
             text.push('\n');

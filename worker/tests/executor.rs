@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use rota_worker::{End, StopReason, Stream, stop};
+use rota_worker::{End, Job, StopReason, Stream, stop};
 use serde_json::json;
 
 use support::{Bench, Lines, eventually, is_alive, pids};
@@ -280,4 +280,25 @@ async fn a_hundred_at_once_leave_no_zombie() {
     let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
     let zombies = children.split_whitespace().filter(|pid| !is_alive(pid.parse().unwrap())).count();
     assert_eq!(zombies, 0);
+}
+
+#[tokio::test]
+async fn plain_command_runs_without_a_shell_and_falls_back_to_one() {
+    let bench = Bench::alone();
+    let direct = |words: &[&str], script: &str| {
+        let direct = Some(words.iter().map(|word| (*word).to_owned()).collect());
+        Job { direct, ..bench.script(script) }
+    };
+    let (outcome, lines) = bench.run(&direct(&["printenv", "PWD"], "echo shell")).await;
+    assert_eq!((outcome.end, outcome.exit_code), (End::Success, Some(0)));
+    assert_eq!(lines.of(Stream::Out), [bench.path("").display().to_string().trim_end_matches('/')]);
+    // A file without `#!` is something that only a shell can run.
+    std::fs::write(bench.path("bare"), "echo from a shell\n").expect("a file");
+    std::fs::set_permissions(bench.path("bare"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("its mode");
+    let (outcome, lines) = bench.run(&direct(&["./bare"], "./bare")).await;
+    assert_eq!((outcome.end, lines.of(Stream::Out)), (End::Success, vec!["from a shell"]));
+    let (outcome, lines) = bench.run(&direct(&["no-such-program"], "no-such-program")).await;
+    assert_eq!(outcome.exit_code, Some(127), "the shell's own word for it");
+    assert!(lines.of(Stream::Err).concat().contains("not found"));
 }

@@ -12,9 +12,12 @@ use super::fence::fence_check;
 use super::rows::{Cells, decode};
 use super::{Conn, json_of, micros, unavailable, write_failed};
 
+/// When others may take over what the worker ran: a sixth of the lease after its end, by when the worker has long killed
+/// everything itself (at 5/6 of the lease).
 fn lease_until(now: DateTime<Utc>, lease: Duration) -> i64 {
     let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
-    micros(now).saturating_add(lease_us)
+    let grace_us = lease_us / 6;
+    micros(now).saturating_add(lease_us).saturating_add(grace_us)
 }
 
 const EARLIER_LIVES_END: &str =

@@ -5,8 +5,10 @@
 //! error. If the commit fails, all of them answer `Unavailable`, because then nobody knows.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 
+use futures_util::FutureExt;
 use rota_core::port::{StoreError, StoreResult};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -82,7 +84,16 @@ impl WriterTask {
     async fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP_MAX);
         while self.waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
-            self.commit_group(&mut group).await;
+            let committed = AssertUnwindSafe(self.commit_group(&mut group)).catch_unwind().await;
+            if committed.is_err() {
+                // A fault in one operation must not end all writing. Dropping the connection rolls the group back, dropping
+                // the operations tells their callers that nobody will answer.
+                tracing::error!(
+                    "a fault in rota broke a write off; what was in its transaction was not written"
+                );
+                self.connection = None;
+                group.clear();
+            }
         }
         if let Some(connection) = self.connection.take() {
             let closed = connection.close().await;

@@ -63,6 +63,14 @@ pub fn parse(path: &str, source: &str) -> Result<Dag, Errors> {
     }
 }
 
+/// Reads a stored version of a DAG again. Whatever its file was called when it was stored, the DAG keeps its id.
+///
+/// # Errors
+/// As [`parse`]: the text was written for another version of rota.
+pub fn parse_version(dag: &DagId, source: &str) -> Result<Dag, Errors> {
+    parse(&format!("{dag}.yaml"), source)
+}
+
 /// The text of a file's bytes.
 ///
 /// # Errors

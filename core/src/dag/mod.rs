@@ -17,6 +17,7 @@ mod graph;
 mod model;
 mod outputs;
 mod params;
+mod plain;
 mod read;
 mod scan;
 mod schema;
@@ -28,7 +29,7 @@ mod timing;
 mod yaml;
 
 pub use error::{ERRORS_MAX, Errors, FileError};
-pub use file::{ACTIVE_RUNS_MAX, TASKS_MAX, decode, parse};
+pub use file::{ACTIVE_RUNS_MAX, TASKS_MAX, decode, parse, parse_version};
 pub use graph::{layers, render_graph};
 pub use model::*;
 pub use outputs::{
@@ -37,6 +38,7 @@ pub use outputs::{
 pub use params::{
     PARAM_DEPTH_MAX, PARAMS_BYTES_MAX, ParamError, ParamErrors, parse_param_text, parse_params,
 };
+pub use plain::plain_command;
 pub use schema::json_schema;
 pub use site::TEMPLATE_BYTES_MAX;
 pub use task::RETRIES_MAX;

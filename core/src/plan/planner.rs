@@ -502,7 +502,7 @@ impl Planner {
     ) -> Result<String, IllegalTransition> {
         self.touched.insert(run);
         let Some(walk) = self.runs.get_mut(&run) else {
-            return Ok("the run is not there any more".to_owned());
+            return Ok("the run, or the DAG version it is pinned to, cannot be read any more".to_owned());
         };
         let from = walk.row().state;
         if from == RunState::Queued || walk.row().ending.is_some() && from == RunState::Running {

@@ -43,6 +43,9 @@ const FENCE: &str = "ROTA_FENCE_TOKEN";
 pub struct Job {
     /// The program and its arguments. A program without a slash is searched on the `PATH` the task will have.
     pub argv: Vec<String>,
+    /// The same without a shell, where a shell would only replace itself with it. Tried first; if it cannot be started,
+    /// `argv` is, so that what the shell says about it is what people see.
+    pub direct: Option<Vec<String>>,
     /// Its environment, over the allowed part of the worker's. A later entry replaces an earlier one of that name.
     pub env: Vec<(String, String)>,
     /// Where it starts.
@@ -164,15 +167,26 @@ impl Executor {
     }
 
     fn start(&self, job: &Job, output: &Path) -> Result<(Child, Pipes), String> {
-        let name = job.argv.first().map(String::as_str).unwrap_or_default();
+        match job.direct.as_ref().map(|direct| self.start_argv(job, direct, output)) {
+            Some(Ok(started)) => Ok(started),
+            _ => self.start_argv(job, &job.argv, output),
+        }
+    }
+
+    fn start_argv(&self, job: &Job, argv: &[String], output: &Path) -> Result<(Child, Pipes), String> {
+        let name = argv.first().map(String::as_str).unwrap_or_default();
         let program = self.surroundings.find(name, &job.cwd, &job.env)?;
         let explain = |error| words::cannot_start(name, &program, &job.cwd, &error);
         let token = job.token.to_string();
         let (mark_name, mark) = self.marker.variable();
-        let marks =
-            [("ROTA_OUTPUT", output.as_os_str()), (FENCE, OsStr::new(&token)), (mark_name, OsStr::new(mark))];
-        let request =
-            Request { program: &program, argv: &job.argv, env: &job.env, marks: &marks, cwd: &job.cwd };
+        // Shells tell their programs where they are, so whoever is started without one is told as well.
+        let marks = [
+            ("PWD", job.cwd.as_os_str()),
+            ("ROTA_OUTPUT", output.as_os_str()),
+            (FENCE, OsStr::new(&token)),
+            (mark_name, OsStr::new(mark)),
+        ];
+        let request = Request { program: &program, argv, env: &job.env, marks: &marks, cwd: &job.cwd };
         let started = self.surroundings.start(&request).map_err(explain)?;
         let guard = |group| self.warden.as_ref().map(|warden| warden.guard(group));
         let child = Child::adopt(&started.process, guard).map_err(explain)?;

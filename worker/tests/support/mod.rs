@@ -76,6 +76,7 @@ impl Bench {
 
     pub(crate) fn argv(&self, argv: &[&str]) -> Job {
         Job {
+            direct: None,
             argv: argv.iter().map(|&arg| arg.to_owned()).collect(),
             env: Vec::new(),
             cwd: self.dir.path().to_owned(),
