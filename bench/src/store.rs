@@ -25,6 +25,8 @@ pub(crate) struct RunTimes {
 /// A task's times, in microseconds since 1970 UTC.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskTimes {
+    /// When the leader decided that it may be claimed.
+    pub(crate) queued_at: i64,
     /// When its claim was written.
     pub(crate) started_at: i64,
     /// When its process was there; its end for a task without one.
@@ -98,15 +100,16 @@ pub(crate) async fn runs(store: &mut SqliteConnection, dag: &str) -> anyhow::Res
 
 /// Times of all tasks of a DAG, by run and place in the file.
 pub(crate) async fn tasks(store: &mut SqliteConnection, dag: &str) -> anyhow::Result<Vec<(i64, TaskTimes)>> {
-    let text = "select run, started_at, coalesce(spawned_at, ended_at), ended_at, finished_at from task \
+    let text = "select run, queued_at, started_at, coalesce(spawned_at, ended_at), ended_at, finished_at from task \
                 where run in (select id from run where dag = $1) order by run, task_no";
     let rows = sqlx::query(text).bind(dag).fetch_all(store).await?;
     let times = |row: &SqliteRow| {
         let times = TaskTimes {
-            started_at: row.try_get(1)?,
-            spawned_at: row.try_get(2)?,
-            ended_at: row.try_get(3)?,
-            finished_at: row.try_get(4)?,
+            queued_at: row.try_get(1)?,
+            started_at: row.try_get(2)?,
+            spawned_at: row.try_get(3)?,
+            ended_at: row.try_get(4)?,
+            finished_at: row.try_get(5)?,
         };
         anyhow::Ok((row.try_get(0)?, times))
     };

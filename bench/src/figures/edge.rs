@@ -48,7 +48,8 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
     let stamped = stamped_edges(&stamp::read(&file)?, runs)?;
     let stored = store::tasks(&mut store, "chain").await?;
     let by_store = stored_edges(&stored, |from, to| to.spawned_at - from.ended_at)?;
-    let to_claim = stored_edges(&stored, |from, to| to.started_at - from.ended_at)?;
+    let to_queue = stored_edges(&stored, |from, to| to.queued_at - from.ended_at)?;
+    let to_claim = stored_edges(&stored, |_, to| to.started_at - to.queued_at)?;
     let to_spawn = stored_edges(&stored, |_, to| to.spawned_at - to.started_at)?;
     let quiet = store::tasks(&mut store, "quiet").await?;
     let quiet = stored_edges(&quiet, |from, to| to.started_at - from.ended_at)?;
@@ -56,7 +57,8 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
         edge_record("edge_ms", &stamped, &bare),
         Record::new("edge_by_store_ms", by_store.median(), "ms")
             .samples(&by_store)
-            .number("end_to_claim_p50", to_claim.median())
+            .number("end_to_decision_p50", to_queue.median())
+            .number("decision_to_claim_p50", to_claim.median())
             .number("claim_to_spawned_p50", to_spawn.median()),
         Record::new("edge_noop_ms", quiet.median(), "ms").samples(&quiet),
     ])

@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::server::Server;
 use crate::stamp;
 use crate::stats::Samples;
-use crate::store;
+use crate::store::{self, Fired, TaskTimes};
 
 const SECONDS: usize = 60;
 const AIM_P99_MS: f64 = 10.0;
@@ -51,6 +51,11 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
     }
     ensure!(starts.is_empty(), "{} processes ran for slots that are not in the ledger", starts.len());
     let (process, decided) = (Samples::new(process)?, Samples::new(decided)?);
+    let tasks = store::tasks(&mut store, "tick").await?;
+    let part = |part: fn(&Fired, &TaskTimes) -> i64| {
+        let parts = ledger.iter().zip(&tasks).map(|(fired, (_, task))| ms(part(fired, task) * 1000));
+        anyhow::Ok(Samples::new(parts.collect())?.median())
+    };
     Ok(vec![
         Record::new("late_process_p99_ms", process.quantile(0.99), "ms")
             .samples(&process)
@@ -58,7 +63,11 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
             .limit("p99 of a timer and the same process, without a scheduler", bare.quantile(0.99))
             .number("limit_p50", bare.median())
             .number("limit_max", bare.quantile(1.0))
-            .number("over_limit_p50", process.median() - bare.median()),
+            .number("over_limit_p50", process.median() - bare.median())
+            .number("slot_to_run_decided_p50", decided.median())
+            .number("run_decided_to_task_decided_p50", part(|fired, task| task.queued_at - fired.decided_at)?)
+            .number("task_decided_to_claim_p50", part(|_, task| task.started_at - task.queued_at)?)
+            .number("claim_to_spawned_p50", part(|_, task| task.spawned_at - task.started_at)?),
         Record::new("late_ledger_p99_ms", decided.quantile(0.99), "ms").samples(&decided),
     ])
 }

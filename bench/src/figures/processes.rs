@@ -111,6 +111,7 @@ async fn record(
         turns.iter().map(|(_, run)| part(&run.cpu)).sum::<f64>() * 1e6 / (tasks * turns.len()) as f64
     };
     let own_limit = Samples::new(turns.iter().map(|(limits, _)| (kind.limit)(limits)).collect())?;
+    let parent = Samples::new(turns.iter().map(|(limits, _)| limits.parent_us).collect())?;
     let last = turns.last().context("nothing was measured")?;
     let rates = Samples::new(rates.clone())?;
     Ok(Record::new(kind.figure, rates.median(), "tasks/s")
@@ -122,6 +123,7 @@ async fn record(
         .number("ratio_to_bare_bash", ratio(|limits| limits.bash)?.median())
         .with("aim_ratio", AIM_RATIO)
         .number("cpu_rota_us_per_task", mean(|cpu| cpu.user + cpu.system))
+        .number("cpu_bare_parent_us_per_spawn", parent.median())
         .number("cpu_tasks_us_per_task", mean(|cpu| cpu.children))
         .with("limits_of_last_round", last.0.describe()))
 }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use crate::process::Cpu;
+
 /// What is started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Program {
@@ -26,16 +28,19 @@ pub(crate) struct SpawnLimits {
     pub(crate) bare_true: f64,
     pub(crate) bash: f64,
     pub(crate) bash_piped: f64,
+    /// CPU time of the process that spawns, per `bash_piped`, in microseconds: what no scheduler can save.
+    pub(crate) parent_us: f64,
 }
 
 impl SpawnLimits {
     /// Measures all three, `count` processes each, `at_a_time` of them side by side.
     pub(crate) async fn measure(count: usize, at_a_time: usize) -> anyhow::Result<Self> {
-        Ok(Self {
-            bare_true: per_second(Program::True, count, at_a_time).await?,
-            bash: per_second(Program::Bash, count, at_a_time).await?,
-            bash_piped: per_second(Program::BashPiped, count, at_a_time).await?,
-        })
+        let bare_true = per_second(Program::True, count, at_a_time).await?;
+        let bash = per_second(Program::Bash, count, at_a_time).await?;
+        let cpu = Cpu::of(std::process::id())?;
+        let bash_piped = per_second(Program::BashPiped, count, at_a_time).await?;
+        let cpu = Cpu::of(std::process::id())?.since(cpu);
+        Ok(Self { bare_true, bash, bash_piped, parent_us: (cpu.user + cpu.system) * 1e6 / count as f64 })
     }
 
     /// The mean of a measurement before and one after.
@@ -44,6 +49,7 @@ impl SpawnLimits {
             bare_true: f64::midpoint(self.bare_true, other.bare_true),
             bash: f64::midpoint(self.bash, other.bash),
             bash_piped: f64::midpoint(self.bash_piped, other.bash_piped),
+            parent_us: f64::midpoint(self.parent_us, other.parent_us),
         }
     }
 
@@ -53,6 +59,7 @@ impl SpawnLimits {
             "true_per_s": self.bare_true.round(),
             "bash_true_per_s": self.bash.round(),
             "bash_true_two_pipes_per_s": self.bash_piped.round(),
+            "cpu_parent_us_per_spawn": self.parent_us.round(),
         })
     }
 }
