@@ -36,7 +36,8 @@ impl Leader<'_> {
     pub(crate) async fn intents(&mut self) -> Result<(), Trouble> {
         let limit = self.options.call_timeout;
         if Instant::now() >= self.next_dag_look {
-            self.next_dag_look = Instant::now() + DAG_LOOK_EVERY;
+            self.last_dag_look = Instant::now();
+            self.next_dag_look = self.last_dag_look + DAG_LOOK_EVERY;
             self.dags_look().await?;
         }
         let now = self.now().await?;

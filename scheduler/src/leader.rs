@@ -25,6 +25,8 @@ use crate::watch_dir::{self, DirWatch};
 const BELLS_MAX: usize = 256;
 /// Most rows read in one go.
 pub(crate) const PAGE: usize = 2000;
+/// Between two looks at all DAG rows that doorbells ask for: a bell about a pause sounds like any other bell about an intent.
+const DAG_LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Batches committed before the leader listens again, however much there is to do.
 const BATCHES_MAX: usize = 16;
 /// How long a new leader waits for the first look at its DAG directory.
@@ -90,6 +92,7 @@ pub(crate) struct Leader<'a> {
     pub(crate) relay: Relay,
     pub(crate) next_prune: Instant,
     pub(crate) next_dag_look: Instant,
+    pub(crate) last_dag_look: Instant,
 }
 
 impl<'a> Leader<'a> {
@@ -113,6 +116,7 @@ impl<'a> Leader<'a> {
             relay: Relay::default(),
             next_prune: Instant::now(),
             next_dag_look: Instant::now(),
+            last_dag_look: Instant::now(),
         }
     }
 
@@ -153,11 +157,13 @@ impl<'a> Leader<'a> {
         self.read_files_first(&mut files).await?;
         let mut next_sweep = Instant::now();
         loop {
+            // What is due goes first; a sweep is never in a hurry.
+            let mut is_done = self.drive().await?;
             if Instant::now() >= next_sweep {
                 self.sweep().await?;
                 next_sweep = Instant::now() + self.options.sweep;
+                is_done = self.drive().await?;
             }
-            let is_done = self.drive().await?;
             let wake = if is_done { self.wake_at(next_sweep).await? } else { Instant::now() };
             tokio::select! {
                 biased;
@@ -245,7 +251,7 @@ impl<'a> Leader<'a> {
                 Bell::Finished(attempts) => keys.extend(attempts.iter().map(|attempt| attempt.task)),
                 Bell::Intent => {
                     intents = true;
-                    self.next_dag_look = Instant::now();
+                    self.next_dag_look = self.next_dag_look.min(self.last_dag_look + DAG_LOOK_PAUSE);
                 }
                 Bell::Workers => workers = true,
                 Bell::Files => {}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rota_core::id::{AttemptKey, DagId};
 use rota_core::port::{Change, Facts, Finish, StoreError};
 use tokio::sync::mpsc;
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::patience::{Backoff, answered};
 use crate::ringer::{News, Ringer};
@@ -12,6 +13,10 @@ use crate::spool::Spool;
 
 /// Results in one store call.
 const TOGETHER_MAX: usize = 1024;
+/// How long results gather when the last ones were reported less than this ago.
+const GATHER: Duration = Duration::from_millis(1);
+/// Results that need not wait for others.
+const ENOUGH: usize = 64;
 /// Messages that wait. Whoever ends an attempt waits when it is full; without a store nothing new is claimed, so it
 /// never holds more than what ran when the store went away.
 const WAITING_MAX: usize = 1024;
@@ -60,6 +65,7 @@ impl Finisher {
 
     /// Reports until all handles are gone and everything is reported.
     pub(crate) async fn run(mut self) {
+        let mut committed = Instant::now();
         while let Some(first) = self.ended.recv().await {
             let (mut finishes, mut dags) = (Vec::new(), Vec::new());
             let mut take = |ended: Vec<Ended>| {
@@ -70,12 +76,17 @@ impl Finisher {
                 finishes.len()
             };
             let mut count = take(first);
+            if count < ENOUGH && committed.elapsed() < GATHER {
+                // Results come thick and fast: taking several at once costs hardly more than taking one.
+                sleep(GATHER).await;
+            }
             while count < TOGETHER_MAX
                 && let Ok(more) = self.ended.try_recv()
             {
                 count = take(more);
             }
             self.commit(&mut finishes, &mut dags).await;
+            committed = Instant::now();
             let finished: Vec<_> = finishes.iter().map(|finish| finish.key).collect();
             let runs = finished.iter().map(|key| key.task.run);
             let mut changes: Vec<_> = runs.zip(dags).map(|(run, dag)| Change::Run { run, dag }).collect();
