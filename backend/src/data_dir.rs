@@ -5,10 +5,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rota_core::port::Clock;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::SystemClock;
@@ -16,6 +18,9 @@ use crate::SystemClock;
 const LOCK_FILE: &str = "lock";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// How long the lock of a process that has ended is waited for, and how often it is tried.
+const LAST_HOLD_MAX: Duration = Duration::from_secs(5);
+const LAST_HOLD_PAUSE: Duration = Duration::from_millis(20);
 
 /// A data directory that this process holds alone, until this value is dropped.
 #[derive(Debug)]
@@ -80,12 +85,18 @@ impl DataDir {
             .mode(FILE_MODE)
             .open(&lock_path)
             .map_err(failed)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(DataDirError::Held { path: path.to_owned(), holder: read_holder(&mut lock) });
+        let began = Instant::now();
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(failed(errno.into())),
             }
-            Err(errno) => return Err(failed(errno.into())),
+            let holder = read_holder(&mut lock);
+            if began.elapsed() > LAST_HOLD_MAX || !holder.as_ref().is_some_and(is_gone) {
+                return Err(DataDirError::Held { path: path.to_owned(), holder });
+            }
+            std::thread::sleep(LAST_HOLD_PAUSE);
         }
         write_holder(&mut lock).map_err(failed)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
@@ -110,7 +121,17 @@ fn make_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the holder is a process of this host that has ended. A process that it was just starting may hold the lock for a
+/// moment longer, until it has become the program that it is to be.
+fn is_gone(holder: &Holder) -> bool {
+    let is_here = rustix::system::uname().nodename().to_string_lossy() == holder.host.as_str();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", holder.pid));
+    // A zombie has ended as well.
+    is_here && stat.map_or(true, |stat| stat.contains(") Z "))
+}
+
 fn read_holder(lock: &mut File) -> Option<Holder> {
+    lock.rewind().ok()?;
     let mut text = String::new();
     lock.read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -16,8 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Browser {
     client: reqwest::Client,
     session: String,
-    _driver: Child,
+    driver: Child,
     _profile: TempDir,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = self.driver.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // An error means that it has ended already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 impl Browser {
@@ -30,6 +41,8 @@ impl Browser {
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // A group of its own, so that the browser ends with its driver.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| {
@@ -47,12 +60,8 @@ impl Browser {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let profile = tempfile::tempdir().unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut browser = Self {
-            client,
-            session: format!("http://127.0.0.1:{port}/session"),
-            _driver: driver,
-            _profile: profile,
-        };
+        let mut browser =
+            Self { client, session: format!("http://127.0.0.1:{port}/session"), driver, _profile: profile };
         let arguments = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),

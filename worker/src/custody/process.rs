@@ -84,7 +84,7 @@ impl Warden {
                 return self.end_all();
             }
             if self.deadline.is_some_and(BootTime::is_past) {
-                self.end_overdue();
+                self.end_overdue(stdin);
             }
             self.wait(stdin, matches!(heard, Heard::Records));
         }
@@ -148,24 +148,26 @@ impl Warden {
     }
 
     /// The lease is over and the worker has not said otherwise: it is stopped, or cut off.
-    fn end_overdue(&mut self) {
+    fn end_overdue(&mut self, stdin: BorrowedFd<'_>) {
         if self.is_swept || self.groups.is_empty() {
             return;
         }
         self.kill_groups();
-        let strays = sweep::sweep_life(&self.marker);
+        // A worker that goes on says so before it starts anything new. So whatever was seen before the pipe was found empty
+        // belongs to what is over.
+        let strays = sweep::sweep_life(&self.marker, || !has_news(stdin));
         eprintln!("rota: the worker's lease ran out: the warden ended {} task(s)", self.groups.len());
         if strays > 0 {
             eprintln!("rota: the warden ended {strays} process(es) outside their groups");
         }
-        self.is_swept = true;
+        self.is_swept = !has_news(stdin);
     }
 
     /// The worker is gone.
     fn end_all(&mut self) {
         // Only now is a group's id certain to be the worker's: its children are reaped by others from here on.
         self.kill_groups();
-        sweep::sweep_life(&self.marker);
+        sweep::sweep_life(&self.marker, || true);
     }
 
     fn kill_groups(&self) {
@@ -174,4 +176,10 @@ impl Warden {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
+}
+
+/// Whether the worker has said something that was not taken in yet.
+fn has_news(stdin: BorrowedFd<'_>) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::from_borrowed_fd(stdin, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }

@@ -16,29 +16,31 @@ const SWEEP_MAX: Duration = Duration::from_secs(5);
 /// Kills what earlier lives of the same worker left behind. Returns how many processes that were.
 /// Blocks for some milliseconds; call it before the worker registers.
 pub fn sweep_earlier_lives(marker: &Marker) -> usize {
-    sweep(|environ| entries(environ).any(|entry| marker.is_earlier_life(entry)))
+    sweep(|environ| entries(environ).any(|entry| marker.is_earlier_life(entry)), || true)
 }
 
-/// Kills everything that carries this marker. Returns how many processes that were.
-pub(super) fn sweep_life(marker: &Marker) -> usize {
-    sweep(|environ| entries(environ).any(|entry| entry == marker.entry().as_bytes()))
+/// Kills everything that carries this marker, as long as `is_wanted`, which is asked before each kill and after the look
+/// that found the process. Returns how many processes that were.
+pub(super) fn sweep_life(marker: &Marker, is_wanted: impl Fn() -> bool) -> usize {
+    sweep(|environ| entries(environ).any(|entry| entry == marker.entry().as_bytes()), is_wanted)
 }
 
 /// Kills everything that carries this marker and this other entry (`NAME=value`): what is left of one attempt.
 pub(crate) fn sweep_attempt(marker: &Marker, entry: &str) -> usize {
-    sweep(|environ| {
+    let is_prey = |environ: &[u8]| {
         entries(environ).any(|found| found == marker.entry().as_bytes())
             && entries(environ).any(|found| found == entry.as_bytes())
-    })
+    };
+    sweep(is_prey, || true)
 }
 
 /// Looks and kills until two looks in a row find nothing.
-fn sweep(is_prey: impl Fn(&[u8]) -> bool) -> usize {
+fn sweep(is_prey: impl Fn(&[u8]) -> bool, is_wanted: impl Fn() -> bool) -> usize {
     let started = Instant::now();
     let mut killed = 0;
     let mut clean = 0;
-    while clean < 2 && started.elapsed() < SWEEP_MAX {
-        let found = pass(&is_prey);
+    while clean < 2 && started.elapsed() < SWEEP_MAX && is_wanted() {
+        let found = pass(&|environ: &[u8]| is_prey(environ) && is_wanted());
         killed += found;
         clean = if found == 0 { clean + 1 } else { 0 };
         if clean < 2 {
