@@ -109,12 +109,17 @@ impl TaskText {
     }
 }
 
-/// Six tasks that take some two seconds: one fails at first, one must not be started twice, one comes after any end.
+/// Six tasks that take some two seconds: one fails at first, one must not be started twice, one comes after any end, one
+/// leaves a process behind that left its group.
 pub(crate) fn diamond(name: &'static str) -> Dag {
     let tasks = vec![
         task("split", &[], "sleep 0.1"),
         task("left", &["split"], "sleep 0.2\n((ROTA_ATTEMPT > 1)) || finish 3").with("retries: 3"),
-        task("right", &["split"], "sleep $((RANDOM % 2)).$((RANDOM % 5 + 1))"),
+        task(
+            "right",
+            &["split"],
+            "setsid sleep 20 >/dev/null 2>&1 &\nsleep $((RANDOM % 2)).$((RANDOM % 5 + 1))",
+        ),
         task("join", &["left", "right"], ":"),
         task("fragile", &["split"], "sleep 0.5").once(),
         task("report", &["fragile"], "sleep 0.1").after_any_end(),

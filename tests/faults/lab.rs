@@ -171,7 +171,22 @@ impl Lab {
             status = server.try_wait().unwrap();
             status.is_some()
         });
+        self.expect_clear();
         status.unwrap()
+    }
+
+    /// Whatever left its task is ended by the warden soon after the server.
+    fn expect_clear(&mut self) {
+        let since = Instant::now();
+        let mut left = residue::of_tasks(&self.witness());
+        while !left.is_empty() && since.elapsed() < BURIAL_MAX {
+            thread::sleep(Duration::from_millis(20));
+            left = residue::of_tasks(&self.witness());
+        }
+        if !left.is_empty() {
+            let what = format!("{BURIAL_MAX:?} after the server stopped: {left:?}");
+            self.found.push(Violation::new(Rule::Residue, what));
+        }
     }
 
     /// Pauses all schedules and waits until everything has ended.
@@ -219,10 +234,6 @@ impl Lab {
         let status = self.stop();
         if status.code() != Some(0) {
             self.found.push(Violation::new(Rule::Disagreement, format!("the server ended with {status}")));
-        }
-        let left = residue::of_tasks(&self.witness());
-        if !left.is_empty() {
-            self.found.push(Violation::new(Rule::Residue, format!("after the end of everything: {left:?}")));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let told = runtime.block_on(agree::read(&self.data().join("rota.db")));
