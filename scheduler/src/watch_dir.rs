@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use rota_core::id::DagId;
@@ -14,6 +14,10 @@ use crate::directory::{Directory, Scan};
 
 /// Editors write a file in several steps; scans wait until this long passed without another event.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// However busy the directory is, a scan waits no longer than this: a task that writes there all the time must not keep
+/// edits from being seen.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
 
 enum Signal {
     Changed,
@@ -107,11 +111,34 @@ fn wait(inbox: &Receiver<Signal>, rescan: Duration) -> bool {
         Err(RecvTimeoutError::Timeout) => return true,
         Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
     }
-    loop {
+    let deadline = Instant::now() + SETTLE_MAX;
+    while Instant::now() < deadline {
         match inbox.recv_timeout(SETTLE) {
             Ok(Signal::Changed) => {}
             Err(RecvTimeoutError::Timeout) => return true,
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
         }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_never_settles_is_scanned_all_the_same() {
+        let (signals, inbox) = channel();
+        let noise = std::thread::spawn(move || {
+            // Ends when the inbox is dropped.
+            while signals.send(Signal::Changed).is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let since = Instant::now();
+        assert!(wait(&inbox, Duration::from_secs(60)));
+        assert!(since.elapsed() >= SETTLE_MAX, "it was given time to settle");
+        drop(inbox);
+        noise.join().unwrap();
     }
 }
