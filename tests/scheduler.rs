@@ -316,6 +316,34 @@ async fn slots_fire_once_each_across_leader_crashes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_passed_before_a_schedule_was_edited_are_in_the_ledger() {
+    let tick = "dag: tick\nschedule: {cron: \"* * * * * *\"}\ntasks:\n  only: {noop: true}\n";
+    let mut house = House::new(&[("tick.yaml", tick)]).await;
+    let dag: DagId = "tick".parse().expect("a DAG id");
+    house.lead();
+    house.until("slot", async || fired(&house, &dag).await.pop()).await;
+    house.crash_leader();
+    let last = fired(&house, &dag).await.pop().expect("a slot");
+    // Nobody leads, slots pass, and their schedule is replaced by another.
+    house
+        .until("slots that pass", async || {
+            let now = house.store.now().await.expect("a clock");
+            (now > last + chrono::TimeDelta::milliseconds(2100)).then_some(())
+        })
+        .await;
+    write(&house.dags().join("tick.yaml"), &tick.replace("* * * * * *", "0 0 1 1 *"));
+    house.lead();
+    let outcome = Some(SlotOutcome::Missed);
+    let filter = SlotFilter { dag: Some(dag), outcome, limit: 9, ..SlotFilter::default() };
+    let missed =
+        house.until("entry", async || house.store.view_slots(&filter).await.expect("a view").pop()).await;
+    assert_eq!(missed.slot, last + chrono::TimeDelta::seconds(1), "no second is left out");
+    assert_eq!((missed.to - missed.slot).num_seconds() + 1, missed.count as i64);
+    assert!(missed.count >= 2 && missed.run.is_none(), "{missed:?}");
+    assert!(missed.reason.expect("a reason").contains("the schedule was changed"));
+}
+
 async fn fired(house: &House, dag: &DagId) -> Vec<chrono::DateTime<chrono::Utc>> {
     let filter = SlotFilter { dag: Some(dag.clone()), limit: 1000, ..SlotFilter::default() };
     let rows = house.store.view_slots(&filter).await.expect("a view");

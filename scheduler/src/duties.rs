@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use rota_core::id::RunId;
 use rota_core::port::{Change, PruneRequest};
 use tokio::time::Instant;
@@ -75,9 +76,9 @@ impl Leader<'_> {
         Ok(())
     }
 
-    /// Stores what changed in the DAG directory.
-    pub(crate) async fn files_changed(&mut self, scan: Scan) -> Result<(), Trouble> {
-        let now = self.now().await?;
+    /// Stores what changed in the DAG directory. `now` is from before the slots were last looked at, so that none that
+    /// came due in between is passed over.
+    pub(crate) async fn files_changed(&mut self, scan: Scan, now: DateTime<Utc>) -> Result<(), Trouble> {
         let current: BTreeMap<_, _> = self
             .dags
             .iter()

@@ -1,5 +1,6 @@
 //! The duty that keeps the store in step with the DAG directory: what was found, compared with what the store has, becomes
-//! one transaction. An edit of a schedule moves the cursor to now, so that it never fires a surprise run.
+//! one transaction. An edit of a schedule moves the cursor to now, so that it never fires a surprise run; what the old
+//! schedule had left undecided until then goes into the ledger as missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::DagId;
-use rota_core::port::{DagPut, DagRow, FileErrorPut, FilesPut};
-use rota_core::schedule::Catchup;
+use rota_core::port::{DagPut, DagRow, FileErrorPut, FilesPut, SlotOutcome, SlotRow};
+use rota_core::schedule::{self, Catchup};
 
 use crate::directory::{FileState, Found, Scan};
 
@@ -37,6 +38,9 @@ pub(crate) fn compare(
                     known.row.hash != found.hash || !known.row.present || known.row.path != *path
                 }) {
                     put.dags.push(dag_put(path, found, dag, known, now));
+                    let ends = known.filter(|known| !keeps_schedule(dag, known));
+                    let reason = "the schedule was changed before a leader had looked";
+                    put.slots.extend(ends.and_then(|known| left_undecided(known, reason, now)));
                 }
                 if broken.contains_key(path) {
                     put.mended.push(path.clone());
@@ -59,8 +63,38 @@ pub(crate) fn compare(
     let gone = current.iter().filter(|(id, known)| {
         known.row.present && !claimed.contains(*id) && !is_hidden_by_an_error(scan, &known.row.path)
     });
-    put.gone = gone.map(|(id, _)| id.clone()).collect();
+    for (id, known) in gone {
+        put.gone.push(id.clone());
+        put.slots.extend(left_undecided(known, "the DAG's file was gone before a leader had looked", now));
+    }
     put
+}
+
+/// The ledger entry for slots that came due under a schedule that ends now, and that nobody decided.
+fn left_undecided(known: &Current<'_>, reason: &str, now: DateTime<Utc>) -> Option<SlotRow> {
+    let row = known.row;
+    let (schedule, cursor) = (known.dag.schedule.as_ref()?, row.cursor.filter(|_| row.present)?);
+    let range = schedule::passed(schedule, cursor, now)?;
+    let (outcome, reason) = match row.paused {
+        true => (SlotOutcome::Skipped, "the DAG was paused"),
+        false => (SlotOutcome::Missed, reason),
+    };
+    Some(SlotRow {
+        dag: row.dag.clone(),
+        slot: range.from,
+        to: range.to,
+        count: range.count,
+        outcome,
+        reason: Some(reason.to_owned()),
+        run: None,
+        decided_at: now,
+    })
+}
+
+/// Whether a new text says the same about when the DAG is due.
+fn keeps_schedule(dag: &Dag, known: &Current<'_>) -> bool {
+    let before = known.dag.schedule.as_ref().map(|schedule| schedule.spec());
+    before == dag.schedule.as_ref().map(|schedule| schedule.spec())
 }
 
 /// Whether the file, or a directory that it is in, is there but cannot be used.
@@ -103,8 +137,7 @@ fn start_of_cursor(dag: &Dag, known: Option<&Current<'_>>, now: DateTime<Utc>) -
             start.filter(|_| looks_back).map(|start| start - chrono::Duration::microseconds(1)).or(Some(now))
         }
         Some(known) => {
-            let same = known.dag.schedule.as_ref().is_some_and(|before| before.spec() == schedule.spec());
-            let keeps = same && known.row.present && known.row.cursor.is_some();
+            let keeps = keeps_schedule(dag, known) && known.row.present && known.row.cursor.is_some();
             (!keeps).then(|| known.row.cursor.map_or(now, |cursor| cursor.max(now)))
         }
     }

@@ -168,7 +168,12 @@ impl<'a> Leader<'a> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                scan = next_scan(&mut files) => self.files_changed(scan).await?,
+                scan = next_scan(&mut files) => {
+                    let now = self.now().await?;
+                    // What is due by now still belongs to the schedules as they were.
+                    self.drive().await?;
+                    self.files_changed(scan, now).await?;
+                }
                 heard = next_bells(&mut bells) => self.hear(heard.map_err(broker_trouble)?).await?,
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -190,7 +195,10 @@ impl<'a> Leader<'a> {
             return Ok(());
         }
         match tokio::time::timeout(FIRST_SCAN_MAX, next_scan(files)).await {
-            Ok(scan) => self.files_changed(scan).await,
+            Ok(scan) => {
+                let now = self.now().await?;
+                self.files_changed(scan, now).await
+            }
             Err(_) => {
                 tracing::error!(
                     "the DAG directory could not be read in time: going on with the stored versions"

@@ -23,7 +23,7 @@ pub(crate) async fn batch_commit(
 ) -> StoreResult<Committed> {
     fence_check(conn, epoch).await?;
     let runs = runs_insert(conn, &batch.runs).await?;
-    slots_insert(conn, batch, &runs).await?;
+    ledger_write(conn, batch, &runs).await?;
     cursors_move(conn, &batch.cursors).await?;
     runs_move(conn, &batch.run_moves).await?;
     runs_end(conn, &batch.endings).await?;
@@ -82,11 +82,7 @@ const SLOTS_INSERT: &str = concat!(
 );
 
 /// The ledger: an entry for each run of this batch, and one for each slot or range without a run.
-async fn slots_insert(conn: &mut Conn, batch: &Batch, runs: &[RunId]) -> StoreResult<()> {
-    let entries = batch.runs.len() + batch.slots.len();
-    if entries == 0 {
-        return Ok(());
-    }
+async fn ledger_write(conn: &mut Conn, batch: &Batch, runs: &[RunId]) -> StoreResult<()> {
     let fired = batch.runs.iter().zip(runs).map(|(run, id)| SlotRow {
         dag: run.dag.clone(),
         slot: run.slot,
@@ -97,12 +93,21 @@ async fn slots_insert(conn: &mut Conn, batch: &Batch, runs: &[RunId]) -> StoreRe
         run: Some(*id),
         decided_at: run.at,
     });
-    let items = json(fired.chain(batch.slots.iter().cloned()).map(|slot| {
+    let entries: Vec<SlotRow> = fired.chain(batch.slots.iter().cloned()).collect();
+    slots_insert(conn, &entries).await
+}
+
+/// Adds entries to the ledger. One that is there already is a conflict.
+pub(super) async fn slots_insert(conn: &mut Conn, entries: &[SlotRow]) -> StoreResult<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let items = json(entries.iter().map(|slot| {
         let (from, to, at) = (micros(slot.slot), micros(slot.to), micros(slot.decided_at));
-        (slot.dag, from, to, slot.count, slot.outcome, slot.reason, slot.run, at)
+        (&slot.dag, from, to, slot.count, slot.outcome, &slot.reason, slot.run, at)
     }));
     let done = sqlx::query(SLOTS_INSERT).bind(items).execute(conn).await.map_err(write_failed)?;
-    all_changed("ledger entries to write", entries, done.rows_affected())
+    all_changed("ledger entries to write", entries.len(), done.rows_affected())
 }
 
 const CURSORS_MOVE: &str = concat!(

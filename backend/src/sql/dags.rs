@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rota_core::id::{DagId, DagVersion, Epoch};
 use rota_core::port::{DagPut, DagRow, FileErrorPut, FileErrorRow, FilesPut, StoreError, StoreResult};
 
+use super::batch::slots_insert;
 use super::fence::fence_check;
 use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
 use super::{Conn, clean, json, json_of, micros, unavailable, write_failed};
@@ -38,6 +39,7 @@ pub(crate) async fn files_put(
     fence_check(conn, epoch).await?;
     let versions = dags_put(conn, &files.dags, files.at).await?;
     dags_gone(conn, &files.gone).await?;
+    slots_insert(conn, &files.slots).await?;
     errors_put(conn, &files.errors, files.at).await?;
     errors_mended(conn, &files.mended).await?;
     Ok(versions)

@@ -196,6 +196,8 @@ pub struct FilesPut {
     pub mended: Vec<String>,
     /// DAGs whose files are gone: nothing new starts.
     pub gone: Vec<DagId>,
+    /// Ledger entries for slots that were due, and not decided yet, under schedules that end with this.
+    pub slots: Vec<SlotRow>,
     /// When.
     pub at: DateTime<Utc>,
 }

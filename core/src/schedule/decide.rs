@@ -77,6 +77,21 @@ pub fn decide(schedule: &Schedule, cursor: DateTime<Utc>, now: DateTime<Utc>, li
     decision
 }
 
+/// All slots after `cursor` up to `now`, as one range: what is left undecided of a schedule that ends now. Slots that
+/// jitter would have delayed are among them, because nobody will come back for them.
+pub fn passed(schedule: &Schedule, cursor: DateTime<Utc>, now: DateTime<Utc>) -> Option<MissedRange> {
+    let until = floor_secs(now);
+    let mut window = Window { schedule, after: floor_secs(cursor), on_time: until, until };
+    let mut passed: Option<MissedRange> = None;
+    while let Some(missed) = window.missed_before(until + 1) {
+        let range = missed.range()?;
+        let (from, count) = passed.map_or((range.from, 0), |all| (all.from, all.count));
+        passed = Some(MissedRange { from, to: range.to, count: count + range.count });
+        window.after = missed.last;
+    }
+    passed
+}
+
 /// The slots to decide, in seconds: after `after`, up to `until` inclusive; those before `on_time` are late.
 struct Window<'a> {
     schedule: &'a Schedule,

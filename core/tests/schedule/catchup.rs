@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
-use rota_core::schedule::{Catchup, Decision, MissedRange, Rule, Schedule, Spec, decide};
+use rota_core::schedule::{Catchup, Decision, MissedRange, Rule, Schedule, Spec, decide, passed};
 
 use crate::expression::{lines, lines_with_seconds};
 use crate::{at, check, secs};
@@ -43,6 +43,24 @@ fn catchup_all_fires_all_oldest_first() {
     let minutes: Vec<_> = (1..=5).map(|minute| at(&format!("2026-01-01T00:0{minute}:00Z"))).collect();
     assert_eq!(decision.fire, minutes);
     assert_eq!(decision.missed, []);
+}
+
+#[test]
+fn what_has_passed_is_one_range_whatever_the_policy_and_the_jitter() {
+    let spec = Spec { jitter: Duration::from_secs(600), ..Spec::new(vec![Rule::Cron("* * * * *".into())]) };
+    for catchup in [Catchup::None, Catchup::Latest, Catchup::All] {
+        let job = Schedule::compile(Spec { catchup, ..spec.clone() }, "dag").unwrap();
+        let passed = |from: &str, to: &str| passed(&job, at(from), at(to));
+        let five = range("2026-01-01T00:01:00Z", "2026-01-01T00:05:00Z", 5);
+        assert_eq!(passed("2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z"), Some(five));
+        assert_eq!(passed("2026-01-01T00:05:00Z", "2026-01-01T00:05:59Z"), None);
+        assert_eq!(passed("2026-01-01T00:09:00Z", "2026-01-01T00:05:00Z"), None);
+    }
+    // Rules that are united are walked, in several steps if there are many slots.
+    let rules = vec![Rule::Cron("* * * * * *".into()), Rule::Cron("30 0 * * * *".into())];
+    let union = Schedule::compile(Spec::new(rules), "dag").unwrap();
+    let two_days = range("2026-01-01T00:00:01Z", "2026-01-03T00:00:00Z", 172_800);
+    assert_eq!(passed(&union, at("2026-01-01T00:00:00Z"), at("2026-01-03T00:00:00Z")), Some(two_days));
 }
 
 #[test]

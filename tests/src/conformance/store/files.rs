@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use rota_core::id::{DagId, DagVersion};
-use rota_core::port::{DagPut, FileErrorPut, FilesPut, Store};
+use rota_core::port::{DagPut, FileErrorPut, FilesPut, SlotFilter, SlotOutcome, SlotRow, Store};
 
-use super::world::{World, admin, assert_not_found, dag_put};
+use super::world::{World, admin, assert_conflict, assert_not_found, dag_put};
 
 pub async fn the_same_text_is_the_same_version(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
@@ -43,6 +43,30 @@ pub async fn a_new_version_keeps_pause_and_cursor(store: Arc<dyn Store>) {
     world.put(DagPut { cursor: later, next_slot: None, ..dag_put("e", "three") }).await;
     let row = store.view_dag(&dag).await.unwrap().unwrap();
     assert_eq!((row.paused, row.cursor, row.next_slot), (true, later, None));
+}
+
+pub async fn an_edit_accounts_for_what_its_old_schedule_left_undecided(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let slots = vec![SlotRow {
+        dag: DagId::trusted("d"),
+        slot: world.at,
+        to: world.at + TimeDelta::hours(1),
+        count: 2,
+        outcome: SlotOutcome::Missed,
+        reason: Some("the schedule was changed".to_owned()),
+        run: None,
+        decided_at: world.at + TimeDelta::hours(2),
+    }];
+    let dags = vec![DagPut { cursor: Some(world.at + TimeDelta::hours(2)), ..dag_put("d", "two") }];
+    let files = FilesPut { dags, slots: slots.clone(), at: world.at, ..FilesPut::default() };
+    store.files_put(world.epoch, &files).await.unwrap();
+    let all = SlotFilter { limit: 10, ..SlotFilter::default() };
+    assert_eq!(store.view_slots(&all).await.unwrap(), slots);
+    // A second entry for a slot is a conflict, and then nothing of the edit is stored.
+    let dags = vec![dag_put("d", "three")];
+    assert_conflict(store.files_put(world.epoch, &FilesPut { dags, ..files }).await);
+    let row = store.view_dag(&DagId::trusted("d")).await.unwrap().unwrap();
+    assert_eq!(row.version, DagVersion(2));
 }
 
 pub async fn a_broken_file_keeps_the_last_good_version(store: Arc<dyn Store>) {

@@ -48,6 +48,7 @@ macro_rules! store_suite {
             the_same_text_is_the_same_version,
             another_text_is_the_next_version,
             a_new_version_keeps_pause_and_cursor,
+            an_edit_accounts_for_what_its_old_schedule_left_undecided,
             a_broken_file_keeps_the_last_good_version,
             a_dag_whose_file_is_gone_keeps_its_history_and_can_come_back,
             a_source_that_is_unknown_is_not_found,
