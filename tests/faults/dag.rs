@@ -17,6 +17,8 @@ pub(crate) struct Dag {
     pub(crate) must_run: bool,
     /// Whether people ask for tasks to run again.
     pub(crate) has_people: bool,
+    /// Whether it allows one run at a time, and skips slots meanwhile.
+    pub(crate) is_narrow: bool,
     pub(crate) tasks: Vec<TaskText>,
 }
 
@@ -56,22 +58,27 @@ impl TaskText {
 impl Dag {
     /// A DAG with slots, each of which must run.
     pub(crate) fn every(seconds: i64, name: &'static str, tasks: Vec<TaskText>) -> Self {
-        Self { name, every: seconds, policy: "deadline: 10m", must_run: true, has_people: false, tasks }
+        Self {
+            name,
+            every: seconds,
+            policy: "deadline: 10m",
+            must_run: true,
+            has_people: false,
+            is_narrow: false,
+            tasks,
+        }
     }
 
     /// A DAG that runs when it is asked to.
     pub(crate) fn asked(name: &'static str, tasks: Vec<TaskText>) -> Self {
-        Self { name, every: 0, policy: "", must_run: false, has_people: false, tasks }
+        Self { name, every: 0, policy: "", must_run: false, has_people: false, is_narrow: false, tasks }
     }
 
     /// What the checker knows.
     pub(crate) fn plan(&self) -> Plan {
         let slots = (self.every > 0).then(|| Slots { every: self.every, ..Slots::default() });
-        Plan {
-            tasks: self.tasks.iter().map(|it| it.plan.clone()).collect(),
-            slots,
-            has_people: self.has_people,
-        }
+        let tasks = self.tasks.iter().map(|it| it.plan.clone()).collect();
+        Plan { tasks, slots, has_people: self.has_people, is_narrow: self.is_narrow }
     }
 
     /// The file.
@@ -83,8 +90,10 @@ impl Dag {
             1 => format!("schedule: {{cron: '* * * * * *', {}}}", self.policy),
             _ => format!("schedule: {{cron: '*/{every} * * * * *', {}}}", self.policy),
         };
+        let overlap = if self.is_narrow { "max_active_runs: 1\noverlap: skip" } else { "overlap: queue" };
         let env = format!("env: {{{DIR_VARIABLE}: '{}'}}", witness.display());
-        writeln!(text, "{line}\n{env}\ndefaults: {{retry_delay: 100ms, grace: 2s}}\ntasks:").unwrap();
+        writeln!(text, "{line}\n{overlap}\n{env}\ndefaults: {{retry_delay: 100ms, grace: 2s}}\ntasks:")
+            .unwrap();
         for task in &self.tasks {
             task.write(&mut text);
         }

@@ -193,39 +193,53 @@ impl Lab {
     pub(crate) fn settle(&mut self) {
         self.wait_ready();
         let (since, api) = (Instant::now(), self.api());
-        let pause_at = now() / SECOND;
-        let scheduled: Vec<&str> = self.dags.iter().filter(|dag| dag.every > 0).map(|dag| dag.name).collect();
-        // Nothing may be left undecided from before, or the pause would be its reason.
-        wait_for("the decisions about all slots", || {
-            scheduled.iter().all(|dag| {
-                let next = api.get(&format!("/dags/{dag}")).and_then(|(_, dag)| seconds(&dag["next_slot"]));
-                next.is_some_and(|next| next >= pause_at - 1)
-            })
-        });
-        for dag in &scheduled {
-            wait_for("the answer to a pause", || api.pause(dag, true));
-        }
-        let paused_at = now() / SECOND;
-        self.slots(|slots, must_run| {
-            slots.owed_to = pause_at - 1;
-            slots.run_to = if must_run { pause_at - 2 } else { 0 };
-            slots.possible_to = paused_at + PAUSE_SECONDS;
-        });
-        let mut active = Vec::new();
-        // Once is not enough: a slot may be on its way while its DAG is paused.
-        let mut calm = 0;
-        while calm < 5 {
-            active = api.runs("state=queued,running").unwrap_or(active);
-            calm = if active.is_empty() && now() / SECOND > paused_at + 1 { calm + 1 } else { 0 };
+        let run_to = now() / SECOND - 2;
+        self.slots(|slots, must_run| slots.run_to = if must_run { run_to } else { 0 });
+        let mut active = None;
+        while active.as_ref().is_none_or(|active: &Vec<i64>| !active.is_empty()) {
+            self.hold(&api);
+            // Runs that still wait for their turn wait until their DAG is released.
+            active = api.runs("state=queued,running");
             if since.elapsed() > QUIET_MAX {
                 let what = format!("runs {active:?} had not ended {QUIET_MAX:?} after the last disturbance");
                 self.found.push(Violation::new(Rule::Stuck, what));
                 break;
             }
-            thread::sleep(Duration::from_millis(50));
         }
         self.history.quiet_at = now();
         println!("{}: quiet {:.1} s after the last disturbance", self.test, since.elapsed().as_secs_f64());
+    }
+
+    /// Pauses all schedules when no slot waits for its decision and no run for its turn, and waits until no run runs.
+    fn hold(&mut self, api: &Api) {
+        let scheduled: Vec<&str> = self.dags.iter().filter(|dag| dag.every > 0).map(|dag| dag.name).collect();
+        for dag in &scheduled {
+            wait_for("the answer to a release", || api.pause(dag, false));
+        }
+        let before = now() / SECOND;
+        wait_for("the decisions about all slots", || {
+            let is_decided = |dag: &&str| {
+                let next = api.get(&format!("/dags/{dag}")).and_then(|(_, dag)| seconds(&dag["next_slot"]));
+                next.is_some_and(|next| next >= before - 1)
+            };
+            scheduled.iter().all(is_decided)
+        });
+        wait_for("the start of all runs", || api.runs("state=queued").is_some_and(|runs| runs.is_empty()));
+        let pause_at = now() / SECOND;
+        for dag in &scheduled {
+            wait_for("the answer to a pause", || api.pause(dag, true));
+        }
+        let paused_at = now() / SECOND;
+        self.slots(|slots, _| {
+            slots.owed_to = pause_at - 1;
+            slots.possible_to = paused_at + PAUSE_SECONDS;
+        });
+        // A slot may be on its way while its DAG is paused. Whoever called knows what it means if this takes too long.
+        let is_calm = || api.runs("state=running").is_some_and(|runs| runs.is_empty());
+        let since = Instant::now();
+        while since.elapsed() < QUIET_MAX && (now() / SECOND <= paused_at + 1 || !is_calm()) {
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Settles, stops the server, and judges.

@@ -297,7 +297,7 @@ mod tests {
         let mut history = History { quiet_at: 1_000_000_000, ..History::default() };
         history
             .dags
-            .insert("d".to_owned(), Plan { tasks: vec![task], slots: Some(slots), has_people: false });
+            .insert("d".to_owned(), Plan { tasks: vec![task], slots: Some(slots), ..Plan::default() });
         history.events = vec![
             event(1, Kind::Start, 100),
             event(1, Kind::End(3), 101),

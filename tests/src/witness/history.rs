@@ -32,6 +32,8 @@ pub struct Plan {
     pub slots: Option<Slots>,
     /// Whether people ask for tasks to run again: then a success may be followed by another attempt.
     pub has_people: bool,
+    /// Whether one run must have ended before the next begins (`max_active_runs: 1`).
+    pub is_narrow: bool,
 }
 
 /// A task as the test wrote it.

@@ -32,6 +32,8 @@ pub enum Rule {
     AfterSuccess,
     /// Two attempts of a task at the same time.
     Overlap,
+    /// Two runs at the same time of a DAG that allows one.
+    CrowdedRuns,
     /// A task that started before those before it had ended as they must.
     EarlyStart,
     /// Attempts that are not numbered 1, 2, 3, ...
@@ -93,6 +95,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     found.extend(slots::check(history));
     found.extend(slots::check_keys(history));
     found.extend(tasks::check(history));
+    found.extend(tasks::check_narrow(history));
     found
 }
 

@@ -43,6 +43,33 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
+/// Where one run is allowed at a time, nothing of another begins before its last task has ended.
+pub(super) fn check_narrow(history: &History) -> Vec<Violation> {
+    let all = history.attempts();
+    let mut found = Vec::new();
+    for (dag, _) in history.dags.iter().filter(|(_, plan)| plan.is_narrow) {
+        let mut attempts: Vec<&Attempt<'_>> =
+            all.values().flatten().filter(|attempt| attempt.start.dag == *dag).collect();
+        attempts.sort_by_key(|attempt| attempt.start.at);
+        for pair in attempts.windows(2).filter(|pair| pair[0].start.run != pair[1].start.run) {
+            let (run, next, start) = (pair[0].start.run, pair[1].start.run, pair[1].start.at);
+            if !has_ended(history, pair[0], start) {
+                let what = format!("run {next} of {dag} began before run {run} had ended");
+                found.push(Violation::new(Rule::CrowdedRuns, what));
+            }
+        }
+    }
+    found
+}
+
+/// Whether an attempt had ended, by itself or with what interrupted it.
+fn has_ended(history: &History, attempt: &Attempt<'_>, by: Micros) -> bool {
+    match attempt.end {
+        Some((end, _)) => end <= by,
+        None => history.interruptions(attempt.start.run, attempt.start.at, by).next().is_some(),
+    }
+}
+
 /// Each claim starts one process.
 fn tokens(history: &History) -> Vec<Violation> {
     let mut seen = BTreeSet::new();
@@ -135,18 +162,12 @@ fn early(history: &History, task: &Task, attempt: &Attempt<'_>, upstream: &[Atte
     let start = attempt.start.at;
     let number = attempt.start.attempt;
     let succeeded = |it: &Attempt<'_>| it.end.is_some_and(|(end, code)| code == 0 && end <= start);
-    let ended = |it: &Attempt<'_>| {
-        it.end.map_or_else(
-            || history.interruptions(it.start.run, it.start.at, start).next().is_some(),
-            |(end, _)| end <= start,
-        )
-    };
     if upstream.iter().any(|it| it.start.at > start) {
         return Some(format!("attempt {number} began, and what it needs was started again afterwards"));
     }
     let is_due = match upstream.last() {
         None => task.after_any_end,
-        Some(last) if task.after_any_end => ended(last),
+        Some(last) if task.after_any_end => has_ended(history, last, start),
         Some(last) => succeeded(last),
     };
     (!is_due).then(|| format!("attempt {number} began before what it needs had ended"))

@@ -16,7 +16,7 @@ fn history() -> History {
         Slots { every: 10, possible_from: 90, owed_from: 100, run_to: 110, owed_to: 130, possible_to: 140 };
     let once = Task { once: true, ..task("c", &[]) };
     let plan =
-        Plan { tasks: vec![task("a", &[]), task("b", &["a"]), once], slots: Some(slots), has_people: false };
+        Plan { tasks: vec![task("a", &[]), task("b", &["a"]), once], slots: Some(slots), ..Plan::default() };
     let mut history = History { quiet_at: 1000 * SECOND, ..History::default() };
     history.dags.insert("d".to_owned(), plan);
     for (run, slot) in [(1, 100), (2, 110), (3, 120), (4, 130)] {
@@ -159,6 +159,15 @@ fn an_overlap_is_named() {
     let mut lock = history();
     lock.events.push(at(event((4, 130), "b", 1, Kind::Overlap), 2));
     assert_eq!(rules(&lock), [Rule::Overlap]);
+}
+
+#[test]
+fn runs_that_crowd_a_narrow_dag_are_named() {
+    let mut crowded = history();
+    crowded.dags.get_mut("d").unwrap().is_narrow = true;
+    assert_eq!(rules(&crowded), []);
+    crowded.events.extend(attempt((1, 100), "c", 1, (9, 11)));
+    assert_eq!(rules(&crowded), [Rule::CrowdedRuns]);
 }
 
 #[test]
