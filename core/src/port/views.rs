@@ -89,7 +89,8 @@ pub trait Views: Send + Sync {
     async fn view_run(&self, run: RunId) -> StoreResult<Option<RunRow>>;
     /// Current attempts of all tasks of these runs that have a row, by key.
     async fn view_tasks(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>>;
-    /// All attempts of a task, oldest first, the current one last.
+    /// All attempts of a task, oldest first. Where the task stands is in [`Views::view_tasks`]: one that was cleared and then
+    /// settled ended without an attempt.
     async fn view_attempts(&self, task: TaskKey) -> StoreResult<Vec<TaskRow>>;
     /// An attempt's log from chunk `from_seq` on, at most `limit` chunks.
     async fn view_log(&self, attempt: AttemptKey, from_seq: u32, limit: usize) -> StoreResult<Vec<LogChunk>>;
