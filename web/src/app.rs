@@ -139,15 +139,14 @@ impl Ctx {
     pub(crate) async fn dag(&self, id: &DagId) -> Outcome<Found> {
         let store = &*self.app.ports.store;
         let row = store.view_dag(id).await?.ok_or_else(|| Error::missing("DAG", id.as_str()))?;
-        let dag = self.app.catalog.get(store, &row.dag, row.version, &row.path).await?;
+        let dag = self.app.catalog.get(store, &row.dag, row.version).await?;
         Ok(Found { row, dag })
     }
 
     /// The version a run is pinned to; `None` if this build cannot read it.
     pub(crate) async fn version(&self, run: &RunRow) -> Outcome<Option<Arc<Dag>>> {
         let store = &*self.app.ports.store;
-        let path = format!("{}.yaml", run.dag);
-        self.app.catalog.get(store, &run.dag, run.version, &path).await
+        self.app.catalog.get(store, &run.dag, run.version).await
     }
 }
 

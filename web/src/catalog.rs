@@ -24,20 +24,19 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// The version of a run or DAG. `path` is its file's, for messages only.
+    /// The version of a run or DAG.
     pub(crate) async fn get(
         &self,
         store: &dyn WebStore,
         dag: &DagId,
         version: DagVersion,
-        path: &str,
     ) -> Outcome<Parsed> {
         let key = (dag.clone(), version);
         if let Some(known) = self.lock().get(&key) {
             return Ok(known.clone());
         }
         let Some((source, _)) = store.view_source(dag, version).await? else { return Ok(None) };
-        let known = dag::parse(path, &source).ok().map(Arc::new);
+        let known = dag::parse_version(dag, &source).ok().map(Arc::new);
         let mut all = self.lock();
         if all.len() >= VERSIONS_MAX {
             all.clear();
@@ -50,7 +49,7 @@ impl Catalog {
     pub(crate) async fn current(&self, store: &dyn WebStore, rows: &[DagRow]) -> Outcome<Vec<Parsed>> {
         let mut out = Vec::with_capacity(rows.len());
         for row in rows {
-            out.push(self.get(store, &row.dag, row.version, &row.path).await?);
+            out.push(self.get(store, &row.dag, row.version).await?);
         }
         Ok(out)
     }
