@@ -13,11 +13,13 @@
 mod broker;
 mod clock;
 mod data_dir;
+mod link;
 mod solo;
 mod sqlite;
 
 pub use broker::InProcessBroker;
 pub use clock::SystemClock;
 pub use data_dir::{DataDir, DataDirError, Holder};
+pub use link::Link;
 pub use solo::SoloLeadership;
 pub use sqlite::SqliteStore;

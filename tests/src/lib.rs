@@ -5,4 +5,5 @@
 pub mod browser;
 pub mod conformance;
 pub mod demo;
+pub mod services;
 pub mod witness;

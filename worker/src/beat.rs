@@ -54,8 +54,11 @@ async fn send(life: &Life) -> Answer {
         // Too late: the tasks had to be told to end, or the warden has ended them while this process was stopped. What
         // became of them must not be taken for results.
         Ok(BeatReply::Live { .. }) if life.is_over() => Answer::Over,
-        Ok(BeatReply::Live { cancel }) => {
+        Ok(BeatReply::Live { cancel, drain }) => {
             life.lease.renew(sent);
+            if drain {
+                life.drain();
+            }
             if let Some(warden) = &life.shared.warden {
                 warden.set_deadline(life.lease.kill_at());
             }

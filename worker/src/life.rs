@@ -134,10 +134,13 @@ impl Life {
         self.over.cancelled().await;
     }
 
-    /// Claims nothing more and says so with the next heartbeat.
+    /// Claims nothing more and says so with the next heartbeat. Once is enough.
     pub(crate) fn drain(&self) {
+        if self.state.send_replace(WorkerState::Draining) == WorkerState::Draining {
+            return;
+        }
+        tracing::info!("worker {} drains: it claims nothing more", self.shared.options.id);
         self.claiming.cancel();
-        self.state.send_replace(WorkerState::Draining);
         self.beat_now.notify_one();
     }
 

@@ -10,14 +10,19 @@ use super::{Conn, micros, unavailable, write_failed};
 const TERM_BEGIN: &str =
     "update leader set epoch = epoch + 1, holder = $1, since = $2 where id = 1 returning epoch";
 
+const TERM_INSERT: &str = "insert into term (epoch, holder, began_at, seen_at) values ($1, $2, $3, $3)";
+
 pub(crate) async fn term_begin(
     conn: &mut Conn,
     now: DateTime<Utc>,
     holder: &ReplicaId,
 ) -> StoreResult<Epoch> {
     let query = sqlx::query(TERM_BEGIN).bind(holder.as_str()).bind(micros(now));
-    let row = query.fetch_one(conn).await.map_err(write_failed)?;
-    Ok(Epoch(Cells::of(&row).take()?))
+    let row = query.fetch_one(&mut *conn).await.map_err(write_failed)?;
+    let epoch = Epoch(Cells::of(&row).take()?);
+    let note = sqlx::query(TERM_INSERT).bind(epoch.0).bind(holder.as_str()).bind(micros(now));
+    note.execute(conn).await.map_err(write_failed)?;
+    Ok(epoch)
 }
 
 const FENCE_CHECK: &str = concat!("select epoch from leader where id = 1", locked!());

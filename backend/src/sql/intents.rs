@@ -1,7 +1,7 @@
 //! What people write. Every verb leaves one row in the audit log, in the same transaction.
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{DagId, DagVersion, IntentId, RunId};
+use rota_core::id::{DagId, DagVersion, IntentId, RunId, WorkerId};
 use rota_core::port::{
     Actor, Intent, IntentKind, RunRow, StoreError, StoreResult, TriggerRequest, Triggered,
 };
@@ -168,4 +168,29 @@ pub(crate) async fn intents_pending(conn: &mut Conn, rows_max: usize) -> StoreRe
             created_at: cells.at()?,
         })
     })
+}
+
+const WORKER_DRAIN: &str = "
+    update worker set drain_requested = $2 where id = $1 and state in ('live', 'draining') and drain_requested <> $2";
+const WORKER_LIVES: &str = "select 1 from worker where id = $1 and state in ('live', 'draining')";
+
+pub(crate) async fn worker_drain(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    worker: &WorkerId,
+    actor: &Actor,
+) -> StoreResult<bool> {
+    let lives = sqlx::query(WORKER_LIVES).bind(worker.as_str()).fetch_optional(&mut *conn).await;
+    if lives.map_err(unavailable)?.is_none() {
+        return Err(StoreError::NotFound(format!("a live worker {worker}")));
+    }
+    let update = sqlx::query(WORKER_DRAIN).bind(worker.as_str()).bind(true).execute(&mut *conn).await;
+    let has_changed = update.map_err(write_failed)?.rows_affected() > 0;
+    let outcome = (!has_changed).then(|| "it was so already".to_owned());
+    audit(
+        conn,
+        Entry { now, actor, action: "worker_drain", subject: worker.to_string(), outcome, intent: None },
+    )
+    .await?;
+    Ok(has_changed)
 }

@@ -13,6 +13,7 @@ mod fence;
 mod intents;
 mod prune;
 mod reads;
+mod replicas;
 mod rows;
 mod runs;
 mod views;
@@ -22,9 +23,10 @@ pub(super) use batch::batch_commit;
 pub(super) use claims::{log_append, outputs_load, tasks_claim, tasks_finish, tasks_queued};
 pub(super) use dags::{dags_load, file_errors, files_put, version_source};
 pub(super) use fence::{leader_load, term_begin};
-pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger};
+pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger, worker_drain};
 pub(super) use prune::prune;
 pub(super) use reads::{tasks_load, tasks_of_runs, tasks_unclaimed};
+pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
 pub(super) use runs::{run_load, runs_active, runs_queued};
 pub(super) use views::{
     view_attempts, view_audit, view_dag, view_log, view_recent_runs, view_runs, view_slot_counts, view_slots,

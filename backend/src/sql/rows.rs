@@ -1,10 +1,12 @@
 //! Rows of the database as rows of the port. A column list stands beside the function that decodes it, in its order.
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{DagId, DagVersion, Incarnation, QueueName, RunId, TaskKey, TaskName, TaskNo, WorkerId};
+use rota_core::id::{
+    DagId, DagVersion, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey, TaskName, TaskNo, WorkerId,
+};
 use rota_core::port::{
-    AuditRow, DagRow, Ending, FileErrorRow, Object, RunRow, SlotOutcome, SlotRow, StoreError, StoreResult,
-    TaskRow, WorkerRow, WorkerState,
+    AuditRow, DagRow, Ending, FileErrorRow, Object, ReplicaRow, ReplicaState, RunRow, SlotOutcome, SlotRow,
+    StoreError, StoreResult, TaskRow, TermRow, WorkerRow, WorkerState,
 };
 use rota_core::state::{RunState, TaskState, Trigger};
 use serde::de::DeserializeOwned;
@@ -249,5 +251,42 @@ pub(super) fn audit_row(cells: &mut Cells<'_>) -> StoreResult<AuditRow> {
         action: cells.take()?,
         subject: cells.take()?,
         outcome: cells.take()?,
+    })
+}
+
+macro_rules! replica_columns {
+    () => {
+        "id, host, pid, version, dags_dir, state, started_at, seen_at"
+    };
+}
+pub(super) use replica_columns;
+
+pub(super) fn replica_row(cells: &mut Cells<'_>) -> StoreResult<ReplicaRow> {
+    Ok(ReplicaRow {
+        id: cells.text(ReplicaId::trusted)?,
+        host: cells.take()?,
+        pid: cells.number()?,
+        version: cells.take()?,
+        dags_dir: cells.take()?,
+        state: cells.word(ReplicaState::parse)?,
+        started_at: cells.at()?,
+        seen_at: cells.at()?,
+    })
+}
+
+macro_rules! term_columns {
+    () => {
+        "epoch, holder, began_at, seen_at, ended_at"
+    };
+}
+pub(super) use term_columns;
+
+pub(super) fn term_row(cells: &mut Cells<'_>) -> StoreResult<TermRow> {
+    Ok(TermRow {
+        epoch: Epoch(cells.take()?),
+        holder: cells.text(ReplicaId::trusted)?,
+        began_at: cells.at()?,
+        seen_at: cells.at()?,
+        ended_at: cells.at_opt()?,
     })
 }

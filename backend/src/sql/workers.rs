@@ -9,7 +9,7 @@ use rota_core::port::{
 };
 
 use super::fence::fence_check;
-use super::rows::{Cells, decode};
+use super::rows::{Cells, decode, decode_opt};
 use super::{Conn, json_of, micros, unavailable, write_failed};
 
 /// When others may take over what the worker ran: a sixth of the lease after its end, by when the worker has long killed
@@ -50,7 +50,7 @@ pub(crate) async fn worker_register(
 
 const WORKER_BEAT: &str = "
     update worker set state = $3, running = $4, heartbeat_at = $5, lease_until = $6
-    where incarnation = $1 and id = $2 and state in ('live', 'draining')";
+    where incarnation = $1 and id = $2 and state in ('live', 'draining') returning drain_requested";
 
 const CANCELS: &str = "
     select run, task_no, map_index, attempt from task
@@ -71,12 +71,12 @@ pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat
         .bind(i64::from(beat.running))
         .bind(micros(now))
         .bind(lease_until(now, beat.lease));
-    let done = update.execute(&mut *conn).await.map_err(write_failed)?;
-    if done.rows_affected() == 0 {
+    let alive = update.fetch_optional(&mut *conn).await.map_err(write_failed)?;
+    let Some(drain) = decode_opt(alive.as_ref(), |cells| cells.take::<bool>())? else {
         return Ok(BeatReply::Fenced);
-    }
+    };
     let rows = sqlx::query(CANCELS).bind(beat.incarnation.0).fetch_all(conn).await.map_err(unavailable)?;
-    Ok(BeatReply::Live { cancel: decode(&rows, attempt_key)? })
+    Ok(BeatReply::Live { cancel: decode(&rows, attempt_key)?, drain })
 }
 
 fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {

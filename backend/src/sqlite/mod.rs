@@ -40,8 +40,10 @@ const LOG_KEPT: &str = "16777216";
 const ROW_BUFFER: usize = 512;
 
 /// The migrations, in order. `migrations/postgres` has the same file names.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql")),
+    (2, "cluster", include_str!("../../../migrations/sqlite/0002_cluster.sql")),
+];
 
 /// The embedded store. Clones share its connections.
 #[derive(Clone)]

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rota_core::id::{
-    AttemptKey, DagId, DagVersion, Epoch, Incarnation, IntentId, QueueName, ReplicaId, RunId, TaskKey, TaskNo,
+    AttemptKey, DagId, DagVersion, Epoch, Incarnation, IntentId, QueueName, ReplicaId, RunId, TaskKey,
+    TaskNo, WorkerId,
 };
 use rota_core::port::{
     Actor, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed, DagRow, Facts, FileErrorRow,
     FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans, PruneRequest,
-    QueuedTask, Reaped, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow, StoreResult, TaskRow,
-    TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
+    QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow,
+    StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
 };
 
 use super::{SqliteStore, sql};
@@ -26,6 +27,14 @@ impl Intents for SqliteStore {
         let (dag, actor) = (dag.clone(), actor.clone());
         self.write(move |conn, now| {
             Box::pin(async move { sql::dag_pause(conn, now, (&dag, paused), &actor).await })
+        })
+        .await
+    }
+
+    async fn worker_drain(&self, worker: &WorkerId, actor: &Actor) -> StoreResult<bool> {
+        let (worker, actor) = (worker.clone(), actor.clone());
+        self.write(move |conn, now| {
+            Box::pin(async move { sql::worker_drain(conn, now, &worker, &actor).await })
         })
         .await
     }
@@ -48,6 +57,15 @@ impl Plans for SqliteStore {
     async fn term_begin(&self, holder: &ReplicaId) -> StoreResult<Epoch> {
         let holder = holder.clone();
         self.write(|conn, now| Box::pin(async move { sql::term_begin(conn, now, &holder).await })).await
+    }
+
+    async fn term_end(&self, epoch: Epoch) -> StoreResult<()> {
+        self.write(move |conn, now| Box::pin(sql::term_end(conn, now, epoch))).await
+    }
+
+    async fn replica_beat(&self, beat: &ReplicaBeat) -> StoreResult<()> {
+        let beat = beat.clone();
+        self.write(move |conn, now| Box::pin(async move { sql::replica_beat(conn, now, &beat).await })).await
     }
 
     async fn batch_commit(&self, epoch: Epoch, batch: &Batch) -> StoreResult<Committed> {
@@ -218,6 +236,14 @@ impl Views for SqliteStore {
 
     async fn view_leader(&self) -> StoreResult<LeaderRow> {
         sql::leader_load(&mut *self.read().await?).await
+    }
+
+    async fn view_replicas(&self) -> StoreResult<Vec<ReplicaRow>> {
+        sql::view_replicas(&mut *self.read().await?, self.clock.now()).await
+    }
+
+    async fn view_terms(&self, limit: usize) -> StoreResult<Vec<TermRow>> {
+        sql::view_terms(&mut *self.read().await?, limit).await
     }
 
     async fn view_audit(&self, before: Option<DateTime<Utc>>, limit: usize) -> StoreResult<Vec<AuditRow>> {

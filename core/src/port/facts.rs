@@ -54,6 +54,8 @@ pub enum BeatReply {
     Live {
         /// Running attempts with a cancel request.
         cancel: Vec<AttemptKey>,
+        /// Whether a person wants this life to claim nothing more.
+        drain: bool,
     },
     /// The incarnation is dead to the others: end all tasks now, then start as a new one.
     Fenced,

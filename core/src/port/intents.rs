@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Object, RunRow, StoreResult};
-use crate::id::{DagId, DagVersion, IntentId, RunId, TaskName};
+use crate::id::{DagId, DagVersion, IntentId, RunId, TaskName, WorkerId};
 
 /// Who asks, for the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,4 +84,8 @@ pub trait Intents: Send + Sync {
     /// Asks the leader to change a run. `NotFound` for an unknown run; `Refused` when the run's state makes it
     /// pointless (cancel of a finished run).
     async fn intent_add(&self, run: RunId, kind: &IntentKind, actor: &Actor) -> StoreResult<IntentId>;
+    /// Asks the current life of a worker to claim nothing more and to finish what it has; it hears of it with its next
+    /// heartbeat. A new start of the worker ends that. `NotFound` if no such worker lives. Returns whether that changed
+    /// anything.
+    async fn worker_drain(&self, worker: &WorkerId, actor: &Actor) -> StoreResult<bool>;
 }

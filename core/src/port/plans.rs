@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{DagRow, Ending, Intent, Object, RunRow, SlotRow, StoreResult, TaskRow};
+use super::{DagRow, Ending, Intent, Object, ReplicaState, RunRow, SlotRow, StoreResult, TaskRow};
 use crate::id::{
     AttemptKey, DagId, DagVersion, Epoch, IntentId, QueueName, ReplicaId, RunId, TaskKey, TaskName, WorkerId,
 };
@@ -234,6 +234,25 @@ pub struct Reaped {
     pub capacity: Vec<QueueCapacity>,
 }
 
+/// A scheduler replica that says that it lives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplicaBeat {
+    /// Its name. One process at a time has it.
+    pub id: ReplicaId,
+    /// Host name.
+    pub host: String,
+    /// Process id.
+    pub pid: u32,
+    /// rota's version.
+    pub version: String,
+    /// Its DAG directory, if it has one.
+    pub dags_dir: Option<String>,
+    /// What it does. [`ReplicaState::Gone`] as the last beat.
+    pub state: ReplicaState,
+    /// The epoch that it leads under, if it leads.
+    pub epoch: Option<Epoch>,
+}
+
 /// Reads and writes of the leader.
 #[async_trait]
 pub trait Plans: Send + Sync {
@@ -241,6 +260,10 @@ pub trait Plans: Send + Sync {
     async fn now(&self) -> StoreResult<DateTime<Utc>>;
     /// Takes over: a new epoch, held by `holder`. From then on every older one is refused.
     async fn term_begin(&self, holder: &ReplicaId) -> StoreResult<Epoch>;
+    /// Notes that the term was given away in good order. Nothing but pages reads it; an old epoch is left alone.
+    async fn term_end(&self, epoch: Epoch) -> StoreResult<()>;
+    /// Notes that a replica lives and, if it leads, that its term goes on. No fence: it is about the replica itself.
+    async fn replica_beat(&self, beat: &ReplicaBeat) -> StoreResult<()>;
     /// Commits a batch under the fence.
     async fn batch_commit(&self, epoch: Epoch, batch: &Batch) -> StoreResult<Committed>;
     /// All DAGs, by id.

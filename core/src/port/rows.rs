@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{
-    AttemptKey, DagId, DagVersion, Epoch, Incarnation, QueueName, RunId, TaskKey, TaskName, WorkerId,
+    AttemptKey, DagId, DagVersion, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey, TaskName,
+    WorkerId,
 };
 use crate::state::{RunState, TaskState, Trigger};
 
@@ -259,4 +260,68 @@ pub struct LeaderRow {
     pub holder: Option<String>,
     /// When it began.
     pub since: Option<DateTime<Utc>>,
+}
+
+/// A scheduler replica.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaRow {
+    /// Its name.
+    pub id: ReplicaId,
+    /// Host name.
+    pub host: String,
+    /// Process id on that host.
+    pub pid: u32,
+    /// rota's version.
+    pub version: String,
+    /// Its DAG directory; `None` for a replica that has none.
+    pub dags_dir: Option<String>,
+    /// What it last said that it does. One that is not seen any more says nothing: compare `seen_at`.
+    pub state: ReplicaState,
+    /// When its process started.
+    pub started_at: DateTime<Utc>,
+    /// When it last said that it lives.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// What a scheduler replica does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaState {
+    /// It waits for its turn.
+    Standby,
+    /// It leads, or thinks so: whose writes count is told by [`LeaderRow`].
+    Leader,
+    /// It ended in good order.
+    Gone,
+}
+
+impl ReplicaState {
+    /// The word used in the store, the API and on pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standby => "standby",
+            Self::Leader => "leader",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The value of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Standby, Self::Leader, Self::Gone].into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// One term of leadership.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TermRow {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The replica that led.
+    pub holder: ReplicaId,
+    /// When it began.
+    pub began_at: DateTime<Utc>,
+    /// When the leader last said that it leads (once a second).
+    pub seen_at: DateTime<Utc>,
+    /// When the leader gave it away in good order; `None` while it leads, and for one that was killed or cut off.
+    pub ended_at: Option<DateTime<Utc>>,
 }

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DagRow, FileErrorRow, LeaderRow, LogChunk, RunRow, SlotOutcome, SlotRow, StoreResult, TaskRow, WorkerRow,
+    DagRow, FileErrorRow, LeaderRow, LogChunk, ReplicaRow, RunRow, SlotOutcome, SlotRow, StoreResult,
+    TaskRow, TermRow, WorkerRow,
 };
 use crate::id::{AttemptKey, DagId, DagVersion, RunId, TaskKey};
 use crate::state::RunState;
@@ -60,7 +61,7 @@ pub struct AuditRow {
     pub actor: String,
     /// Where from.
     pub origin: String,
-    /// `run_trigger`, `dag_pause`, `dag_unpause`, `run_cancel`, `run_retry`.
+    /// `run_trigger`, `dag_pause`, `dag_unpause`, `run_cancel`, `run_retry`, `worker_drain`.
     pub action: String,
     /// The DAG or run it was done to.
     pub subject: String,
@@ -104,6 +105,10 @@ pub trait Views: Send + Sync {
     async fn view_workers(&self) -> StoreResult<Vec<WorkerRow>>;
     /// Who leads.
     async fn view_leader(&self) -> StoreResult<LeaderRow>;
+    /// Scheduler replicas seen within the last day, by id.
+    async fn view_replicas(&self) -> StoreResult<Vec<ReplicaRow>>;
+    /// The newest terms, newest first.
+    async fn view_terms(&self, limit: usize) -> StoreResult<Vec<TermRow>>;
     /// The newest audit rows, older than `before` if given.
     async fn view_audit(&self, before: Option<DateTime<Utc>>, limit: usize) -> StoreResult<Vec<AuditRow>>;
 }

@@ -23,7 +23,7 @@ pub async fn a_new_incarnation_kills_the_one_before(store: Arc<dyn Store>) {
     assert_eq!(store.worker_beat(&beat(&old, WorkerState::Live, LONG)).await.unwrap(), BeatReply::Fenced);
     for live in [&new, &bystander] {
         let reply = store.worker_beat(&beat(live, WorkerState::Live, LONG)).await.unwrap();
-        assert_eq!(reply, BeatReply::Live { cancel: vec![] });
+        assert_eq!(reply, BeatReply::Live { cancel: vec![], drain: false });
     }
     let reaped = store.workers_reap(world.epoch).await.unwrap();
     assert_eq!((reaped.dead, reaped.lost), (vec![], vec![claimed.key]));
@@ -68,9 +68,9 @@ pub async fn a_beat_keeps_a_worker_alive_and_brings_its_cancels(store: Arc<dyn S
     let cancels = vec![(claimed.key.task, "cancelled by admin".to_owned())];
     world.commit(Batch { cancels, ..Batch::default() }).await.unwrap();
     let reply = store.worker_beat(&beat(&hands, WorkerState::Live, LONG)).await.unwrap();
-    assert_eq!(reply, BeatReply::Live { cancel: vec![claimed.key] });
+    assert_eq!(reply, BeatReply::Live { cancel: vec![claimed.key], drain: false });
     let reply = store.worker_beat(&beat(&other, WorkerState::Live, LONG)).await.unwrap();
-    assert_eq!(reply, BeatReply::Live { cancel: vec![] });
+    assert_eq!(reply, BeatReply::Live { cancel: vec![], drain: false });
     let row = store.view_workers().await.unwrap().into_iter().find(|row| row.id == hands.worker).unwrap();
     let earlier = before.into_iter().find(|row| row.id == hands.worker).unwrap();
     assert!(row.heartbeat_at > earlier.heartbeat_at && row.started_at == earlier.started_at);
@@ -78,14 +78,14 @@ pub async fn a_beat_keeps_a_worker_alive_and_brings_its_cancels(store: Arc<dyn S
     assert_eq!((row.queues, row.labels), (hello("w", LONG).queues, hello("w", LONG).labels));
     world.finish(&claimed, TaskState::Cancelled).await;
     let reply = store.worker_beat(&beat(&hands, WorkerState::Live, LONG)).await.unwrap();
-    assert_eq!(reply, BeatReply::Live { cancel: vec![] });
+    assert_eq!(reply, BeatReply::Live { cancel: vec![], drain: false });
 }
 
 pub async fn a_worker_that_left_loses_what_it_ran(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
     let (hands, claimed) = world.running("w").await;
     let reply = store.worker_beat(&beat(&hands, WorkerState::Gone, LONG)).await.unwrap();
-    assert_eq!(reply, BeatReply::Live { cancel: vec![] });
+    assert_eq!(reply, BeatReply::Live { cancel: vec![], drain: false });
     let reaped = store.workers_reap(world.epoch).await.unwrap();
     assert_eq!((reaped.dead, reaped.lost), (vec![], vec![claimed.key]));
     assert_eq!(store.worker_beat(&beat(&hands, WorkerState::Live, LONG)).await.unwrap(), BeatReply::Fenced);

@@ -1,0 +1,108 @@
+//! Private services for tests, on free loopback ports and in directories of their own. They never touch services that
+//! run already, and they end with the test's process, however that ends.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How long a service may take to start on a busy machine.
+pub const START_MAX: Duration = Duration::from_secs(90);
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs a command and kills everything in its process group once stdin ends, which it does with the test's process.
+const LEASH: &str = r#"exec 3<&0 </dev/null; (read -r _ <&3; kill -9 -- "-$$") & exec 3<&-; "$@" & wait $!"#;
+
+/// A port that was free a moment ago.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
+/// Looks until `is_so`, or for [`START_MAX`].
+///
+/// # Panics
+/// When the time is over, with `what` and the end of `log`.
+pub fn wait_until(what: &str, log: &Path, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + START_MAX;
+    while !is_so() {
+        if Instant::now() > deadline {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let tail: Vec<&str> = text.lines().rev().take(20).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            panic!("{what}: not within {START_MAX:?}; the end of its log:\n{}", tail.join("\n"));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A server's processes: one process group on a leash.
+pub struct Leashed {
+    child: Child,
+}
+
+impl Leashed {
+    /// Starts `program` with its output in `log` (appended).
+    ///
+    /// # Panics
+    /// If it cannot be started: the program is named, and what installs it.
+    pub fn start(command: &Command, log: &Path) -> Self {
+        let open = || {
+            File::options().create(true).append(true).open(log).expect("a log file in the test's directory")
+        };
+        let mut leash = Command::new("bash");
+        leash.args(["-c", LEASH, "leash"]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => leash.env(name, value),
+                None => leash.env_remove(name),
+            };
+        }
+        if let Some(directory) = command.get_current_dir() {
+            leash.current_dir(directory);
+        }
+        leash.process_group(0).stdin(Stdio::piped()).stdout(open()).stderr(open());
+        let child = leash.spawn().unwrap_or_else(|error| {
+            panic!(
+                "cannot start {}: {error}; tests/run installs what the tests need",
+                command.get_program().display()
+            )
+        });
+        Self { child }
+    }
+
+    /// Sends a signal to all of its processes.
+    pub fn signal(&self, signal: Signal) {
+        // A group that is gone needs no signal.
+        let _ = kill_process_group(self.group(), signal);
+    }
+
+    /// Kills it and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        let _ = self.child.wait();
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
