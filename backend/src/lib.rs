@@ -9,10 +9,12 @@
 //!   (`sqlite/writer.rs`): many callers share one fsync, a lone caller pays for one.
 //! - [`InProcessBroker`], [`SoloLeadership`] and [`SystemClock`] are the other embedded ports. [`DataDir`] holds the
 //!   lock that keeps a second process away from the files.
+//! - [`EtcdLeadership`] is the election among replicas, on a thread of its own.
 
 mod broker;
 mod clock;
 mod data_dir;
+mod etcd;
 mod link;
 mod solo;
 mod sqlite;
@@ -20,6 +22,7 @@ mod sqlite;
 pub use broker::InProcessBroker;
 pub use clock::SystemClock;
 pub use data_dir::{DataDir, DataDirError, Holder};
+pub use etcd::{EtcdLeadership, EtcdOptions, EtcdTls, PeerOptions};
 pub use link::Link;
 pub use solo::SoloLeadership;
 pub use sqlite::SqliteStore;
