@@ -71,9 +71,9 @@ impl Player {
                 let won: Arc<dyn Term> =
                     Arc::from(replica.campaign().await.expect("a campaign that goes on"));
                 count.fetch_add(1, Ordering::SeqCst);
-                *held.lock().unwrap() = Some(Arc::clone(&won));
+                *held.lock().expect("no panic with the lock") = Some(Arc::clone(&won));
                 won.ended().await;
-                *held.lock().unwrap() = None;
+                *held.lock().expect("no panic with the lock") = None;
                 assert!(!won.is_trusted(), "a term that is over is not trusted");
             }
         });
@@ -82,7 +82,8 @@ impl Player {
 
     /// Whether it leads and is trusted.
     pub(crate) fn is_trusted(&self) -> bool {
-        self.term.lock().unwrap().as_ref().is_some_and(|term| term.is_trusted())
+        let term = self.term.lock().expect("no panic with the lock");
+        term.as_ref().is_some_and(|term| term.is_trusted())
     }
 
     /// How many terms it had.

@@ -40,6 +40,7 @@ pub struct Proxy {
 #[derive(Default)]
 struct Seen {
     connections: AtomicUsize,
+    accepted: AtomicUsize,
     /// The newest faults that are in force at the door.
     version: AtomicUsize,
 }
@@ -115,6 +116,11 @@ impl Proxy {
     /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many connections there have been, those that ended included.
+    pub fn accepted(&self) -> usize {
+        self.seen.accepted.load(Ordering::SeqCst)
     }
 
     /// Each chunk waits this long, one after another, so it also limits the throughput. Both sides see a slow network:
@@ -252,6 +258,7 @@ struct Count(Arc<Seen>);
 impl Count {
     fn new(seen: &Arc<Seen>) -> Self {
         seen.connections.fetch_add(1, Ordering::SeqCst);
+        seen.accepted.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(seen))
     }
 }
@@ -527,7 +534,7 @@ mod tests {
         let mut client = pair.connect();
         client.write_all(b"hello").unwrap();
         assert_silent(&mut client);
-        assert_eq!(pair.proxy.connections(), 1);
+        assert_eq!((pair.proxy.connections(), pair.proxy.accepted()), (1, 1));
         pair.proxy.heal();
         let (mut server, _) = pair.listener.accept().unwrap();
         server.set_read_timeout(Some(PATIENCE)).unwrap();
