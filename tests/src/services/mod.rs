@@ -2,6 +2,7 @@
 //! run already, and they end with the test's process, however that ends.
 
 pub mod postgres;
+pub mod etcd;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
