@@ -86,7 +86,12 @@ impl Cluster {
         let dags = ctx.app.catalog.current(store, &rows).await?;
         let dags: Vec<Arc<Dag>> = dags.into_iter().flatten().collect();
         let queues = queues::queues(&workers, &dags);
-        Ok(Self { known: Known { replicas, terms, lead }, leader: store.view_leader().await?, workers, queues })
+        Ok(Self {
+            known: Known { replicas, terms, lead },
+            leader: store.view_leader().await?,
+            workers,
+            queues,
+        })
     }
 
     /// Replicas that are up, and all that should be.
@@ -189,9 +194,11 @@ fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
     };
     let served = cluster.queues.iter().filter(|queue| !queue.workers.is_empty()).count();
     let starved = cluster.queues.iter().any(Queue::is_starved);
+    let since = cluster.leader.since.map(|since| format!("since {}", moment.event(since).text));
+    let epoch_since = since.unwrap_or_else(|| "no term has begun".to_owned());
     vec![
-        leader_fact(moment, cluster),
-        fact("Epoch", cluster.leader.epoch.to_string(), "older ones cannot write".to_owned(), None),
+        leader_fact(cluster),
+        fact("Epoch", cluster.leader.epoch.to_string(), epoch_since, None),
         fact(
             "Schedulers",
             format!("{up} of {expected} live"),
@@ -209,12 +216,12 @@ fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
     ]
 }
 
-fn leader_fact(moment: &Moment, cluster: &Cluster) -> Fact {
+fn leader_fact(cluster: &Cluster) -> Fact {
     let (value, under, look) = match cluster.known.leader() {
         Some(term) => {
             let host = cluster.known.replicas.iter().find(|replica| replica.id == term.holder);
-            let host = host.map(|replica| format!("on {}, ", replica.host)).unwrap_or_default();
-            (term.holder.to_string(), format!("{host}for {}", moment.since(term.began_at)), None)
+            let host = host.map(|replica| format!("on {}", replica.host)).unwrap_or_default();
+            (term.holder.to_string(), host, None)
         }
         None => ("none".to_owned(), "nothing fires".to_owned(), Some(FAILED)),
     };

@@ -43,6 +43,7 @@ pub(crate) async fn show(ctx: Ctx, Path(worker): Path<String>) -> Outcome<Page<D
     let workers = ctx.app.ports.store.view_workers().await?;
     let finishes = match row.running {
         0 => "It runs nothing at this moment.".to_owned(),
+        1 => "It finishes the task that it runs.".to_owned(),
         running => format!("It finishes the {} that it runs.", count(u64::from(running), "task")),
     };
     Ok(Page(DrainPage {

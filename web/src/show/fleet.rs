@@ -111,9 +111,9 @@ pub(crate) fn workers(moment: &Moment, rows: &[WorkerRow]) -> Workers {
     }
 }
 
-/// Busy slots and all slots of the workers that are up.
+/// Busy slots and all slots of the live workers.
 pub(crate) fn load(rows: &[WorkerRow]) -> (u64, u64) {
-    rows.iter().filter(|worker| is_up(worker)).fold((0, 0), |(busy, slots), worker| {
+    rows.iter().filter(|worker| worker.state == WorkerState::Live).fold((0, 0), |(busy, slots), worker| {
         (busy + u64::from(worker.running), slots + u64::from(worker.slots))
     })
 }
@@ -136,7 +136,7 @@ fn line(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> Line {
         host: worker.host.clone(),
         pid: worker.pid,
         version: worker.version.clone(),
-        started: moment.event(worker.started_at),
+        started: moment.event(worker.started_at).without_seconds(),
         beat: age(moment.now, worker.heartbeat_at),
         is_late,
         can_drain: worker.state == WorkerState::Live,
@@ -215,7 +215,7 @@ mod tests {
         let lives: Vec<_> = table.lines.iter().map(|line| (line.id.as_str(), line.life)).collect();
         assert_eq!(lives, [("a", 9), ("c", 5), ("b", 4), ("a", 3)]);
         assert!(table.lines[3].why.ends_with("came back as life 9."), "{}", table.lines[3].why);
-        assert_eq!(table.said.replace('\u{a0}', " "), "1 of 3 live, 6 of 8 slots busy");
+        assert_eq!(table.said.replace('\u{a0}', " "), "1 of 3 live, 3 of 4 slots busy");
         assert_eq!(table.lines[0].queues, "default");
     }
 
@@ -223,6 +223,9 @@ mod tests {
     fn an_age_changes_in_steps() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
         let of = |seconds| age(now, now - TimeDelta::seconds(seconds)).replace('\u{a0}', " ");
-        assert_eq!([of(0), of(9), of(10), of(19), of(59), of(130)], ["< 10 s", "< 10 s", "10 s", "10 s", "50 s", "2 m"]);
+        assert_eq!(
+            [of(0), of(9), of(10), of(19), of(59), of(130)],
+            ["< 10 s", "< 10 s", "10 s", "10 s", "50 s", "2 m"]
+        );
     }
 }

@@ -59,7 +59,11 @@ pub(crate) fn gantt(moment: &Moment, run: &RunRow, tasks: &[TaskNow], history: &
         line(moment, run, task, track(&sheet, task, attempts))
     });
     let (from, to) = (moment.event(stretch.from).text, moment.event(stretch.to).text_clock());
-    Gantt { axis: scale(&sheet.ticks, sheet.hand), said: format!("Time, {from} to {to}"), lines: lines.collect() }
+    Gantt {
+        axis: scale(&sheet.ticks, sheet.hand),
+        said: format!("Time, {from} to {to}"),
+        lines: lines.collect(),
+    }
 }
 
 /// From the run's start to its end, or a little past now.

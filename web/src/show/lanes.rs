@@ -14,8 +14,9 @@ const LANES_MAX: usize = 30;
 /// The longest and the shortest stretch that is drawn.
 const DRAWN_MAX: TimeDelta = TimeDelta::days(1);
 const DRAWN_MIN: TimeDelta = TimeDelta::minutes(10);
-/// A term gets its number when it is at least so wide, in per cent.
+/// A term gets its number when it is at least so wide, in per cent; on a phone it needs to be wider.
 const NUMBERED_FROM: f64 = 12.0;
+const NUMBERED_ON_PHONES_FROM: f64 = 20.0;
 /// Terms that are told one by one to who cannot see the lane.
 const TOLD_MAX: usize = 3;
 
@@ -90,7 +91,7 @@ impl Known {
 /// The table: replicas that are there by name, then those that have gone.
 pub(crate) fn lanes(moment: &Moment, known: &Known) -> Lanes {
     let stretch = stretch(moment.now, known);
-    let words: Vec<(Pct, String)> = marks(moment, stretch, 12)
+    let words: Vec<(Pct, String)> = marks(moment, stretch, 8)
         .into_iter()
         .map(|at| (stretch.at(at), mark_text(moment, at)))
         .filter(|(x, _)| x.0 < 95.0)
@@ -140,7 +141,9 @@ fn lane(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Lane {
         ReplicaState::Gone => (GONE, "gone", "It ended in good order."),
         ReplicaState::Standby | ReplicaState::Leader if is_silent => (FAILED, "silent", "Killed or cut off."),
         _ if leads => (LEADS, "leads", ""),
-        ReplicaState::Leader if known.lead.is_held() => (WARN, "led", "Its writes are refused: it steps down."),
+        ReplicaState::Leader if known.lead.is_held() => {
+            (WARN, "led", "Its writes are refused: it steps down.")
+        }
         ReplicaState::Leader | ReplicaState::Standby => (STANDS_BY, "stands by", ""),
     };
     Lane {
@@ -154,7 +157,7 @@ fn lane(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Lane {
         pid: replica.pid,
         dags_dir: replica.dags_dir.clone().unwrap_or_default(),
         version: replica.version.clone(),
-        started: moment.event(replica.started_at),
+        started: moment.event(replica.started_at).without_seconds(),
         seen: span((moment.now - replica.seen_at).max(TimeDelta::zero())),
         is_silent,
         is_gone,
@@ -195,7 +198,13 @@ fn term_shapes(shapes: &mut Vec<Shape>, stretch: Stretch, term: &TermRow, to: Da
     let class = if goes_on { "lane-led" } else { "lane-past" };
     shapes.push(Shape::Box { class, x, width, y: 9.0, height: 16.0 });
     if width.0 >= NUMBERED_FROM {
-        let (class, text) = (if goes_on { "lane-now" } else { "lane-on" }, format!("epoch {}", term.epoch));
+        let class = match (goes_on, width.0 >= NUMBERED_ON_PHONES_FROM) {
+            (true, true) => "lane-now",
+            (true, false) => "lane-now rail-minor",
+            (false, true) => "lane-on",
+            (false, false) => "lane-on rail-minor",
+        };
+        let text = format!("epoch {}", term.epoch);
         shapes.push(Shape::Text { class, x, dx: 6, y: 21, anchor: "start", text });
     }
 }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use rota_core::port::{LeaderRow, WorkerRow, WorkerState};
 use tokio::time::Instant;
 
+use super::fleet;
 use super::look::{FAILED, Look, OK, WARN};
 use super::time::{Moment, count, span};
 use crate::app::{Ctx, Pulse};
@@ -42,10 +43,7 @@ impl Health {
         let leader = ctx.app.ports.store.view_leader().await?;
         let store_wait = began.elapsed();
         let workers = ctx.app.ports.store.view_workers().await?;
-        let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
-        let (slots, running) = live.fold((0, 0), |(slots, running), worker| {
-            (slots + u64::from(worker.slots), running + u64::from(worker.running))
-        });
+        let (running, slots) = fleet::load(&workers);
         let Pulse { broken, lead } = ctx.app.pulse().await?;
         Ok(Self { leader, lead, workers, slots, running, store_wait, dags, broken, late_max_ms })
     }
@@ -72,8 +70,13 @@ pub(crate) fn gauges(moment: &Moment, health: &Health) -> Vec<Gauge> {
 }
 
 fn leader(moment: &Moment, health: &Health) -> Gauge {
-    let none =
-        |under: String| Gauge { look: FAILED, name: "Leader", value: "none".to_owned(), under, href: "/cluster" };
+    let none = |under: String| Gauge {
+        look: FAILED,
+        name: "Leader",
+        value: "none".to_owned(),
+        under,
+        href: "/cluster",
+    };
     match (health.lead, &health.leader.holder) {
         (Lead::Vacant { since }, _) => none(format!("since {}", moment.event(since).text)),
         (Lead::Never, None) | (Lead::Held, None) => none("since the store was made".to_owned()),
@@ -86,17 +89,8 @@ fn leader(moment: &Moment, health: &Health) -> Gauge {
 }
 
 fn workers(moment: &Moment, health: &Health) -> Gauge {
-    // Of each worker the newest incarnation comes first; earlier ones are history.
-    let mut newest: Vec<&WorkerRow> = Vec::new();
-    for worker in &health.workers {
-        if newest.last().is_none_or(|last| last.id != worker.id) {
-            newest.push(worker);
-        }
-    }
-    let up = newest
-        .iter()
-        .filter(|worker| matches!(worker.state, WorkerState::Live | WorkerState::Draining))
-        .count();
+    let newest = fleet::newest(&health.workers);
+    let up = newest.iter().filter(|worker| fleet::is_up(worker)).count();
     let dead = newest.iter().find(|worker| worker.state == WorkerState::Dead);
     let under = match (dead, newest.iter().find(|worker| worker.state == WorkerState::Live)) {
         (Some(dead), _) => format!("{} lost {} ago", dead.id, moment.since(dead.heartbeat_at)),

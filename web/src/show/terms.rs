@@ -57,7 +57,8 @@ pub(crate) async fn rows(ctx: &Ctx, known: &Known) -> Outcome<Vec<Row>> {
 }
 
 async fn due(ctx: &Ctx, from: DateTime<Utc>, to: DateTime<Utc>) -> Outcome<Due> {
-    let filter = SlotFilter { since: Some(from), before: Some(to), limit: SLOTS_MAX, ..SlotFilter::default() };
+    let filter =
+        SlotFilter { since: Some(from), before: Some(to), limit: SLOTS_MAX, ..SlotFilter::default() };
     Ok(counted(&ctx.app.ports.store.view_slots(&filter).await?))
 }
 
@@ -97,7 +98,9 @@ fn row(
         lasted,
         gap: end.map(|(_, end, gap)| gap_says(end, gap)).unwrap_or_default(),
         gap_look: end.and_then(|(_, _, gap)| gap_look(gap)),
-        why: end.map(|(before, end, _)| why(moment, before, term, end)).unwrap_or("the first term".to_owned()),
+        why: end
+            .map(|(before, end, _)| why(moment, before, term, end))
+            .unwrap_or("the first term".to_owned()),
         slots,
         slots_look,
     }
@@ -128,10 +131,14 @@ fn why(moment: &Moment, before: &TermRow, term: &TermRow, end: End) -> String {
     let who = &before.holder;
     let seen = moment.event(before.seen_at).text;
     match end {
-        End::HandedOver if before.holder == term.holder => format!("{who} ended in good order, then came back"),
+        End::HandedOver if before.holder == term.holder => {
+            format!("{who} ended in good order, then came back")
+        }
         End::HandedOver => format!("{who} handed over"),
         End::Replaced => format!("{who} stood still; when it went on, its writes were refused"),
-        End::Lost if before.holder == term.holder => format!("{who} was lost, last seen {seen}, then came back"),
+        End::Lost if before.holder == term.holder => {
+            format!("{who} was lost, last seen {seen}, then came back")
+        }
         End::Lost | End::Silent | End::GoesOn => format!("{who} was lost, last seen {seen}"),
     }
 }
