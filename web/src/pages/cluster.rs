@@ -161,12 +161,12 @@ fn capital(text: &str) -> String {
 
 fn text(moment: &Moment, cluster: &Cluster) -> String {
     let (up, _) = cluster.schedulers(moment);
-    let leader = match cluster.known.leader() {
-        Some(term) => {
-            let (epoch, since) = (term.epoch, moment.event(term.began_at).text);
-            format!("{} leads epoch {epoch} since {since}.", term.holder)
+    let leader = match (cluster.known.lead, cluster.known.leader()) {
+        (Lead::Never, _) => return "Schedulers and workers appear here as soon as they start.".to_owned(),
+        (Lead::Held | Lead::Vacant { .. }, Some(term)) => {
+            format!("{} leads epoch {} since {}.", term.holder, term.epoch, moment.event(term.began_at).text)
         }
-        None => {
+        (Lead::Held | Lead::Vacant { .. }, None) => {
             return "Tasks that run go on and their results are kept. Start a scheduler: slots that came due meanwhile \
                     fire then, or follow their DAG's catch-up rule."
                 .to_owned();
@@ -196,15 +196,15 @@ fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
     let starved = cluster.queues.iter().any(Queue::is_starved);
     let since = cluster.leader.since.map(|since| format!("since {}", moment.event(since).text));
     let epoch_since = since.unwrap_or_else(|| "no term has begun".to_owned());
+    let stand_by = match up.saturating_sub(usize::from(cluster.known.leader().is_some())) {
+        0 => "none stands by".to_owned(),
+        1 => "1 stands by".to_owned(),
+        many => format!("{many} stand by"),
+    };
     vec![
         leader_fact(cluster),
         fact("Epoch", cluster.leader.epoch.to_string(), epoch_since, None),
-        fact(
-            "Schedulers",
-            format!("{up} of {expected} live"),
-            format!("{} standing by", up.saturating_sub(usize::from(cluster.known.leader().is_some()))),
-            worse(up < expected, WARN),
-        ),
+        fact("Schedulers", format!("{up} of {expected} live"), stand_by, worse(up < expected, WARN)),
         fact("Workers", format!("{live} live"), under, worse(live == 0 || lost > 0, WARN)),
         fact("Slots", format!("{busy} of {slots} busy"), "processes at a time".to_owned(), None),
         fact(

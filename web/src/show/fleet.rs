@@ -66,6 +66,8 @@ pub(crate) struct Workers {
     pub(crate) more: usize,
     /// Such as `2 of 3 live, 5 of 24 slots busy`.
     pub(crate) said: String,
+    /// Whether some worker has a cell for each slot.
+    pub(crate) has_cells: bool,
 }
 
 /// The newest life of each worker.
@@ -100,12 +102,14 @@ pub(crate) fn workers(moment: &Moment, rows: &[WorkerRow]) -> Workers {
         let head = heads.iter().find(|head| head.id == worker.id)?;
         (head.incarnation != worker.incarnation).then_some(head.incarnation.0)
     };
-    let lines = up.iter().take(ALIVE_MAX).chain(ended.iter().take(ENDED_MAX));
+    let shown = up.iter().take(ALIVE_MAX).chain(ended.iter().take(ENDED_MAX));
+    let lines: Vec<Line> = shown.map(|worker| line(moment, worker, followed(worker))).collect();
     let live = heads.iter().filter(|worker| worker.state == WorkerState::Live).count();
     let expected = heads.iter().filter(|worker| worker.state != WorkerState::Gone).count();
     let (busy, slots) = load(rows);
     Workers {
-        lines: lines.map(|worker| line(moment, worker, followed(worker))).collect(),
+        has_cells: lines.iter().any(|line| matches!(line.slots, Slots::Cells { .. })),
+        lines,
         more,
         said: format!("{live} of {expected} live, {busy} of {} busy", count(slots, "slot")),
     }
