@@ -13,6 +13,7 @@ mod fence;
 mod intents;
 mod prune;
 mod reads;
+mod replica_files;
 mod replicas;
 mod rows;
 mod runs;
@@ -26,6 +27,7 @@ pub(super) use fence::{leader_load, term_begin};
 pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger, worker_drain};
 pub(super) use prune::prune;
 pub(super) use reads::{tasks_load, tasks_of_runs, tasks_unclaimed};
+pub(super) use replica_files::{files_record, files_seen, versions_known};
 pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
 pub(super) use runs::{run_load, runs_active, runs_queued};
 pub(super) use views::{

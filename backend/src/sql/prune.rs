@@ -41,6 +41,11 @@ const WORKERS_DELETE: &str = "
             and not exists (select 1 from task where task.state = 'running' and task.incarnation = w.incarnation)
         order by w.incarnation limit $2)";
 
+/// What replicas saw in their DAG directories goes with them.
+const REPLICA_FILES_DELETE: &str =
+    "delete from replica_file where replica in (select id from replica where seen_at < $1)";
+const REPLICAS_DELETE: &str = "delete from replica where seen_at < $1";
+
 pub(crate) async fn prune(conn: &mut Conn, epoch: Epoch, request: PruneRequest) -> StoreResult<u32> {
     fence_check(conn, epoch).await?;
     let before = micros(request.before);
@@ -60,6 +65,9 @@ pub(crate) async fn prune(conn: &mut Conn, epoch: Epoch, request: PruneRequest) 
             .execute(&mut *conn)
             .await
             .map_err(write_failed)?;
+    }
+    for statement in [REPLICA_FILES_DELETE, REPLICAS_DELETE] {
+        sqlx::query(statement).bind(before).execute(&mut *conn).await.map_err(write_failed)?;
     }
     Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
 }

@@ -8,7 +8,7 @@ use rota_core::id::{
 };
 use rota_core::port::{
     Actor, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed, DagRow, Facts, FileErrorRow,
-    FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans, PruneRequest,
+    FileRecord, FileSeen, FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans, PruneRequest,
     QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow,
     StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
 };
@@ -123,6 +123,23 @@ impl Plans for SqliteStore {
     async fn files_put(&self, epoch: Epoch, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
         let files = files.clone();
         self.write(move |conn, _now| Box::pin(async move { sql::files_put(conn, epoch, &files).await })).await
+    }
+
+    async fn files_seen(&self, replica: &ReplicaId, seen: &[FileSeen]) -> StoreResult<()> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let (replica, seen) = (replica.clone(), seen.to_vec());
+        self.write(|conn, now| Box::pin(async move { sql::files_seen(conn, now, &replica, &seen).await }))
+            .await
+    }
+
+    async fn files_record(&self, replica: &ReplicaId) -> StoreResult<Vec<FileRecord>> {
+        sql::files_record(&mut *self.read().await?, replica).await
+    }
+
+    async fn versions_known(&self, contents: &[(DagId, String)]) -> StoreResult<Vec<(DagId, String)>> {
+        sql::versions_known(&mut *self.read().await?, contents).await
     }
 
     async fn prune(&self, epoch: Epoch, request: PruneRequest) -> StoreResult<u32> {
