@@ -211,9 +211,8 @@ fn read(root: &Path, path: &str, meta: &Metadata) -> Found {
 
 /// The path of the file, or of a directory that it is in, if that is there and cannot be used.
 pub(crate) fn error_above<'a>(scan: &Scan, path: &'a str) -> Option<&'a str> {
-    let broken = |above: &str| {
-        scan.get(above).is_some_and(|found| matches!(found.state, FileState::Broken(_)))
-    };
+    let broken =
+        |above: &str| scan.get(above).is_some_and(|found| matches!(found.state, FileState::Broken(_)));
     Path::new(path).ancestors().filter_map(Path::to_str).find(|above| broken(above))
 }
 

@@ -131,7 +131,9 @@ impl Comparison<'_> {
             }
             Some(known) => {
                 let is_new = !sight.known.contains(&(dag.id.clone(), found.hash.clone()));
-                match record.filter(|record| is_ahead(record, known.row) && (is_new || had(record, known.row))) {
+                match record
+                    .filter(|record| is_ahead(record, known.row) && (is_new || had(record, known.row)))
+                {
                     Some(record) => record.seen_at,
                     None => return self.behind.push(behind(path, known.row)),
                 }

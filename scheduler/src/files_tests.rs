@@ -98,7 +98,8 @@ impl World {
         let Compared { puts, behind } = {
             let current: BTreeMap<_, _> =
                 self.rows.iter().map(|(id, row)| (id.clone(), Current { row, dag: None })).collect();
-            let known = differing(&scan, &current).into_iter().filter(|it| self.versions.contains(it)).collect();
+            let known =
+                differing(&scan, &current).into_iter().filter(|it| self.versions.contains(it)).collect();
             let (scan, record, broken) = (&scan, &replica.record, &self.broken);
             compare(&Sight { scan, record, current: &current, known: &known, broken, now: self.now })
         };
@@ -201,7 +202,10 @@ fn a_directory_that_was_not_updated_takes_nothing_back() {
     world.lead(&mut one);
     for _ in 0..2 {
         let behind = world.lead(&mut two);
-        assert!(behind.len() == 1 && behind[0].starts_with("d.yaml is behind the store: of DAG d"), "{behind:?}");
+        assert!(
+            behind.len() == 1 && behind[0].starts_with("d.yaml is behind the store: of DAG d"),
+            "{behind:?}"
+        );
         assert!(behind[0].contains("version 2 from "), "{behind:?}");
         assert_eq!(world.text("d"), Some(v(1).as_str()));
     }

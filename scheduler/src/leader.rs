@@ -22,6 +22,8 @@ use crate::scheduler::{Memory, Ports, Status};
 use crate::seen::OwnFiles;
 use crate::troubles::Troubles;
 
+/// How long a new leader waits for its ear at the broker. Without it, a sweep finds what bells would tell.
+const DOOR_MAX: Duration = Duration::from_millis(250);
 /// Most rows read in one go.
 pub(crate) const PAGE: usize = 2000;
 /// Between two looks at all DAG rows that doorbells ask for: a bell about a pause sounds like any other bell about an intent.
@@ -88,7 +90,6 @@ pub(crate) struct Leader<'a> {
     /// What outlives the term.
     pub(crate) memory: &'a mut Memory,
     pub(crate) outbox: Outbox,
-    door: Door,
     pub(crate) planner: Planner,
     /// The current version of each DAG.
     pub(crate) dags: BTreeMap<DagId, (DagRow, Arc<Dag>)>,
@@ -120,7 +121,6 @@ impl<'a> Leader<'a> {
             epoch,
             memory,
             outbox: Outbox::start(Arc::clone(&ports.broker)),
-            door: Door::new(Arc::clone(&ports.broker)),
             planner: Planner::default(),
             dags: BTreeMap::new(),
             unread: BTreeMap::new(),
@@ -139,8 +139,9 @@ impl<'a> Leader<'a> {
     /// Leads until the term ends. Trouble makes it load everything anew, in the same term. A store that stays away, or trouble
     /// of another kind that stays, ends the term.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> EndOfTerm {
+        let mut door = Door::new(Arc::clone(&self.ports.broker));
         loop {
-            let trouble = match self.lead(shutdown).await {
+            let trouble = match self.lead(&mut door, shutdown).await {
                 Ok(()) => return EndOfTerm::Shutdown,
                 Err(Trouble::Store(StoreError::Fenced(_))) => return EndOfTerm::Lost,
                 Err(trouble) => StoreError::from(trouble),
@@ -171,7 +172,9 @@ impl<'a> Leader<'a> {
         self.next_dag_look = Instant::now();
     }
 
-    async fn lead(&mut self, shutdown: &CancellationToken) -> Result<(), Trouble> {
+    async fn lead(&mut self, door: &mut Door, shutdown: &CancellationToken) -> Result<(), Trouble> {
+        // The door is open before any row is read, so that nothing changes in between unheard.
+        door.open(DOOR_MAX).await;
         self.load().await?;
         self.status.send_modify(|status| status.epoch = Some(self.epoch));
         self.files_first().await?;
@@ -191,7 +194,7 @@ impl<'a> Leader<'a> {
                 biased;
                 () = shutdown.cancelled() => {}
                 () = files_change(&mut self.memory.files), if !self.is_doubtful => self.files_changed().await?,
-                heard = self.door.next() => match heard {
+                heard = door.next() => match heard {
                     Heard::Bells(bells) => self.hear(bells).await?,
                     Heard::Anew => next_sweep = Instant::now(),
                 },
@@ -199,11 +202,6 @@ impl<'a> Leader<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Listens to the broker, if that can be had soon.
-    pub(crate) async fn open_door(&mut self, patience: Duration) {
-        self.door.open(patience).await;
     }
 
     /// While the election is out of reach nobody else can have taken over unless the fence says so: the leader goes on, but

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
@@ -12,8 +11,6 @@ use rota_core::state::{RunEvent, RunState, run_next};
 
 use crate::leader::{Leader, Trouble, bounded};
 
-/// How long a new leader waits for its ear at the broker. Without it, a sweep finds what bells would tell.
-const DOOR_MAX: Duration = Duration::from_millis(250);
 /// Runs loaded in one go, with all their tasks.
 const RUNS_PAGE: usize = 200;
 
@@ -21,8 +18,6 @@ impl Leader<'_> {
     /// Loads DAGs, active runs and broken files, and publishes what is queued.
     pub(crate) async fn load(&mut self) -> Result<(), Trouble> {
         let (limit, plans) = (self.options.call_timeout, &self.ports.plans);
-        // The door is open before any row is read, so that nothing changes in between unheard.
-        self.open_door(DOOR_MAX).await;
         let (dags, broken, runs, now) = tokio::try_join!(
             bounded(limit, plans.dags_load()),
             bounded(limit, plans.files_broken()),

@@ -96,7 +96,8 @@ impl Leader<'_> {
     }
 
     fn report(&mut self, scan: &Scan, compared: Compared) {
-        let new: Vec<&String> = compared.behind.iter().filter(|words| !self.warned.contains(*words)).collect();
+        let new: Vec<&String> =
+            compared.behind.iter().filter(|words| !self.warned.contains(*words)).collect();
         for words in new.iter().take(BEHIND_NAMED_MAX) {
             tracing::warn!("{words}: the directory of scheduler {} is old, update it", self.options.replica);
         }

@@ -45,7 +45,9 @@ impl Versions {
         }
         let source = bounded(limit, plans.version_source(dag, version)).await?;
         let parsed = dag::parse_version(dag, &source).map_err(|errors| {
-            StoreError::Refused(format!("version {version} of DAG {dag} cannot be read by this rota: {errors}"))
+            StoreError::Refused(format!(
+                "version {version} of DAG {dag} cannot be read by this rota: {errors}"
+            ))
         })?;
         let parsed = Arc::new(parsed);
         self.put(dag, version, &parsed);

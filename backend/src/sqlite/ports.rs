@@ -8,9 +8,9 @@ use rota_core::id::{
 };
 use rota_core::port::{
     Actor, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed, DagRow, Facts, FileErrorRow,
-    FileRecord, FileSeen, FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans, PruneRequest,
-    QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow,
-    StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
+    FileRecord, FileSeen, FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans,
+    PruneRequest, QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts, SlotFilter,
+    SlotRow, StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
 };
 
 use super::{SqliteStore, sql};
