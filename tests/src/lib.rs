@@ -5,6 +5,7 @@
 pub mod browser;
 pub mod conformance;
 pub mod demo;
+pub mod faulty;
 pub mod proxy;
 pub mod services;
 pub mod witness;
