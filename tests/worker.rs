@@ -192,7 +192,8 @@ impl House {
 
     fn options(&self) -> WorkerOptions {
         let state_dir = self.dir.path().join("worker");
-        let mut options = WorkerOptions::new(WorkerId::trusted("w"), state_dir, self.dir.path().join("dags"));
+        let mut options = WorkerOptions::new(WorkerId::trusted("w"), state_dir);
+        options.dags_dir = Some(self.dir.path().join("dags"));
         options.slots = 4;
         options.warden = Some(WardenCommand {
             program: std::env::current_exe().expect("this program"),

@@ -129,7 +129,8 @@ pub(crate) fn worker_options(
     dags_dir: PathBuf,
     slots: Option<u32>,
 ) -> WorkerOptions {
-    let mut options = WorkerOptions::new(WorkerId::trusted(name), state_dir, dags_dir);
+    let mut options = WorkerOptions::new(WorkerId::trusted(name), state_dir);
+    options.dags_dir = Some(dags_dir);
     if let Some(slots) = slots {
         options.slots = slots;
     }

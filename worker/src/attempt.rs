@@ -12,17 +12,18 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::exec::{End, Job, Outcome, StopReason, Stopped, default_shell};
 use crate::finish::Ended;
-use crate::job::{FilePlace, job};
+use crate::job::job;
 use crate::life::Life;
 use crate::log::AttemptLog;
 use crate::patience::{Backoff, answered};
+use crate::scratch::StartFolder;
 
 /// What an attempt turned out to be.
 enum Work {
     /// Nothing to do: it has succeeded.
     Nothing,
-    /// A process.
-    Process(Box<Job>),
+    /// A process, and the folder that it starts in.
+    Process(Box<Job>, StartFolder),
 }
 
 /// Runs a claimed attempt and reports how it ended, unless it was lost: then others decide what comes next.
@@ -37,14 +38,20 @@ pub(crate) async fn run(
     let work = prepare(&life, &claimed, &mut stopped).await;
     let outcome = match work {
         Ok(Work::Nothing) => unstarted(&life, End::Success, None),
-        Ok(Work::Process(job)) => {
+        Ok(Work::Process(job, folder)) => {
+            if folder.is_scratch() && life.shared.options.dags_dir.is_some() {
+                log.remark(
+                    life.now(),
+                    "this worker has no folder of the DAG's file: started in a directory of its own",
+                );
+            }
             let slot = match slot {
                 Some(slot) => Some(slot),
                 // A task with a process in the lane of tasks without: it waits for its turn like all others.
                 None => life.shared.slots.clone().acquire_owned().await.ok(),
             };
             let outcome = life.shared.executor.run(&job, &mut stopped, &mut log).await;
-            drop(slot);
+            drop((slot, folder));
             outcome
         }
         Err(error) => match stopped.reason() {
@@ -114,8 +121,9 @@ async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Resul
         outputs: &outputs,
         shell: default_shell(),
     };
-    let place = FilePlace { dags_dir: &life.shared.options.dags_dir, path: &claimed.path };
-    job(&dag, task, &scope, place, claimed.token).map(|job| Work::Process(Box::new(job)))
+    let folder = StartFolder::of(&life.shared.options, claimed)?;
+    let job = job(&dag, task, &scope, folder.path(), claimed.token)?;
+    Ok(Work::Process(Box::new(job), folder))
 }
 
 /// The outputs that the task's templates read; none are loaded for a task that reads none.

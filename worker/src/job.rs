@@ -7,16 +7,7 @@ use rota_core::id::ClaimToken;
 
 use crate::exec::Job;
 
-/// Where a DAG file is.
-#[derive(Debug, Clone, Copy)]
-pub struct FilePlace<'a> {
-    /// The DAG directory.
-    pub dags_dir: &'a Path,
-    /// The file's path in it.
-    pub path: &'a str,
-}
-
-/// The job of one attempt: the task's command, in the folder of the DAG's file unless `cwd` says otherwise.
+/// The job of one attempt: the task's command, in `folder` or where `cwd` says, seen from there.
 ///
 /// # Errors
 /// In words: a template cannot be rendered with these values.
@@ -24,12 +15,10 @@ pub fn job(
     dag: &Dag,
     task: &Task,
     scope: &Scope<'_>,
-    place: FilePlace<'_>,
+    folder: &Path,
     token: ClaimToken,
 ) -> Result<Job, String> {
     let command = render_command(dag, task, scope).map_err(|error| error.to_string())?;
-    let file = place.dags_dir.join(place.path);
-    let folder = file.parent().unwrap_or(place.dags_dir);
     Ok(Job {
         direct: direct(task, &command),
         argv: command.argv,

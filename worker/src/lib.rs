@@ -24,13 +24,14 @@ mod options;
 mod patience;
 mod pidfd;
 mod ringer;
+mod scratch;
 mod service;
 mod spool;
 
 pub use boottime::BootTime;
 pub use custody::{Marker, Warden, WardenCommand, sweep_earlier_lives, warden_main};
 pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};
-pub use job::{FilePlace, job};
+pub use job::job;
 pub use life::WorkerPorts;
 pub use log::{LINE_BYTES_MAX, LineSink, Stream, lines_of};
 pub use options::{LEASE_MIN, OptionsError, SLOTS_MAX, WorkerOptions};

@@ -39,8 +39,9 @@ pub struct WorkerOptions {
     pub poll: Duration,
     /// A directory of this worker alone, kept across restarts: output files and results that the store did not take.
     pub state_dir: PathBuf,
-    /// Where the DAG files are; tasks start in the folder of theirs.
-    pub dags_dir: PathBuf,
+    /// Where this worker has the DAG files, if it has them: tasks start in the folder of theirs. Without it, or where that
+    /// folder is missing, each attempt starts in a fresh directory, which is removed when it has ended.
+    pub dags_dir: Option<PathBuf>,
     /// How to start its warden. `None` only for tests: processes then outlive a killed worker.
     pub warden: Option<WardenCommand>,
 }
@@ -54,8 +55,8 @@ pub struct OptionsError {
 }
 
 impl WorkerOptions {
-    /// The defaults: the default queue, four slots per core, a lease of 30 s, 10 s to drain.
-    pub fn new(id: WorkerId, state_dir: PathBuf, dags_dir: PathBuf) -> Self {
+    /// The defaults: no DAG files, the default queue, four slots per core, a lease of 30 s, 10 s to drain.
+    pub fn new(id: WorkerId, state_dir: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             id,
@@ -68,7 +69,7 @@ impl WorkerOptions {
             drain_grace: Duration::from_secs(10),
             poll: Duration::from_secs(5),
             state_dir,
-            dags_dir,
+            dags_dir: None,
             warden: Some(WardenCommand::this_binary()),
         }
     }

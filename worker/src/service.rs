@@ -27,6 +27,7 @@ use crate::log::LogWriter;
 use crate::options::{OptionsError, WorkerOptions};
 use crate::patience::{Backoff, answered, answered_within};
 use crate::ringer::{News, Ringer};
+use crate::scratch;
 use crate::spool::Spool;
 
 /// How long a stopping worker waits for a store that is away. Results are on disk by then.
@@ -146,6 +147,7 @@ async fn start(
     std::fs::create_dir_all(&options.state_dir).map_err(unusable)?;
     let marker = marker(&options).map_err(unusable)?;
     sweep(&marker).await;
+    scratch::clear(&options).map_err(unusable)?;
     let warden = match &options.warden {
         Some(command) => {
             Some(Warden::start(command.clone(), marker.clone()).await.map_err(WorkerError::Warden)?)
