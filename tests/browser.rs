@@ -39,8 +39,9 @@ async fn served() -> Served {
         tls: false,
     };
     let broker = Arc::new(InProcessBroker::new());
-    let (_, leads) = watch::channel(true);
-    let ports = Ports { store: demo.store.clone(), broker: broker.clone(), clock: demo.clock.clone(), leads };
+    let (_, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
+    let ports =
+        Ports { store: demo.store.clone(), broker: broker.clone(), clock: demo.clock.clone(), vitals };
     let web = Web::new(options, ports).expect("valid options");
     let (address, link) = (web.address(), web.login_link());
     let shutdown = CancellationToken::new();

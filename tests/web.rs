@@ -75,8 +75,8 @@ fn web_over(store: Arc<dyn WebStore>, broker: Arc<dyn Broker>, clock: Arc<dyn Cl
         hosts: Vec::new(),
         tls: false,
     };
-    let (_, leads) = watch::channel(true);
-    Web::new(options, Ports { store, broker, clock, leads }).expect("valid options")
+    let (_, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
+    Web::new(options, Ports { store, broker, clock, vitals }).expect("valid options")
 }
 
 impl Fixture {

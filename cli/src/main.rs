@@ -9,6 +9,7 @@ mod failure;
 mod log;
 mod loops;
 mod output;
+mod process;
 mod run;
 mod schedule;
 mod standalone;

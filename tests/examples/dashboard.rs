@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     let listen: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:7690").parse()?;
     let folder = tempfile::tempdir()?;
     let demo = Demo::new(&folder.path().join("demo.db")).await;
-    let (_leads, leads) = watch::channel(true);
+    let (_vitals, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
     let options = Options {
         listen,
         place: "demo".to_owned(),
@@ -27,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
         tls: false,
     };
     let broker = Arc::new(InProcessBroker::new());
-    let ports = Ports { store: demo.store.clone(), broker, clock: demo.clock.clone(), leads };
+    let ports = Ports { store: demo.store.clone(), broker, clock: demo.clock.clone(), vitals };
     let web = Web::new(options, ports)?;
     println!("{}", web.login_link());
     let shutdown = CancellationToken::new();

@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::catalog::Catalog;
 use crate::error::{Error, Outcome};
 use crate::guard::Visitor;
+use crate::health::Vitals;
 use crate::lead::Lead;
 use crate::live::Hub;
 use crate::options::Options;
@@ -39,8 +40,8 @@ pub struct Ports {
     pub broker: Arc<dyn Broker>,
     /// Now.
     pub clock: Arc<dyn Clock>,
-    /// Whether this process leads, for `/leader`.
-    pub leads: watch::Receiver<bool>,
+    /// Whether this process leads and what it waits for, for the probes.
+    pub vitals: watch::Receiver<Vitals>,
 }
 
 /// The state behind the router.

@@ -13,6 +13,7 @@ mod catalog;
 mod error;
 mod guard;
 mod headers;
+mod health;
 mod intent;
 mod lead;
 mod live;
@@ -35,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use app::{Ports, WebStore};
+pub use health::{Health, Vitals};
 pub use options::{Options, OptionsError, TOKEN_CHARS_MIN};
 
 use app::{App, SharedApp};

@@ -22,10 +22,14 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the store answers too.
+/// `GET /readyz`: the store answers too, and nothing else is waited for.
 pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
+    let (status, text) = app.ports.vitals.borrow().readiness();
+    if status != StatusCode::OK {
+        return (status, text).into_response();
+    }
     match tokio::time::timeout(READY_WAIT, app.ports.store.view_leader()).await {
-        Ok(Ok(_)) => "ready\n".into_response(),
+        Ok(Ok(_)) => text.into_response(),
         Ok(Err(_)) | Err(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response()
         }
@@ -34,7 +38,7 @@ pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
 
 /// `GET /leader`: 200 on the leader, 503 elsewhere.
 pub(crate) async fn leader(State(app): State<SharedApp>) -> Response {
-    if *app.ports.leads.borrow() {
+    if app.ports.vitals.borrow().leads {
         "leader\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not the leader\n").into_response()
@@ -55,7 +59,7 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
     let paused = dags.iter().filter(|dag| dag.paused && dag.present).count() as u64;
     let present = dags.iter().filter(|dag| dag.present).count() as u64;
     let mut out = Exposition::default();
-    out.gauge("rota_leader", "1 on the process that leads", u64::from(*ctx.app.ports.leads.borrow()));
+    out.gauge("rota_leader", "1 on the process that leads", u64::from(ctx.app.ports.vitals.borrow().leads));
     out.gauge("rota_leader_epoch", "The fencing epoch", leader.epoch.0.unsigned_abs());
     out.gauge("rota_workers_live", "Workers whose lease runs", count);
     out.gauge("rota_worker_slots", "Processes that live workers can run", capacity);

@@ -5,19 +5,16 @@
 
 mod banner;
 pub(crate) mod beacon;
-mod listen;
 mod process;
-pub(crate) mod signals;
-mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use rota_backend::DataDir;
 
 use crate::failure::{CommandResult, Failure};
 use crate::log::LogArg;
+use crate::process::{listen, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,17 +74,6 @@ pub(crate) fn run(args: Args) -> CommandResult {
     // What still runs has been told to stop and is not waited for again.
     runtime.shutdown_background();
     outcome
-}
-
-/// A few threads: the loops wait most of the time, and idle threads cost memory.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("rota")
-        .enable_all()
-        .build()
-        .context("the async runtime cannot be started")
 }
 
 fn check_dags(dags: &Path) -> anyhow::Result<()> {

@@ -9,16 +9,16 @@ use anyhow::Context;
 use rota_backend::{DataDir, InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::ReplicaId;
 use rota_scheduler::Status;
-use rota_web::Web;
+use rota_web::{Vitals, Web};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::banner::Banner;
 use super::beacon::Beacon;
-use super::signals::StopSignals;
-use super::watchdog;
 use crate::failure::{CommandResult, Failure, Outcome};
 use crate::loops::{self, Loops, worker_options};
+use crate::process::signals::StopSignals;
+use crate::process::{watchdog, zone};
 
 /// How long all loops together get to stop: the longest grace time that a task can have is theirs to keep.
 const STOP_MAX: Duration = Duration::from_secs(3600);
@@ -104,8 +104,8 @@ impl Process {
             hosts: setup.hosts,
             tls: false,
         };
-        let leads = leads(loops.status(), loops.shutdown());
-        let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), leads };
+        let vitals = vitals(loops.status(), loops.shutdown());
+        let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), vitals };
         let web = Web::new(options, ports)?;
         let link = web.login_link();
         let listener = tokio::net::TcpListener::from_std(setup.listener)?;
@@ -134,12 +134,12 @@ fn beacon_url(listen: std::net::SocketAddr) -> String {
 }
 
 /// Whether this process leads, for health pages.
-fn leads(mut status: watch::Receiver<Status>, shutdown: CancellationToken) -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
+fn vitals(mut status: watch::Receiver<Status>, shutdown: CancellationToken) -> watch::Receiver<Vitals> {
+    let (sender, receiver) = watch::channel(Vitals::default());
     tokio::spawn(async move {
         loop {
             let leads = status.borrow_and_update().epoch.is_some();
-            sender.send_replace(leads);
+            sender.send_modify(|vitals| vitals.leads = leads);
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { return },
                 () = shutdown.cancelled() => return,
@@ -147,18 +147,6 @@ fn leads(mut status: watch::Receiver<Status>, shutdown: CancellationToken) -> wa
         }
     });
     receiver
-}
-
-/// The zone that pages show times in: `TZ`, else the machine's, else UTC.
-fn zone() -> chrono_tz::Tz {
-    let named = std::env::var("TZ").ok().map(|name| name.trim_start_matches(':').to_owned());
-    let machine = || std::fs::read_to_string("/etc/timezone").ok();
-    let linked = || {
-        let link = std::fs::read_link("/etc/localtime").ok()?;
-        link.to_string_lossy().split_once("zoneinfo/").map(|(_, name)| name.to_owned())
-    };
-    let names = [named, linked(), machine()];
-    names.into_iter().flatten().find_map(|name| name.trim().parse().ok()).unwrap_or(chrono_tz::Tz::UTC)
 }
 
 #[cfg(test)]

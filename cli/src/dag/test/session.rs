@@ -19,7 +19,7 @@ use super::live::LiveFacts;
 use super::report::Ended;
 use crate::failure::Failure;
 use crate::loops::{Loops, Setup, worker_options};
-use crate::standalone::signals::StopSignals;
+use crate::process::signals::StopSignals;
 
 /// How often the run is looked at when nothing told that it changed.
 const LOOK: Duration = Duration::from_millis(250);

@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_secs(1);
 const TICKS_MAX: u32 = 60;
 
 /// Starts the thread. It lives as long as the process.
-pub(super) fn start(runtime: Handle) -> std::io::Result<()> {
+pub(crate) fn start(runtime: Handle) -> std::io::Result<()> {
     thread::Builder::new()
         .name("watchdog".to_owned())
         .stack_size(64 * 1024)

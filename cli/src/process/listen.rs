@@ -2,12 +2,12 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::beacon::TOKEN_CHARS_MIN;
 use crate::failure::Failure;
+use crate::standalone::beacon::TOKEN_CHARS_MIN;
 
 /// Refuses an address that other machines can reach, unless somebody chose a token for it: a dashboard that runs commands
 /// must not be open by accident.
-pub(super) fn check(listen: SocketAddr, has_chosen_token: bool) -> anyhow::Result<()> {
+pub(crate) fn check(listen: SocketAddr, has_chosen_token: bool) -> anyhow::Result<()> {
     if listen.ip().is_loopback() || has_chosen_token {
         return Ok(());
     }
@@ -21,7 +21,7 @@ pub(super) fn check(listen: SocketAddr, has_chosen_token: bool) -> anyhow::Resul
 }
 
 /// Takes the address.
-pub(super) fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(crate) fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(listen).and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
@@ -35,7 +35,7 @@ pub(super) fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// The names by which the dashboard may be reached: those given, else this machine's, if it listens for others.
-pub(super) fn hosts(listen: SocketAddr, given: Vec<String>) -> Vec<String> {
+pub(crate) fn hosts(listen: SocketAddr, given: Vec<String>) -> Vec<String> {
     if !given.is_empty() || listen.ip().is_loopback() {
         return given;
     }
@@ -43,7 +43,7 @@ pub(super) fn hosts(listen: SocketAddr, given: Vec<String>) -> Vec<String> {
 }
 
 /// This machine's name.
-pub(super) fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
