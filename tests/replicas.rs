@@ -334,6 +334,22 @@ async fn a_leader_cut_off_from_the_store_makes_way_for_one_that_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_store_and_election_keeps_its_term_as_nobody_else_could_begin_one() {
+    let house = House::new().await;
+    write(&house.dags("a"), &text(0));
+    let mut one = house.start("a");
+    let epoch = one.leads().await;
+    house.election.is_reached.store(false, Ordering::SeqCst);
+    one.store.set(Fault::Fails);
+    let run = house.trigger().await;
+    // Longer than its patience.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    one.store.set(Fault::None);
+    house.queued(run).await;
+    assert_eq!(house.epoch().await, epoch);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_not_trusted_any_more_takes_no_epoch() {
     let house = House::new().await;
     house.election.is_reached.store(false, Ordering::SeqCst);

@@ -25,6 +25,10 @@ use rota_core::schedule::{self, Catchup};
 use crate::directory::{FileState, Found, Scan, error_above};
 use crate::seen::Record;
 
+/// DAGs, and bytes of their texts, that are stored in one transaction.
+const PUT_DAGS_MAX: usize = 200;
+const PUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// What the leader knows of a DAG before the comparison.
 pub(crate) struct Current<'a> {
     pub(crate) row: &'a DagRow,
@@ -69,7 +73,7 @@ pub(crate) fn differing(scan: &Scan, current: &BTreeMap<DagId, Current<'_>>) -> 
 
 /// Compares a directory with what the store has.
 pub(crate) fn compare(sight: &Sight<'_>) -> Compared {
-    let mut comparison = Comparison { sight, puts: BTreeMap::new(), behind: Vec::new() };
+    let mut comparison = Comparison { sight, puts: BTreeMap::new(), full: Vec::new(), behind: Vec::new() };
     let mut mended = Vec::new();
     let mut defined = BTreeSet::new();
     for (path, found) in sight.scan {
@@ -88,12 +92,15 @@ pub(crate) fn compare(sight: &Sight<'_>) -> Compared {
     for (id, known) in sight.current.iter().filter(|(id, known)| known.row.present && !defined.contains(id)) {
         comparison.missing(id, known);
     }
-    let Comparison { mut puts, behind, .. } = comparison;
-    if !mended.is_empty() {
-        let at = puts.last_key_value().map_or(sight.now, |(at, _)| *at);
-        puts.entry(at).or_insert_with(|| empty(at)).mended = mended;
+    let Comparison { puts, full, behind, .. } = comparison;
+    let mut puts: Vec<FilesPut> = full.into_iter().chain(puts.into_values()).collect();
+    if !mended.is_empty() && puts.is_empty() {
+        puts.push(empty(sight.now));
     }
-    Compared { puts: puts.into_values().collect(), behind }
+    if let Some(last) = puts.last_mut() {
+        last.mended = mended;
+    }
+    Compared { puts, behind }
 }
 
 /// A DAG's state in the store, as records name it.
@@ -109,12 +116,19 @@ struct Comparison<'a> {
     sight: &'a Sight<'a>,
     /// By the time of what they tell.
     puts: BTreeMap<DateTime<Utc>, FilesPut>,
+    /// Those that hold enough for one transaction.
+    full: Vec<FilesPut>,
     behind: Vec<String>,
 }
 
 impl Comparison<'_> {
     fn put(&mut self, at: DateTime<Utc>) -> &mut FilesPut {
-        self.puts.entry(at).or_insert_with(|| empty(at))
+        let put = self.puts.entry(at).or_insert_with(|| empty(at));
+        let bytes: usize = put.dags.iter().map(|dag| dag.source.len()).sum();
+        if put.dags.len() >= PUT_DAGS_MAX || bytes >= PUT_BYTES_MAX {
+            self.full.push(std::mem::replace(put, empty(at)));
+        }
+        put
     }
 
     fn good(&mut self, path: &str, found: &Found, dag: &Arc<Dag>) {

@@ -420,6 +420,25 @@ fn a_broken_file_is_reported_only_where_it_is_news() {
 }
 
 #[test]
+fn many_files_are_stored_in_several_transactions() {
+    let names: Vec<String> = (0..PUT_DAGS_MAX + 1).map(|no| format!("d{no}")).collect();
+    let found = |name: &String| {
+        let text = v(0).replace("dag: d", &format!("dag: {name}"));
+        let dag = dag::parse("x.yaml", &text).expect("a good file");
+        (
+            name.clone(),
+            Arc::new(Found { hash: text.clone(), source: text, state: FileState::Good(Arc::new(dag)) }),
+        )
+    };
+    let (scan, now) = (names.iter().map(found).collect(), World::new().now);
+    let (record, current, known, broken) = Default::default();
+    let sight =
+        Sight { scan: &scan, record: &record, current: &current, known: &known, broken: &broken, now };
+    let sizes: Vec<usize> = compare(&sight).puts.iter().map(|put| put.dags.len()).collect();
+    assert_eq!(sizes, [PUT_DAGS_MAX, 1]);
+}
+
+#[test]
 fn whatever_directories_do_leading_twice_changes_nothing_and_times_only_grow() {
     let ids = ["d.yaml", "e.yaml"];
     for seed in 0..500_u64 {

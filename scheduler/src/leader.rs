@@ -24,6 +24,8 @@ use crate::troubles::Troubles;
 
 /// How long a new leader waits for its ear at the broker. Without it, a sweep finds what bells would tell.
 const DOOR_MAX: Duration = Duration::from_millis(250);
+/// Between two looks for a store that is away together with the election.
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// Most rows read in one go.
 pub(crate) const PAGE: usize = 2000;
 /// Between two looks at all DAG rows that doorbells ask for: a bell about a pause sounds like any other bell about an intent.
@@ -149,8 +151,11 @@ impl<'a> Leader<'a> {
             if shutdown.is_cancelled() {
                 return EndOfTerm::Shutdown;
             }
-            let Some(pause) = self.troubles.pause(&trouble, Instant::now()) else {
-                return EndOfTerm::Failed(trouble);
+            let pause = match self.troubles.pause(&trouble, Instant::now()) {
+                Some(pause) => pause,
+                // Without an election nobody else would begin a term.
+                None if is_away(&trouble) && !self.term.is_trusted() => AWAY_PAUSE,
+                None => return EndOfTerm::Failed(trouble),
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -175,6 +180,7 @@ impl<'a> Leader<'a> {
     async fn lead(&mut self, door: &mut Door, shutdown: &CancellationToken) -> Result<(), Trouble> {
         // The door is open before any row is read, so that nothing changes in between unheard.
         door.open(DOOR_MAX).await;
+        self.files_ready().await?;
         self.load().await?;
         self.status.send_modify(|status| status.epoch = Some(self.epoch));
         self.files_first().await?;
@@ -305,6 +311,10 @@ pub(crate) async fn bounded<T>(
         Ok(result) => result,
         Err(_) => Err(StoreError::Unavailable(format!("no answer within {} s", limit.as_secs()))),
     }
+}
+
+fn is_away(trouble: &StoreError) -> bool {
+    matches!(trouble, StoreError::Unavailable(_))
 }
 
 async fn files_change(files: &mut Option<OwnFiles>) {

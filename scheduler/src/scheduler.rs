@@ -27,6 +27,9 @@ const FINISH_MAX: Duration = Duration::from_millis(150);
 /// How long the note that a term was given away may take. The next leader does not wait for it.
 const NOTE_MAX: Duration = Duration::from_millis(300);
 
+/// How long giving the lead away may take.
+const RESIGN_MAX: Duration = Duration::from_secs(2);
+
 /// What a scheduler needs of the outside.
 #[derive(Clone)]
 pub struct Ports {
@@ -225,6 +228,9 @@ impl Scheduler {
         let replica = &self.options.replica;
         match ended {
             EndOfTerm::Shutdown => tracing::info!("scheduler {replica} gives the lead away"),
+            EndOfTerm::Lost if epoch.is_none() => {
+                tracing::debug!("scheduler {replica} won, and could not be sure of it any more");
+            }
             EndOfTerm::Lost => tracing::warn!("scheduler {replica} lost the lead"),
             EndOfTerm::Failed(error) => {
                 tracing::error!("scheduler {replica} cannot lead, another may: {error}");
@@ -236,7 +242,9 @@ impl Scheduler {
                 let _ = tokio::time::timeout(NOTE_MAX, self.ports.plans.term_end(epoch)).await;
             }
         };
-        tokio::join!(term.resign(), note);
+        // An election that is out of reach finds out by itself that nobody holds the lead any more.
+        let resign = tokio::time::timeout(RESIGN_MAX, term.resign());
+        let (_given, ()) = tokio::join!(resign, note);
     }
 }
 

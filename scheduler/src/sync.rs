@@ -25,14 +25,19 @@ impl Leader<'_> {
         self.files_sync(&scan, &record, now).await
     }
 
-    /// Takes in the DAG directory before anything is fired: it may have changed while nobody led, and a slot that came due
-    /// meanwhile must not run what was deleted or mended since.
-    pub(crate) async fn files_first(&mut self) -> Result<(), Trouble> {
+    /// Waits until the DAG directory was read, so that texts that it has need not be fetched.
+    pub(crate) async fn files_ready(&mut self) -> Result<(), Trouble> {
         let Some(files) = &mut self.memory.files else { return Ok(()) };
         if tokio::time::timeout(self.options.first_scan, files.first()).await.is_err() {
             tracing::error!("the DAG directory could not be read in time: going on with the stored versions");
             return Ok(());
         }
+        self.files_look().await.map(drop)
+    }
+
+    /// Takes in the DAG directory before anything is fired: it may have changed while nobody led, and a slot that came due
+    /// meanwhile must not run what was deleted or mended since.
+    pub(crate) async fn files_first(&mut self) -> Result<(), Trouble> {
         let Some((scan, record)) = self.files_look().await? else { return Ok(()) };
         let now = self.now().await?;
         self.files_sync(&scan, &record, now).await
