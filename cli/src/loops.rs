@@ -46,6 +46,12 @@ pub(crate) struct Loops {
 }
 
 impl Loops {
+    /// No loops yet.
+    pub(crate) fn none() -> Self {
+        let (_, status) = watch::channel(Status::default());
+        Self { set: JoinSet::new(), shutdown: CancellationToken::new(), status }
+    }
+
     /// Starts a scheduler and a worker.
     pub(crate) fn start(setup: Setup) -> anyhow::Result<Self> {
         let ports = rota_scheduler::Ports {

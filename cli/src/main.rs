@@ -6,6 +6,7 @@
 mod client;
 mod dag;
 mod failure;
+mod leader;
 mod log;
 mod loops;
 mod output;
@@ -13,8 +14,10 @@ mod process;
 mod run;
 mod schedule;
 mod standalone;
+mod start;
 mod text;
 mod time;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -48,11 +51,17 @@ struct Cli {
 enum Command {
     Standalone(standalone::Args),
     #[command(subcommand)]
+    Start(start::Command),
+    Migrate(start::migrate::Args),
+    #[command(subcommand)]
     Dag(dag::Command),
     #[command(subcommand)]
     Run(run::Command),
     #[command(subcommand)]
     Schedule(schedule::Command),
+    #[command(subcommand)]
+    Worker(worker::Command),
+    Leader(leader::Args),
     /// Started by workers: keeps their tasks' processes in custody.
     #[command(name = "__warden", hide = true)]
     Warden,
@@ -61,9 +70,13 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Standalone(args) => standalone::run(args),
+        Command::Start(command) => start::run(command),
+        Command::Migrate(args) => start::migrate::run(args),
         Command::Dag(command) => dag::run(command),
         Command::Run(command) => run::run(command),
         Command::Schedule(command) => schedule::run(command),
+        Command::Worker(command) => worker::run(command),
+        Command::Leader(args) => leader::run(args),
         Command::Warden => return rota_worker::warden_main(),
     };
     match result {

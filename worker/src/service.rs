@@ -32,6 +32,8 @@ use crate::spool::Spool;
 
 /// How long a stopping worker waits for a store that is away. Results are on disk by then.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// How often the status is brought up to date.
+const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// Why a worker cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,8 @@ pub struct WorkerStatus {
     pub incarnation: Option<Incarnation>,
     /// `Live`, `Draining`, or `Gone` once it has stopped.
     pub state: WorkerState,
+    /// Attempts it ran at its last heartbeat.
+    pub running: usize,
 }
 
 /// Watches a worker from outside. Cheap to clone.
@@ -104,7 +108,8 @@ impl Worker {
     /// An option cannot be.
     pub fn new(options: WorkerOptions, ports: WorkerPorts) -> Result<Self, OptionsError> {
         options.check()?;
-        let status = watch::Sender::new(WorkerStatus { incarnation: None, state: WorkerState::Live });
+        let status =
+            watch::Sender::new(WorkerStatus { incarnation: None, state: WorkerState::Live, running: 0 });
         Ok(Self { options, ports, status })
     }
 
@@ -122,8 +127,11 @@ impl Worker {
         let Some(services) = start(options, ports, &shutdown).await? else { return Ok(()) };
         let mut last = None;
         while let Some(life) = register(&services.shared, &shutdown).await? {
-            status
-                .send_replace(WorkerStatus { incarnation: Some(life.incarnation), state: WorkerState::Live });
+            status.send_replace(WorkerStatus {
+                incarnation: Some(life.incarnation),
+                state: WorkerState::Live,
+                running: 0,
+            });
             live(&life, &shutdown, &status).await;
             let is_over = life.is_over();
             last = Some(life);
@@ -242,8 +250,12 @@ async fn register(
 /// Lives until the lease is gone or the worker is told to stop, and all attempts have ended.
 async fn live(life: &Arc<Life>, shutdown: &CancellationToken, status: &watch::Sender<WorkerStatus>) {
     let guard = tokio::spawn(beat::guard(life.clone()));
-    let helpers =
-        [guard, tokio::spawn(beat::beat(life.clone())), tokio::spawn(beat::hear_nudges(life.clone()))];
+    let helpers = [
+        guard,
+        tokio::spawn(beat::beat(life.clone())),
+        tokio::spawn(beat::hear_nudges(life.clone())),
+        tokio::spawn(tell(life.clone(), status.clone())),
+    ];
     let claimers = [
         tokio::spawn(consume(life.clone(), Lane::Processes)),
         tokio::spawn(consume(life.clone(), Lane::Noops)),
@@ -271,6 +283,19 @@ async fn live(life: &Arc<Life>, shutdown: &CancellationToken, status: &watch::Se
         helper.abort();
         // It holds this life, and with it everything, until it has really gone.
         let _ = helper.await;
+    }
+}
+
+/// Keeps the status in step with what the heartbeats say.
+async fn tell(life: Arc<Life>, status: watch::Sender<WorkerStatus>) {
+    loop {
+        let beat = life.beat();
+        let running = usize::try_from(beat.running).unwrap_or(usize::MAX);
+        status.send_if_modified(|status| {
+            let before = std::mem::replace(status, WorkerStatus { state: beat.state, running, ..*status });
+            before != *status
+        });
+        tokio::time::sleep(TELL_EVERY).await;
     }
 }
 

@@ -114,3 +114,72 @@ impl Run {
 fn yes() -> bool {
     true
 }
+
+/// A scheduler replica.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Scheduler {
+    /// Its name.
+    pub(crate) id: String,
+    /// Host name.
+    #[serde(default)]
+    pub(crate) host: String,
+    /// Process id.
+    #[serde(default)]
+    pub(crate) pid: u32,
+    /// rota's version.
+    #[serde(default)]
+    pub(crate) version: String,
+    /// `leader`, `standby`, `silent` or `gone`.
+    #[serde(default)]
+    pub(crate) state: String,
+    /// Whether it holds the newest epoch.
+    #[serde(default)]
+    pub(crate) leader: bool,
+    /// RFC 3339.
+    #[serde(default)]
+    pub(crate) seen_at: String,
+}
+
+/// A term of leadership.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Term {
+    /// Its epoch.
+    pub(crate) epoch: i64,
+    /// RFC 3339.
+    #[serde(default)]
+    pub(crate) began_at: String,
+    /// `leads` while it goes on.
+    #[serde(default)]
+    pub(crate) end: String,
+}
+
+/// A life of a worker.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Worker {
+    /// Its name.
+    pub(crate) id: String,
+    /// Host name.
+    #[serde(default)]
+    pub(crate) host: String,
+    /// `live`, `draining`, `gone` or `dead`.
+    #[serde(default)]
+    pub(crate) state: String,
+    /// Processes it runs at a time.
+    #[serde(default)]
+    pub(crate) slots: u32,
+    /// Attempts it runs.
+    #[serde(default)]
+    pub(crate) running: u32,
+    /// The queues it serves.
+    #[serde(default)]
+    pub(crate) queues: Vec<String>,
+    /// Its labels.
+    #[serde(default)]
+    pub(crate) labels: Map<String, Value>,
+    /// RFC 3339.
+    #[serde(default)]
+    pub(crate) heartbeat_at: String,
+    /// Which life.
+    #[serde(default)]
+    pub(crate) incarnation: i64,
+}

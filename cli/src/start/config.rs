@@ -56,7 +56,8 @@ impl Config {
             for part in &mut given.parts {
                 let Some(path) = part.strip_prefix("file:") else { continue };
                 let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::usage(format!("the secret's file cannot be read: {error}")).at(format!("{}: {path}", given.place))
+                    Failure::usage(format!("the secret's file cannot be read: {error}"))
+                        .at(format!("{}: {path}", given.place))
                 })?;
                 *part = text.trim().to_owned();
             }
@@ -93,7 +94,9 @@ impl Config {
     /// A length of time such as `30s`.
     pub(super) fn duration(&self, key: Key, default: Duration) -> anyhow::Result<Duration> {
         let Some(text) = self.text(key)? else { return Ok(default) };
-        Ok(parse_duration(&text).map_err(|error| self.refuse(key, "a length of time such as 30s or 2m").help(error.to_string()))?)
+        Ok(parse_duration(&text).map_err(|error| {
+            self.refuse(key, "a length of time such as 30s or 2m").help(error.to_string())
+        })?)
     }
 
     /// A whole number.
@@ -126,7 +129,9 @@ impl Config {
     pub(super) fn refuse(&self, key: Key, expected: &str) -> Failure {
         let given = self.given.get(key.path);
         let value = match given {
-            Some(given) if !key.is_secret => format!("`{}` is no good value of {}", given.parts.join(","), key.path),
+            Some(given) if !key.is_secret => {
+                format!("`{}` is no good value of {}", given.parts.join(","), key.path)
+            }
             _ => format!("the value of {} cannot be used", key.path),
         };
         let place = given.map_or_else(|| key.variable.to_owned(), |given| given.place.clone());
@@ -139,7 +144,8 @@ impl Config {
         for key in ALL {
             let Some(given) = self.given.get(key.path) else { continue };
             let value = if key.is_secret { "(secret)".to_owned() } else { given.parts.join(",") };
-            writeln!(text, "{:<22} {value}  ({})", key.path, given.place).expect("a string takes all that is written to it");
+            writeln!(text, "{:<22} {value}  ({})", key.path, given.place)
+                .expect("a string takes all that is written to it");
         }
         text
     }
@@ -175,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_flag_names_itself_in_messages() {
-        let error = config(keys::WORKER_LEASE, "soon").duration(keys::WORKER_LEASE, TTL_MIN).unwrap_err().to_string();
+        let error =
+            config(keys::WORKER_LEASE, "soon").duration(keys::WORKER_LEASE, TTL_MIN).unwrap_err().to_string();
         assert!(error.contains("--lease") && error.contains("`soon`"), "{error}");
         let error = leader_ttl(&config(keys::LEADER_TTL, "1s")).unwrap_err().to_string();
         assert!(error.contains("at least 2s"), "{error}");

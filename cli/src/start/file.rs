@@ -32,7 +32,9 @@ pub(super) fn read(path: &Path, text: &str) -> anyhow::Result<BTreeMap<&'static 
     let mut values = BTreeMap::new();
     for (name, value) in root.get_ref() {
         let at = place(name.span().start);
-        let is_section = ALL.iter().any(|key| key.path.split_once('.').is_some_and(|(section, _)| section == name.get_ref()));
+        let is_section = ALL
+            .iter()
+            .any(|key| key.path.split_once('.').is_some_and(|(section, _)| section == name.get_ref()));
         match value.get_ref() {
             DeValue::Table(section) if is_section => {
                 for (inner, value) in section {
@@ -55,12 +57,17 @@ fn take(
     let Some(key) = ALL.iter().find(|key| key.path == path) else { return Err(unknown(path, place).into()) };
     let parts = match value {
         DeValue::Array(items) => items.iter().map(|item| scalar(item.get_ref())).collect(),
-        DeValue::Table(table) => {
-            table.iter().map(|(name, value)| Some(format!("{}={}", name.get_ref(), scalar(value.get_ref())?))).collect()
-        }
+        DeValue::Table(table) => table
+            .iter()
+            .map(|(name, value)| Some(format!("{}={}", name.get_ref(), scalar(value.get_ref())?)))
+            .collect(),
         value => scalar(value).map(|text| vec![text]),
     };
-    let odd = || Failure::usage(format!("`{path}` cannot be used")).at(&place).expected("a text, a number, or a list of them");
+    let odd = || {
+        Failure::usage(format!("`{path}` cannot be used"))
+            .at(&place)
+            .expected("a text, a number, or a list of them")
+    };
     let parts: Vec<String> = parts.ok_or_else(odd)?;
     values.insert(key.path, Given { parts, place });
     Ok(())

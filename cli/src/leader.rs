@@ -1,0 +1,73 @@
+//! `rota leader`: who leads, since when, and who stands by.
+
+use serde_json::{Value, json};
+
+use crate::client::{Scheduler, Server, Term, block_on};
+use crate::failure::{CommandResult, Outcome};
+use crate::output::{Format, FormatArg, Table, print_json, print_line};
+use crate::{text, time};
+
+const EXAMPLES: &str = "\
+Examples:
+  rota leader
+  rota leader -o json | jq -r .leader
+
+Exit code 1 if nobody leads.";
+
+/// Show who leads, the epoch, and the schedulers that take part
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    format: FormatArg,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Carries it out.
+pub(crate) fn run(args: Args) -> CommandResult {
+    block_on(show(args))
+}
+
+async fn show(args: Args) -> CommandResult {
+    let client = args.server.client()?;
+    let replicas: Vec<Value> = client.list("/schedulers", usize::MAX).await?;
+    let schedulers: Vec<Scheduler> = serde_json::from_value(Value::from(replicas.clone()))?;
+    let newest: Option<Term> = match client.list("/terms?limit=1", 1).await?.into_iter().next() {
+        Some(term) => Some(serde_json::from_value(term)?),
+        None => None,
+    };
+    // One that was killed still stands in the list for a while; whether its term goes on is told by the term.
+    let is_led = newest.as_ref().is_some_and(|term| term.end == "leads");
+    let leader = schedulers.iter().find(|replica| replica.leader).filter(|_| is_led);
+    let outcome = if leader.is_some() { Outcome::Done } else { Outcome::Failed };
+    if args.format.format == Format::Json {
+        print_json(&json!({
+            "leader": leader.map(|replica| &replica.id),
+            "epoch": newest.as_ref().map(|term| term.epoch),
+            "since": newest.as_ref().map(|term| &term.began_at),
+            "participants": replicas,
+        }))?;
+        return Ok(outcome);
+    }
+    let epoch = newest.as_ref().map_or(0, |term| term.epoch);
+    let since = newest.as_ref().map(|term| time::short_instant(&term.began_at)).unwrap_or_default();
+    print_line(&match leader {
+        Some(replica) => text::clean(&format!("{} leads since {since}, epoch {epoch}", replica.id)),
+        None => format!("nobody leads; the last epoch is {epoch}"),
+    })?;
+    let mut table = Table::new(&["SCHEDULER", "STATE", "HOST", "PID", "VERSION", "SEEN"]);
+    for replica in schedulers {
+        let seen = time::short_instant(&replica.seen_at);
+        table.row(vec![
+            replica.id,
+            replica.state,
+            replica.host,
+            replica.pid.to_string(),
+            replica.version,
+            seen,
+        ]);
+    }
+    table.print("no scheduler has been seen within the last day")?;
+    Ok(outcome)
+}

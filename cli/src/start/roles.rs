@@ -1,0 +1,160 @@
+//! What each kind of process is told, checked before anything starts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rota_core::id::{QueueName, ReplicaId, WorkerId};
+use rota_core::port::Object;
+use rota_worker::{LEASE_MIN, SLOTS_MAX, WorkerOptions};
+
+use super::Command;
+use super::config::Config;
+use super::keys;
+use super::services::retention;
+use crate::failure::Failure;
+use crate::process::{listen, zone};
+use crate::standalone::beacon::TOKEN_CHARS_MIN;
+
+/// A kind of process, with its settings.
+pub(super) enum Role {
+    /// Leads or stands by.
+    Scheduler(Box<rota_scheduler::Options>),
+    /// Runs tasks.
+    Worker(Box<WorkerOptions>),
+    /// Shows and takes wishes.
+    Web(Box<rota_web::Options>),
+}
+
+impl Role {
+    /// Checks the settings of a command's process.
+    pub(super) fn of(command: &Command, config: &Config) -> anyhow::Result<Self> {
+        Ok(match command {
+            Command::Scheduler(_) => Self::Scheduler(Box::new(scheduler(config)?)),
+            Command::Worker(_) => Self::Worker(Box::new(worker(config)?)),
+            Command::Web(_) => Self::Web(Box::new(web(config)?)),
+        })
+    }
+
+    /// The word for it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Scheduler(_) => "scheduler",
+            Self::Worker(_) => "worker",
+            Self::Web(_) => "web",
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn listen(&self, config: &Config) -> anyhow::Result<SocketAddr> {
+        let default = match self {
+            Self::Scheduler(_) => "127.0.0.1:7683",
+            Self::Worker(_) => "127.0.0.1:7684",
+            Self::Web(_) => WEB_LISTEN,
+        };
+        config.address(keys::LISTEN, default)
+    }
+}
+
+const WEB_LISTEN: &str = "127.0.0.1:7682";
+
+/// The process's name.
+pub(super) fn name(config: &Config) -> anyhow::Result<String> {
+    let name = config.text(keys::NAME)?.unwrap_or_else(listen::host_name);
+    let is_good = !name.is_empty()
+        && name.len() <= 128
+        && !name.chars().any(|c| c.is_control() || matches!(c, '=' | '/'));
+    if is_good {
+        Ok(name)
+    } else {
+        Err(config.refuse(keys::NAME, "1 to 128 characters without `=` and `/`").into())
+    }
+}
+
+fn directory(config: &Config, key: keys::Key) -> anyhow::Result<Option<PathBuf>> {
+    let Some(path) = config.path(key)? else { return Ok(None) };
+    if !path.is_dir() {
+        return Err(config
+            .refuse(key, "a directory; it may be empty")
+            .help("make it, or leave the setting out")
+            .into());
+    }
+    Ok(Some(std::path::absolute(path)?))
+}
+
+fn scheduler(config: &Config) -> anyhow::Result<rota_scheduler::Options> {
+    let mut options = rota_scheduler::Options::new(ReplicaId::trusted(name(config)?));
+    options.dags_dir = directory(config, keys::SCHEDULER_DAGS)?;
+    options.retention = retention(config)?;
+    Ok(options)
+}
+
+fn worker(config: &Config) -> anyhow::Result<WorkerOptions> {
+    let data = config.path(keys::WORKER_DATA)?.unwrap_or_else(|| PathBuf::from("rota-worker"));
+    let mut options = WorkerOptions::new(WorkerId::trusted(name(config)?), std::path::absolute(data)?);
+    options.dags_dir = directory(config, keys::WORKER_DAGS)?;
+    if let Some(slots) = config.number(keys::WORKER_SLOTS)? {
+        if slots == 0 || slots > SLOTS_MAX {
+            return Err(config.refuse(keys::WORKER_SLOTS, &format!("1 to {SLOTS_MAX}")).into());
+        }
+        options.slots = slots;
+    }
+    if let Some(queues) = config.list(keys::WORKER_QUEUES) {
+        let parsed: Result<Vec<QueueName>, _> = queues.iter().map(|queue| queue.parse()).collect();
+        options.queues = parsed
+            .map_err(|error| config.refuse(keys::WORKER_QUEUES, "names of queues").help(error.to_string()))?;
+    }
+    options.labels = labels(config)?;
+    options.lease = config.duration(keys::WORKER_LEASE, options.lease)?;
+    if options.lease < LEASE_MIN {
+        return Err(config.refuse(keys::WORKER_LEASE, &format!("at least {LEASE_MIN:?}")).into());
+    }
+    options.drain_grace = config.duration(keys::WORKER_DRAIN_GRACE, Duration::from_secs(10))?;
+    Ok(options)
+}
+
+fn labels(config: &Config) -> anyhow::Result<Object> {
+    let mut labels = Object::new();
+    for entry in config.list(keys::WORKER_LABELS).into_iter().flatten() {
+        let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(config.refuse(keys::WORKER_LABELS, "labels such as zone=a,disk=ssd").into());
+        };
+        labels.insert(name.to_owned(), value.into());
+    }
+    Ok(labels)
+}
+
+fn web(config: &Config) -> anyhow::Result<rota_web::Options> {
+    let listen = config.address(keys::LISTEN, WEB_LISTEN)?;
+    let timezone = match config.text(keys::WEB_TIMEZONE)? {
+        Some(name) => name
+            .parse()
+            .map_err(|_| config.refuse(keys::WEB_TIMEZONE, "an IANA zone such as Europe/Berlin"))?,
+        None => zone(),
+    };
+    let hosts = config.list(keys::WEB_HOSTS).unwrap_or_default();
+    Ok(rota_web::Options {
+        listen,
+        place: config.text(keys::WEB_PLACE)?.unwrap_or_else(|| "cluster".to_owned()),
+        timezone,
+        admin_token: admin_token(config)?,
+        hosts: listen::hosts(listen, hosts),
+        tls: config.is_on(keys::WEB_TLS)?,
+    })
+}
+
+/// Every dashboard of a cluster has the same token, so somebody has to choose it.
+fn admin_token(config: &Config) -> anyhow::Result<String> {
+    let Some(token) = config.text(keys::WEB_ADMIN_TOKEN)? else {
+        return Err(Failure::usage("the dashboard has no admin token")
+            .at(keys::WEB_ADMIN_TOKEN.variable)
+            .expected(format!("at least {TOKEN_CHARS_MIN} random characters, the same for every web process"))
+            .help("make one: head -c 24 /dev/urandom | base64")
+            .into());
+    };
+    if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let expected = format!("at least {TOKEN_CHARS_MIN} printable ASCII characters without spaces");
+        return Err(config.refuse(keys::WEB_ADMIN_TOKEN, &expected).into());
+    }
+    Ok(token)
+}
