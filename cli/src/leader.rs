@@ -52,10 +52,11 @@ async fn show(args: Args) -> CommandResult {
     }
     let epoch = newest.as_ref().map_or(0, |term| term.epoch);
     let since = newest.as_ref().map(|term| time::short_instant(&term.began_at)).unwrap_or_default();
-    print_line(&match leader {
-        Some(replica) => text::clean(&format!("{} leads since {since}, epoch {epoch}", replica.id)),
+    let head = match leader {
+        Some(replica) => format!("{} leads since {since}, epoch {epoch}", replica.id),
         None => format!("nobody leads; the last epoch is {epoch}"),
-    })?;
+    };
+    print_line(&text::clean(&head))?;
     let mut table = Table::new(&["SCHEDULER", "STATE", "HOST", "PID", "VERSION", "SEEN"]);
     for replica in schedulers {
         let seen = time::short_instant(&replica.seen_at);
