@@ -7,6 +7,7 @@
 //!   `sql/` is compiled inside the adapter's module, against the adapter's connection type.
 //! - All writes go through one connection and one task, which commits whatever is waiting in one transaction
 //!   (`sqlite/writer.rs`): many callers share one fsync, a lone caller pays for one.
+//! - [`RabbitBroker`] is the clustered broker, with a supervisor of its own over lapin.
 //! - [`InProcessBroker`], [`SoloLeadership`] and [`SystemClock`] are the other embedded ports. [`DataDir`] holds the
 //!   lock that keeps a second process away from the files.
 
@@ -14,6 +15,7 @@ mod broker;
 mod clock;
 mod data_dir;
 mod link;
+mod rabbit;
 mod solo;
 mod sqlite;
 
@@ -21,5 +23,6 @@ pub use broker::InProcessBroker;
 pub use clock::SystemClock;
 pub use data_dir::{DataDir, DataDirError, Holder};
 pub use link::Link;
+pub use rabbit::{QueueKind, RabbitBroker, RabbitOptions};
 pub use solo::SoloLeadership;
 pub use sqlite::SqliteStore;

@@ -1,6 +1,8 @@
 //! Private services for tests, on free loopback ports and in directories of their own. They never touch services that
 //! run already, and they end with the test's process, however that ends.
 
+pub mod rabbit;
+
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
