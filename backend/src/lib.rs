@@ -9,6 +9,7 @@
 //!   (`sqlite/writer.rs`): many callers share one fsync, a lone caller pays for one.
 //! - Postgres: a lane of connections per role (`postgres/lane.rs`), each with settings that free the locks of a process that
 //!   is stopped or cut off.
+//! - [`RabbitBroker`] is the clustered broker, with a supervisor of its own over lapin.
 //! - [`InProcessBroker`], [`SoloLeadership`] and [`SystemClock`] are the other embedded ports. [`DataDir`] holds the
 //!   lock that keeps a second process away from the files.
 //! - [`EtcdLeadership`] is the election among replicas, on a thread of its own.
@@ -21,6 +22,7 @@ mod data_dir;
 mod etcd;
 mod link;
 mod postgres;
+mod rabbit;
 mod solo;
 mod sqlite;
 
@@ -30,5 +32,6 @@ pub use data_dir::{DataDir, DataDirError, Holder};
 pub use etcd::{EtcdLeadership, EtcdOptions, EtcdTls, PeerOptions};
 pub use link::Link;
 pub use postgres::{PostgresOptions, PostgresStore, postgres_migrate};
+pub use rabbit::{QueueKind, RabbitBroker, RabbitOptions};
 pub use solo::SoloLeadership;
 pub use sqlite::SqliteStore;

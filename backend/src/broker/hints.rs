@@ -23,7 +23,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Rings at every listener's door.
 #[derive(Default)]
-pub(super) struct Doorbell {
+pub(crate) struct Doorbell {
     doors: Mutex<Vec<Weak<Door>>>,
 }
 
@@ -71,7 +71,7 @@ impl Rung {
 }
 
 impl Doorbell {
-    pub(super) fn ring(&self, bell: Bell) {
+    pub(crate) fn ring(&self, bell: Bell) {
         lock(&self.doors).retain(|door| {
             let Some(door) = door.upgrade() else { return false };
             lock(&door.rung).add(&bell);
@@ -80,14 +80,14 @@ impl Doorbell {
         });
     }
 
-    pub(super) fn listen(&self) -> DoorbellListener {
+    pub(crate) fn listen(&self) -> DoorbellListener {
         let door = Arc::new(Door::default());
         lock(&self.doors).push(Arc::downgrade(&door));
         DoorbellListener { door }
     }
 }
 
-pub(super) struct DoorbellListener {
+pub(crate) struct DoorbellListener {
     door: Arc<Door>,
 }
 
@@ -109,12 +109,12 @@ impl Bells for DoorbellListener {
 
 /// Nudges by worker. Several nudges before a look are one.
 #[derive(Default)]
-pub(super) struct NudgeBoard {
+pub(crate) struct NudgeBoard {
     listeners: Mutex<HashMap<WorkerId, Vec<Weak<Notify>>>>,
 }
 
 impl NudgeBoard {
-    pub(super) fn nudge(&self, worker: &WorkerId) {
+    pub(crate) fn nudge(&self, worker: &WorkerId) {
         let mut listeners = lock(&self.listeners);
         let Some(of_worker) = listeners.get_mut(worker) else { return };
         of_worker.retain(|listener| match listener.upgrade() {
@@ -129,14 +129,14 @@ impl NudgeBoard {
         }
     }
 
-    pub(super) fn listen(&self, worker: &WorkerId) -> NudgeListener {
+    pub(crate) fn listen(&self, worker: &WorkerId) -> NudgeListener {
         let wake = Arc::new(Notify::new());
         lock(&self.listeners).entry(worker.clone()).or_default().push(Arc::downgrade(&wake));
         NudgeListener { wake }
     }
 }
 
-pub(super) struct NudgeListener {
+pub(crate) struct NudgeListener {
     wake: Arc<Notify>,
 }
 
@@ -149,7 +149,7 @@ impl Nudges for NudgeListener {
 }
 
 /// Changes for every dashboard. A dashboard that is too slow loses some and is told so.
-pub(super) struct ChangeFeed {
+pub(crate) struct ChangeFeed {
     sender: broadcast::Sender<Arc<[Change]>>,
 }
 
@@ -160,19 +160,25 @@ impl Default for ChangeFeed {
 }
 
 impl ChangeFeed {
-    pub(super) fn announce(&self, changes: &[Change]) {
+    pub(crate) fn announce(&self, changes: &[Change]) {
         if !changes.is_empty() && self.sender.receiver_count() > 0 {
             // Fails only when the last listener has just left.
             let _ = self.sender.send(Arc::from(changes));
         }
     }
 
-    pub(super) fn listen(&self) -> ChangeListener {
+    /// Tells every listener that some announcements were lost.
+    pub(crate) fn lose(&self) {
+        // Fails only when nobody listens. An announcement of nothing is never sent otherwise.
+        let _ = self.sender.send(Arc::from([]));
+    }
+
+    pub(crate) fn listen(&self) -> ChangeListener {
         ChangeListener { receiver: self.sender.subscribe(), lost_some: false }
     }
 }
 
-pub(super) struct ChangeListener {
+pub(crate) struct ChangeListener {
     receiver: broadcast::Receiver<Arc<[Change]>>,
     lost_some: bool,
 }
@@ -184,14 +190,14 @@ impl Changes for ChangeListener {
             return Ok(None);
         }
         let mut changes = match self.receiver.recv().await {
-            Ok(changes) => changes.to_vec(),
-            Err(RecvError::Lagged(_)) => return Ok(None),
+            Ok(changes) if !changes.is_empty() => changes.to_vec(),
+            Ok(_) | Err(RecvError::Lagged(_)) => return Ok(None),
             Err(RecvError::Closed) => return Err(BrokerError("the change feed is closed".to_owned())),
         };
         for _ in 1..ANNOUNCEMENTS_AT_ONCE {
             match self.receiver.try_recv() {
-                Ok(more) => changes.extend_from_slice(&more),
-                Err(TryRecvError::Lagged(_)) => {
+                Ok(more) if !more.is_empty() => changes.extend_from_slice(&more),
+                Ok(_) | Err(TryRecvError::Lagged(_)) => {
                     self.lost_some = true;
                     break;
                 }
@@ -229,6 +235,18 @@ mod tests {
         }
         assert_eq!(listener.next().await.unwrap(), None);
         assert!(listener.next().await.unwrap().is_some(), "then it goes on with what is left");
+    }
+
+    #[tokio::test]
+    async fn what_was_announced_before_a_loss_is_heard_before_it() {
+        let feed = ChangeFeed::default();
+        let mut listener = feed.listen();
+        feed.announce(&[Change::Fleet]);
+        feed.lose();
+        feed.announce(&[Change::Fleet]);
+        assert_eq!(listener.next().await.unwrap(), Some(vec![Change::Fleet]));
+        assert_eq!(listener.next().await.unwrap(), None);
+        assert_eq!(listener.next().await.unwrap(), Some(vec![Change::Fleet]));
     }
 
     #[tokio::test]

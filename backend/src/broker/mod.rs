@@ -1,7 +1,7 @@
 //! The broker inside one process: queues, doorbell, nudges and changes as shared memory. Everything is bounded, and
 //! nothing is kept when the process ends: messages are hints, the store knows better.
 
-mod hints;
+pub(crate) mod hints;
 mod lanes;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 pub mod etcd;
 pub mod postgres;
+pub mod rabbit;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};

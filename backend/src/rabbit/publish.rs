@@ -1,0 +1,274 @@
+//! Publishing with confirms. A batch is written as a whole and its confirms are awaited afterwards, within one deadline.
+//! Batches go one after another, for two reasons in lapin: tags are given out before frames are queued, so two writers
+//! could swap them; and a returned message may be handed over with another message's confirm. Within one batch that does
+//! not matter, because a returned message is known by the ids in its body.
+
+use std::collections::HashSet;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Result};
+use rota_core::id::{AttemptKey, QueueName};
+use rota_core::port::{BrokerError, Dispatch};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::connect::words;
+use super::message::{read_task, write_task};
+use super::session::{Session, Supervised};
+use super::topology::Topology;
+
+/// How long one call may take, confirms included.
+const PUBLISH_MAX: Duration = Duration::from_secs(5);
+/// Messages that await their confirms at a time.
+const IN_FLIGHT_MAX: usize = 1024;
+/// How long a hint may take to be written.
+const HINT_MAX: Duration = Duration::from_secs(1);
+/// AMQP's delivery mode for messages that survive a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// What became of a message.
+type Verdict = Result<Confirmation>;
+/// A message on its way.
+type Confirm = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+/// Everything that goes out.
+pub(super) struct Publisher {
+    connection: Supervised,
+    topology: Arc<Topology>,
+    turn: Mutex<Option<Turn>>,
+}
+
+/// What one session's batches share.
+struct Turn {
+    session: Arc<Session>,
+    /// In confirm mode.
+    channel: Channel,
+    declared: HashSet<QueueName>,
+    /// A batch was left before all of its confirms had come.
+    is_unfinished: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(connection: Supervised, topology: Arc<Topology>) -> Self {
+        Self { connection, topology, turn: Mutex::default() }
+    }
+
+    /// Publishes; the keys that are known not to have arrived.
+    pub(super) async fn publish(
+        &self,
+        dispatches: &[Dispatch],
+    ) -> std::result::Result<Vec<AttemptKey>, BrokerError> {
+        let deadline = Instant::now() + PUBLISH_MAX;
+        let session = self.connection.session().await?;
+        let late = || BrokerError(format!("rabbitmq took no messages within {} s", PUBLISH_MAX.as_secs()));
+        let mut turn = timeout_at(deadline, self.turn.lock()).await.map_err(|_| late())?;
+        let prepared = timeout_at(deadline, self.prepare(&mut turn, session.clone(), dispatches));
+        let prepared = tokio::select! {
+            prepared = prepared => prepared,
+            () = self.connection.halted(&session) => return Err(self.refusal().await),
+        };
+        let Ok(prepared) = prepared else {
+            *turn = None;
+            session.lost.cancel();
+            return Err(late());
+        };
+        let turn = match prepared {
+            Ok(turn) => turn,
+            Err(error) => {
+                *turn = None;
+                return Err(BrokerError(words(&error)));
+            }
+        };
+        let mut failed = Vec::new();
+        for batch in dispatches.chunks(IN_FLIGHT_MAX) {
+            self.publish_batch(turn, batch, deadline, &mut failed).await;
+        }
+        Ok(failed)
+    }
+
+    /// Sends hints, unconfirmed, to whoever listens.
+    pub(super) async fn hint(
+        &self,
+        exchange: &ShortString,
+        key: &ShortString,
+        bodies: &[Vec<u8>],
+    ) -> std::result::Result<(), BrokerError> {
+        let session = self.connection.session().await?;
+        let send = async {
+            for body in bodies {
+                let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+                let channel = &session.channel;
+                channel.basic_publish(exchange.clone(), key.clone(), options, body, properties).await?;
+            }
+            Ok::<_, lapin::Error>(())
+        };
+        match timeout(HINT_MAX, send).await {
+            Ok(sent) => sent.map_err(|error| BrokerError(words(&error))),
+            Err(_) => Err(BrokerError(format!("a hint was not sent within {} s", HINT_MAX.as_secs()))),
+        }
+    }
+
+    /// Why nothing can be published.
+    async fn refusal(&self) -> BrokerError {
+        match self.connection.session().await {
+            Ok(_) => BrokerError("the connection to rabbitmq was replaced".to_owned()),
+            Err(error) => error,
+        }
+    }
+
+    /// A channel in confirm mode, on which nothing is under way, and the queues of `dispatches`.
+    async fn prepare<'t>(
+        &self,
+        turn: &'t mut Option<Turn>,
+        session: Arc<Session>,
+        dispatches: &[Dispatch],
+    ) -> Result<&'t mut Turn> {
+        let is_current =
+            |turn: &Turn| Arc::ptr_eq(&turn.session, &session) && turn.channel.status().connected();
+        let mut ready = match turn.take().filter(is_current) {
+            Some(ready) => ready,
+            None => {
+                let channel = session.connection.create_channel().await?;
+                channel.confirm_select(ConfirmSelectOptions::default()).await?;
+                Turn { session, channel, declared: HashSet::new(), is_unfinished: false }
+            }
+        };
+        if ready.is_unfinished {
+            // Their keys were reported as failed; late returns must not be mistaken for those of the next batch.
+            ready.channel.wait_for_confirms().await?;
+            ready.is_unfinished = false;
+        }
+        let mut last = None;
+        for queue in dispatches.iter().map(|dispatch| &dispatch.queue) {
+            if last != Some(queue) && !ready.declared.contains(queue) {
+                self.topology.declare_tasks(&ready.session.connection, &self.topology.tasks(queue)).await?;
+                ready.declared.insert(queue.clone());
+            }
+            last = Some(queue);
+        }
+        Ok(turn.insert(ready))
+    }
+
+    async fn publish_batch(
+        &self,
+        turn: &mut Turn,
+        batch: &[Dispatch],
+        deadline: Instant,
+        failed: &mut Vec<AttemptKey>,
+    ) {
+        turn.is_unfinished = true;
+        let verdicts = self.await_all(&turn.session, self.write(&turn.channel, batch), deadline).await;
+        let mut returned = Vec::new();
+        let mut is_unfinished = false;
+        for (dispatch, verdict) in batch.iter().zip(verdicts) {
+            let is_taken = matches!(verdict, Some(Ok(Confirmation::Ack(_))));
+            is_unfinished |= verdict.is_none();
+            if let Some(Ok(Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)))) = verdict {
+                returned.push(message);
+            }
+            if !is_taken {
+                failed.push(dispatch.key);
+            }
+        }
+        turn.is_unfinished = is_unfinished;
+        self.take_returned(turn, batch, returned, failed).await;
+    }
+
+    /// What became of each message; `None` if that was not known when the deadline passed or the link broke.
+    async fn await_all(
+        &self,
+        session: &Arc<Session>,
+        confirms: Vec<(Confirm, Option<Verdict>)>,
+        deadline: Instant,
+    ) -> Vec<Option<Verdict>> {
+        let mut halt = pin!(async {
+            tokio::select! {
+                // A link that stands and confirms nothing for so long is as good as none.
+                () = sleep_until(deadline) => session.lost.cancel(),
+                () = self.connection.halted(session) => {}
+            }
+        });
+        let mut is_halted = false;
+        let mut verdicts = Vec::with_capacity(confirms.len());
+        for (mut confirm, early) in confirms {
+            let verdict = match early {
+                Some(verdict) => Some(verdict),
+                None if is_halted => confirm.now_or_never(),
+                None => tokio::select! {
+                    biased;
+                    verdict = &mut confirm => Some(verdict),
+                    () = &mut halt => {
+                        is_halted = true;
+                        None
+                    }
+                },
+            };
+            verdicts.push(verdict);
+        }
+        verdicts
+    }
+
+    /// Queues a batch for the socket, in order: each message's confirm, or its verdict if that is known at once.
+    fn write(&self, channel: &Channel, batch: &[Dispatch]) -> Vec<(Confirm, Option<Verdict>)> {
+        let mut last: Option<(&QueueName, ShortString)> = None;
+        batch
+            .iter()
+            .map(|dispatch| {
+                let name = match &last {
+                    Some((queue, name)) if *queue == &dispatch.queue => name.clone(),
+                    _ => self.topology.tasks(&dispatch.queue),
+                };
+                last = Some((&dispatch.queue, name.clone()));
+                let mut confirm = confirm(channel.clone(), name, write_task(&dispatch.key));
+                // The first poll queues the frames, so this decides the order on the wire.
+                let early = (&mut confirm).now_or_never();
+                (confirm, early)
+            })
+            .collect()
+    }
+
+    /// Messages that no queue took: their queue is gone. It is declared anew, and the leader publishes again.
+    async fn take_returned(
+        &self,
+        turn: &mut Turn,
+        batch: &[Dispatch],
+        returned: Vec<BasicReturnMessage>,
+        failed: &mut Vec<AttemptKey>,
+    ) {
+        if returned.is_empty() {
+            return;
+        }
+        let keys: HashSet<AttemptKey> =
+            returned.iter().filter_map(|message| read_task(&message.delivery.data).ok()).collect();
+        let mut gone = HashSet::new();
+        for dispatch in batch.iter().filter(|dispatch| keys.contains(&dispatch.key)) {
+            if !failed.contains(&dispatch.key) {
+                failed.push(dispatch.key);
+            }
+            gone.insert(&dispatch.queue);
+        }
+        for queue in gone {
+            tracing::warn!("queue {queue} was gone from rabbitmq, declaring it again");
+            turn.declared.remove(queue);
+            let name = self.topology.tasks(queue);
+            let declare = self.topology.declare_tasks(&turn.session.connection, &name);
+            if let Ok(Ok(())) = timeout(HINT_MAX, declare).await {
+                turn.declared.insert(queue.clone());
+            }
+        }
+    }
+}
+
+fn confirm(channel: Channel, queue: ShortString, body: Vec<u8>) -> Confirm {
+    Box::pin(async move {
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        channel.basic_publish("".into(), queue, options, &body, properties).await?.await
+    })
+}
