@@ -31,16 +31,20 @@ async fn a_wrongly_suspected_leader_retakes_the_seat_or_loses_it() {
     let leases = || etcd.etcdctl(&["get", "/rota/leader", "--print-value-only"]);
     for _ in 0..5 {
         one_trusted(&players, &mut both_max).await;
-        // One of them leads, and the other holds a connection to it.
-        until("a standby on the line", async || {
-            (proxies.iter().map(Proxy::connections).sum::<usize>() == 1).then_some(())
+        let before = leases();
+        let is_another = async || (!leases().is_empty() && leases() != before).then_some(());
+        until("a suspicion", async || {
+            // One of them leads, and the other holds a connection to it.
+            let lines = || proxies.iter().map(Proxy::connections).sum::<usize>();
+            until("a standby on the line", async || (lines() == 1).then_some(())).await;
+            proxies.iter().for_each(Proxy::refuse);
+            proxies.iter().for_each(Proxy::reset);
+            // A standby that was cut off before it was greeted suspects nobody, and is cut off again.
+            let is_suspected = tokio::time::timeout(TTL, until("another lease", is_another)).await.is_ok();
+            proxies.iter().for_each(Proxy::heal);
+            is_suspected.then_some(())
         })
         .await;
-        let before = leases();
-        proxies.iter().for_each(Proxy::refuse);
-        proxies.iter().for_each(Proxy::reset);
-        until("another lease", async || (!leases().is_empty() && leases() != before).then_some(())).await;
-        proxies.iter().for_each(Proxy::heal);
     }
     one_trusted(&players, &mut both_max).await;
     let terms: Vec<usize> = players.iter().map(Player::terms).collect();

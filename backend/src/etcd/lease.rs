@@ -181,7 +181,8 @@ impl Keeper {
     async fn release(&mut self, lease: i64) {
         self.stream = None;
         self.publish(None, None);
-        match timeout(RELEASE_MAX, self.seats.revoke(lease)).await {
+        // Half of the time for one member, so that another can still be asked.
+        match timeout(RELEASE_MAX, self.seats.revoke(lease, RELEASE_MAX / 2)).await {
             Ok(Ok(())) => {}
             Ok(Err(trouble)) => tracing::debug!("the lease {lease:x} will run out: {trouble}"),
             Err(_) => tracing::debug!("the lease {lease:x} will run out: no answer within {RELEASE_MAX:?}"),

@@ -1,5 +1,7 @@
 //! The leader's key: who holds it, taking it, and the list of replicas. One transaction each; never waits for anything.
 
+use std::time::Duration;
+
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
 use rota_core::id::ReplicaId;
 use serde::{Deserialize, Serialize};
@@ -106,10 +108,10 @@ impl Seats {
         }
     }
 
-    /// Gives up everything that hangs on a lease. A lease that is unknown holds nothing.
-    pub(super) async fn revoke(&self, lease: i64) -> Result<(), Trouble> {
+    /// Gives up everything that hangs on a lease, asking each member for `limit`. A lease that is unknown holds nothing.
+    pub(super) async fn revoke(&self, lease: i64, limit: Duration) -> Result<(), Trouble> {
         let revoke = |client: etcd_client::Client| async move { client.lease_client().revoke(lease).await };
-        match self.line.call(CALL_MAX, revoke).await {
+        match self.line.call(limit, revoke).await {
             Ok(_) | Err(Trouble::NoLease) => Ok(()),
             Err(trouble) => Err(trouble),
         }

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::line::CALL_MAX;
 use super::observer::{Seat, SeatView};
 use super::seat::Seats;
 
@@ -111,7 +112,7 @@ impl Shadow {
         let revoked = match self.seats.read().await {
             Ok((Some(held), _)) if held.lease == target.lease => {
                 tracing::warn!("the leader {} closed its connections: revoking its lease", target.replica);
-                self.seats.revoke(target.lease).await
+                self.seats.revoke(target.lease, CALL_MAX).await
             }
             Ok(_) => Ok(()),
             Err(trouble) => Err(trouble),
