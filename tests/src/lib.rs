@@ -5,5 +5,6 @@
 pub mod browser;
 pub mod conformance;
 pub mod demo;
+pub mod lab;
 pub mod services;
 pub mod witness;
