@@ -14,6 +14,7 @@ mod broker;
 mod clock;
 mod data_dir;
 mod link;
+mod postgres;
 mod solo;
 mod sqlite;
 
@@ -21,5 +22,6 @@ pub use broker::InProcessBroker;
 pub use clock::SystemClock;
 pub use data_dir::{DataDir, DataDirError, Holder};
 pub use link::Link;
+pub use postgres::{PostgresOptions, PostgresStore, postgres_migrate};
 pub use solo::SoloLeadership;
 pub use sqlite::SqliteStore;

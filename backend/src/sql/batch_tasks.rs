@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rota_core::id::{AttemptKey, QueueName, TaskKey};
 use rota_core::port::{PlannedRetry, QueuedTask, SettledTask, StoreResult, TaskRow};
 
-use super::reads::tasks_load;
+use super::super::hot::{queue, tasks_load};
 use super::{Conn, all_changed, attempt_json, clean, json, micros, write_failed};
 
 /// The row of the task and attempt that an item names in its first four places.
@@ -77,29 +77,15 @@ pub(super) async fn tasks_clear(conn: &mut Conn, keys: &[AttemptKey]) -> StoreRe
     all_changed("tasks to clear", keys.len(), done.rows_affected())
 }
 
-const QUEUE: &str = concat!(
-    "insert into task (run, task_no, map_index, attempt, name, queue, priority, queued_at, state)
-     select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint),
-         cast(item.value ->> 3 as bigint), item.value ->> 4, item.value ->> 5, cast(item.value ->> 6 as bigint),
-         cast(item.value ->> 7 as bigint), 'queued'
-     from ",
-    each!("$1"),
-    " where true
-     on conflict (run, task_no, map_index) do update set
-         attempt = excluded.attempt, name = excluded.name, queue = excluded.queue, priority = excluded.priority,
-         queued_at = excluded.queued_at, state = excluded.state
-     where task.state = 'waiting' and excluded.attempt = task.attempt + 1"
-);
-
 pub(super) async fn tasks_queue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreResult<()> {
     if tasks.is_empty() {
         return Ok(());
     }
-    let done = sqlx::query(QUEUE).bind(queued_json(tasks)).execute(conn).await.map_err(write_failed)?;
-    all_changed("tasks to queue", tasks.len(), done.rows_affected())
+    let changed = queue(conn, tasks).await?;
+    all_changed("tasks to queue", tasks.len(), changed)
 }
 
-fn queued_json(tasks: &[QueuedTask]) -> String {
+pub(crate) fn queued_json(tasks: &[QueuedTask]) -> String {
     json(tasks.iter().map(|task| {
         let AttemptKey { task: key, attempt } = task.key;
         (key.run, key.task, key.index, attempt, &task.name, &task.queue, task.priority, micros(task.at))

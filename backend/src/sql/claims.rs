@@ -9,8 +9,9 @@ use rota_core::id::{
 use rota_core::port::{ClaimRequest, Claimed, Finish, LogChunk, Object, StoreError, StoreResult};
 use rota_core::state::TaskState;
 
+use super::super::hot::finish;
 use super::rows::{Cells, decode};
-use super::{Conn, attempt_json, clean, json, limit, micros, unavailable, write_failed};
+use super::{Conn, Row, attempt_json, clean, json, limit, micros, unavailable, write_failed};
 
 const TASKS_QUEUED: &str = concat!(
     "select run, task_no, map_index, attempt from task
@@ -33,27 +34,13 @@ fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
     Ok(cells.task_key()?.attempt(cells.number()?))
 }
 
-/// Claims what is still queued and answers with everything that this nonce holds.
-pub(crate) async fn tasks_claim(
-    conn: &mut Conn,
-    now: DateTime<Utc>,
-    request: &ClaimRequest,
-) -> StoreResult<Vec<Claimed>> {
-    lease_check(conn, now, &request.worker, request.incarnation).await?;
-    if request.keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let first_token = tokens_take(conn, request.keys.len()).await?;
-    claim(conn, now, request, first_token).await?;
-    claimed_load(conn, request).await
-}
-
 const LEASE_CHECK: &str = concat!(
-    "select 1 from worker where incarnation = $1 and id = $2 and state = 'live' and lease_until > $3",
-    locked!()
+    "select 1 from worker where incarnation = $1 and id = $2 and state = 'live' and lease_until > ",
+    clock!("$3"),
+    held!()
 );
 
-async fn lease_check(
+pub(crate) async fn lease_check(
     conn: &mut Conn,
     now: DateTime<Utc>,
     worker: &WorkerId,
@@ -66,52 +53,7 @@ async fn lease_check(
     Err(StoreError::Conflict(format!("worker {worker}, incarnation {incarnation}, has no live lease")))
 }
 
-const TOKENS_TAKE: &str = "update counter set value = value + $1 where name = 'claim_token' returning value";
-
-/// Reserves `count` claim tokens and returns the first.
-async fn tokens_take(conn: &mut Conn, count: usize) -> StoreResult<i64> {
-    let query = sqlx::query(TOKENS_TAKE).bind(limit(count));
-    let row = query.fetch_one(conn).await.map_err(write_failed)?;
-    let last: i64 = Cells::of(&row).take()?;
-    Ok(last - limit(count) + 1)
-}
-
-const CLAIM: &str = concat!(
-    "update task set
-         state = 'running', started_at = $2, worker = $3, incarnation = $4, claim_nonce = $5,
-         claim_token = cast(item.value ->> 4 as bigint)
-     from ",
-    each!("$1"),
-    " where task.run = cast(item.value ->> 0 as bigint)
-         and task.task_no = cast(item.value ->> 1 as bigint)
-         and task.map_index = cast(item.value ->> 2 as bigint)
-         and task.attempt = cast(item.value ->> 3 as bigint)
-         and task.state = 'queued'"
-);
-
-async fn claim(
-    conn: &mut Conn,
-    now: DateTime<Utc>,
-    request: &ClaimRequest,
-    first_token: i64,
-) -> StoreResult<()> {
-    let items = json(
-        request
-            .keys
-            .iter()
-            .zip(first_token..)
-            .map(|(key, token)| (key.task.run, key.task.task, key.task.index, key.attempt, token)),
-    );
-    let query = sqlx::query(CLAIM)
-        .bind(items)
-        .bind(micros(now))
-        .bind(request.worker.as_str())
-        .bind(request.incarnation.0)
-        .bind(nonce_bytes(request));
-    query.execute(conn).await.map(drop).map_err(write_failed)
-}
-
-fn nonce_bytes(request: &ClaimRequest) -> Vec<u8> {
+pub(crate) fn nonce_bytes(request: &ClaimRequest) -> Vec<u8> {
     request.nonce.to_be_bytes().to_vec()
 }
 
@@ -128,18 +70,25 @@ const CLAIMED_LOAD: &str = concat!(
     ") order by t.claim_token"
 );
 
-async fn claimed_load(conn: &mut Conn, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
+pub(crate) async fn claimed_load(conn: &mut Conn, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
     let query = sqlx::query(CLAIMED_LOAD)
         .bind(attempt_json(&request.keys))
         .bind(request.incarnation.0)
         .bind(nonce_bytes(request));
-    let rows = query.fetch_all(conn).await.map_err(unavailable)?;
+    claimed_rows(&query.fetch_all(conn).await.map_err(unavailable)?)
+}
+
+/// Rows with the columns of [`CLAIMED_LOAD`].
+pub(crate) fn claimed_rows(rows: &[Row]) -> StoreResult<Vec<Claimed>> {
     let mut params_of: HashMap<RunId, Object> = HashMap::new();
     rows.iter().map(|row| claimed_row(&mut Cells::of(row), &mut params_of)).collect()
 }
 
 /// Tasks of one run are claimed together more often than not, so its parameters are parsed once.
-fn claimed_row(cells: &mut Cells<'_>, params_of: &mut HashMap<RunId, Object>) -> StoreResult<Claimed> {
+pub(crate) fn claimed_row(
+    cells: &mut Cells<'_>,
+    params_of: &mut HashMap<RunId, Object>,
+) -> StoreResult<Claimed> {
     let key = attempt_key(cells)?;
     Ok(Claimed {
         key,
@@ -158,28 +107,7 @@ fn claimed_row(cells: &mut Cells<'_>, params_of: &mut HashMap<RunId, Object>) ->
     })
 }
 
-const FINISH: &str = concat!(
-    "update task set
-         state = item.value ->> 5,
-         finished_at = case when task.started_at > cast(item.value ->> 6 as bigint)
-             then task.started_at else cast(item.value ->> 6 as bigint) end,
-         spawned_at = cast(item.value ->> 7 as bigint),
-         ended_at = cast(item.value ->> 8 as bigint),
-         exit_code = cast(item.value ->> 9 as bigint),
-         signal = cast(item.value ->> 10 as bigint),
-         error = item.value ->> 11,
-         outputs = item.value ->> 12
-     from ",
-    each!("$1"),
-    " where task.run = cast(item.value ->> 0 as bigint)
-         and task.task_no = cast(item.value ->> 1 as bigint)
-         and task.map_index = cast(item.value ->> 2 as bigint)
-         and task.attempt = cast(item.value ->> 3 as bigint)
-         and task.claim_token = cast(item.value ->> 4 as bigint)
-         and task.state = 'running'"
-);
-
-/// Records outcomes. Returns those that nobody waits for any more: the token is not the current one,
+/// Records outcomes (the statement is the adapter's). Returns those that nobody waits for any more: the token is not the current one,
 /// or the attempt has ended otherwise.
 pub(crate) async fn tasks_finish(
     conn: &mut Conn,
@@ -189,12 +117,10 @@ pub(crate) async fn tasks_finish(
     if let Some(odd) = finishes.iter().find(|finish| !is_outcome(finish.state)) {
         return Err(StoreError::Refused(format!("{} is no outcome of attempt {}", odd.state, odd.key)));
     }
-    let items = finish_json(now, finishes);
-    let done = sqlx::query(FINISH).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
-    if done.rows_affected() == finishes.len() as u64 {
+    if finish(conn, now, finishes).await? == finishes.len() as u64 {
         return Ok(Vec::new());
     }
-    let recorded = recorded_load(conn, &items).await?;
+    let recorded = recorded_load(conn, &finish_json(now, finishes)).await?;
     Ok(finishes.iter().filter(|finish| !recorded.contains(&finish.token)).map(|finish| finish.key).collect())
 }
 
@@ -204,7 +130,7 @@ const fn is_outcome(state: TaskState) -> bool {
 
 /// The process's end is told by the worker's clock; the row's `finished_at` by the store's, where the two disagree:
 /// neither before the claim nor in the future.
-fn finish_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
+pub(crate) fn finish_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
     let rows: Vec<serde_json::Value> = finishes
         .iter()
         .map(|finish| {

@@ -6,26 +6,28 @@
 //! changed is compared with the number it was meant to change. Instants are microseconds.
 
 mod batch;
-mod batch_tasks;
-mod claims;
+pub(super) mod batch_tasks;
+pub(super) mod claims;
 mod dags;
 mod fence;
 mod intents;
+mod ports;
 mod prune;
 mod reads;
 mod replicas;
-mod rows;
+pub(super) mod rows;
 mod runs;
 mod views;
 mod workers;
 
+pub(super) use super::hot::{tasks_claim, tasks_load};
 pub(super) use batch::batch_commit;
-pub(super) use claims::{log_append, outputs_load, tasks_claim, tasks_finish, tasks_queued};
+pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_queued};
 pub(super) use dags::{dags_load, file_errors, files_put, version_source};
 pub(super) use fence::{leader_load, term_begin};
 pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger, worker_drain};
 pub(super) use prune::prune;
-pub(super) use reads::{tasks_load, tasks_of_runs, tasks_unclaimed};
+pub(super) use reads::{tasks_of_runs, tasks_unclaimed};
 pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
 pub(super) use runs::{run_load, runs_active, runs_queued};
 pub(super) use views::{
@@ -37,7 +39,7 @@ pub(super) use workers::{worker_beat, worker_register, workers_reap};
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{AttemptKey, TaskKey};
+use rota_core::id::AttemptKey;
 use rota_core::port::{StoreError, StoreResult};
 use serde::Serialize;
 
@@ -49,7 +51,7 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
 }
 
 /// An error of a write: a row that must be unique and is there already is a conflict.
-fn write_failed(error: sqlx::Error) -> StoreError {
+pub(super) fn write_failed(error: sqlx::Error) -> StoreError {
     match error.as_database_error() {
         Some(database) if database.is_unique_violation() => {
             StoreError::Conflict(database.message().to_owned())
@@ -59,33 +61,29 @@ fn write_failed(error: sqlx::Error) -> StoreError {
 }
 
 /// A list for `each!`.
-fn json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
+pub(super) fn json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
     let rows: Vec<T> = rows.into_iter().collect();
     json_of(&rows)
 }
 
-fn json_of<T: Serialize + ?Sized>(value: &T) -> String {
+pub(super) fn json_of<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("ids, numbers and texts always have a JSON form")
 }
 
 /// Text as both databases can keep it: SQLite's JSON functions end a text at a NUL, Postgres refuses one.
-fn clean(text: &str) -> Cow<'_, str> {
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(text) }
 }
 
-fn micros(at: DateTime<Utc>) -> i64 {
+pub(super) fn micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
 }
 
-fn key_json(keys: &[TaskKey]) -> String {
-    json(keys.iter().map(|key| (key.run, key.task, key.index)))
-}
-
-fn attempt_json(keys: &[AttemptKey]) -> String {
+pub(super) fn attempt_json(keys: &[AttemptKey]) -> String {
     json(keys.iter().map(|key| (key.task.run, key.task.task, key.task.index, key.attempt)))
 }
 
-fn limit(rows: usize) -> i64 {
+pub(super) fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 

@@ -1,11 +1,11 @@
 //! Tasks, as the leader reads them.
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{QueueName, RunId, TaskKey, TaskName};
+use rota_core::id::{QueueName, RunId, TaskName};
 use rota_core::port::{QueuedTask, StoreResult, TaskRow};
 
 use super::rows::{decode, task_columns, task_row};
-use super::{Conn, json, key_json, limit, micros, unavailable};
+use super::{Conn, json, limit, micros, unavailable};
 
 const TASKS_OF_RUNS: &str = concat!(
     "select ",
@@ -17,21 +17,6 @@ const TASKS_OF_RUNS: &str = concat!(
 
 pub(crate) async fn tasks_of_runs(conn: &mut Conn, runs: &[RunId]) -> StoreResult<Vec<TaskRow>> {
     let query = sqlx::query(TASKS_OF_RUNS).bind(json(runs.iter().map(|run| [run.0])));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
-}
-
-const TASKS_LOAD: &str = concat!(
-    "select ",
-    task_columns!(),
-    " from task where (run, task_no, map_index) in (
-         select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint)
-         from ",
-    each!("$1"),
-    ") order by run, task_no, map_index"
-);
-
-pub(crate) async fn tasks_load(conn: &mut Conn, keys: &[TaskKey]) -> StoreResult<Vec<TaskRow>> {
-    let query = sqlx::query(TASKS_LOAD).bind(key_json(keys));
     decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
 }
 

@@ -15,18 +15,18 @@ use sqlx::{ColumnIndex, Decode, Row as _, Type};
 use super::{Db, Row, unavailable};
 
 /// Reads the cells of a row from left to right.
-pub(super) struct Cells<'r> {
+pub(crate) struct Cells<'r> {
     row: &'r Row,
     next: usize,
 }
 
 impl<'r> Cells<'r> {
-    pub(super) fn of(row: &'r Row) -> Self {
+    pub(crate) fn of(row: &'r Row) -> Self {
         Self { row, next: 0 }
     }
 
     /// The next cell.
-    pub(super) fn take<T>(&mut self) -> StoreResult<T>
+    pub(crate) fn take<T>(&mut self) -> StoreResult<T>
     where
         T: Decode<'r, Db> + Type<Db>,
         usize: ColumnIndex<Row>,
@@ -36,44 +36,44 @@ impl<'r> Cells<'r> {
         self.row.try_get(index).map_err(unavailable)
     }
 
-    pub(super) fn at(&mut self) -> StoreResult<DateTime<Utc>> {
+    pub(crate) fn at(&mut self) -> StoreResult<DateTime<Utc>> {
         instant(self.take()?)
     }
 
-    pub(super) fn at_opt(&mut self) -> StoreResult<Option<DateTime<Utc>>> {
+    pub(crate) fn at_opt(&mut self) -> StoreResult<Option<DateTime<Utc>>> {
         self.take::<Option<i64>>()?.map(instant).transpose()
     }
 
     /// A number that fits a smaller type.
-    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> StoreResult<T> {
+    pub(crate) fn number<T: TryFrom<i64>>(&mut self) -> StoreResult<T> {
         let value: i64 = self.take()?;
         T::try_from(value).map_err(|_| strange("number", &value.to_string()))
     }
 
-    pub(super) fn number_opt<T: TryFrom<i64>>(&mut self) -> StoreResult<Option<T>> {
+    pub(crate) fn number_opt<T: TryFrom<i64>>(&mut self) -> StoreResult<Option<T>> {
         let value: Option<i64> = self.take()?;
         value.map(|value| T::try_from(value).map_err(|_| strange("number", &value.to_string()))).transpose()
     }
 
     /// A word of a state machine.
-    pub(super) fn word<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> StoreResult<T> {
+    pub(crate) fn word<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> StoreResult<T> {
         let word: &str = self.take()?;
         parse(word).ok_or_else(|| strange("word", word))
     }
 
-    pub(super) fn json<T: DeserializeOwned>(&mut self) -> StoreResult<T> {
+    pub(crate) fn json<T: DeserializeOwned>(&mut self) -> StoreResult<T> {
         parse_json(self.take()?)
     }
 
-    pub(super) fn json_opt<T: DeserializeOwned>(&mut self) -> StoreResult<Option<T>> {
+    pub(crate) fn json_opt<T: DeserializeOwned>(&mut self) -> StoreResult<Option<T>> {
         self.take::<Option<&str>>()?.map(parse_json).transpose()
     }
 
-    pub(super) fn text<T>(&mut self, make: impl Fn(&'r str) -> T) -> StoreResult<T> {
+    pub(crate) fn text<T>(&mut self, make: impl Fn(&'r str) -> T) -> StoreResult<T> {
         Ok(make(self.take::<&'r str>()?))
     }
 
-    pub(super) fn task_key(&mut self) -> StoreResult<TaskKey> {
+    pub(crate) fn task_key(&mut self) -> StoreResult<TaskKey> {
         Ok(TaskKey { run: RunId(self.take()?), task: TaskNo(self.number()?), index: self.number()? })
     }
 }
@@ -91,12 +91,12 @@ fn parse_json<T: DeserializeOwned>(text: &str) -> StoreResult<T> {
 }
 
 /// Decodes all rows.
-pub(super) fn decode<T>(rows: &[Row], one: impl Fn(&mut Cells<'_>) -> StoreResult<T>) -> StoreResult<Vec<T>> {
+pub(crate) fn decode<T>(rows: &[Row], one: impl Fn(&mut Cells<'_>) -> StoreResult<T>) -> StoreResult<Vec<T>> {
     rows.iter().map(|row| one(&mut Cells::of(row))).collect()
 }
 
 /// Decodes one row, if there is one.
-pub(super) fn decode_opt<T>(
+pub(crate) fn decode_opt<T>(
     row: Option<&Row>,
     one: impl Fn(&mut Cells<'_>) -> StoreResult<T>,
 ) -> StoreResult<Option<T>> {
@@ -108,9 +108,9 @@ macro_rules! dag_columns {
         "dag, version, path, hash, paused, present, cursor, next_slot, updated_at"
     };
 }
-pub(super) use dag_columns;
+pub(crate) use dag_columns;
 
-pub(super) fn dag_row(cells: &mut Cells<'_>) -> StoreResult<DagRow> {
+pub(crate) fn dag_row(cells: &mut Cells<'_>) -> StoreResult<DagRow> {
     Ok(DagRow {
         dag: cells.text(DagId::trusted)?,
         version: DagVersion(cells.take()?),
@@ -130,9 +130,9 @@ macro_rules! run_columns {
          finished_at, ending_state, ending_reason"
     };
 }
-pub(super) use run_columns;
+pub(crate) use run_columns;
 
-pub(super) fn run_row(cells: &mut Cells<'_>) -> StoreResult<RunRow> {
+pub(crate) fn run_row(cells: &mut Cells<'_>) -> StoreResult<RunRow> {
     Ok(RunRow {
         id: RunId(cells.take()?),
         dag: cells.text(DagId::trusted)?,
@@ -163,9 +163,9 @@ macro_rules! task_columns {
          finished_at, retry_at, worker, incarnation, exit_code, signal, error, outputs, cancel_requested"
     };
 }
-pub(super) use task_columns;
+pub(crate) use task_columns;
 
-pub(super) fn task_row(cells: &mut Cells<'_>) -> StoreResult<TaskRow> {
+pub(crate) fn task_row(cells: &mut Cells<'_>) -> StoreResult<TaskRow> {
     Ok(TaskRow {
         key: cells.task_key()?,
         name: cells.text(TaskName::trusted)?,
@@ -194,9 +194,9 @@ macro_rules! slot_columns {
         "dag, slot, slot_to, slot_count, outcome, reason, run, decided_at"
     };
 }
-pub(super) use slot_columns;
+pub(crate) use slot_columns;
 
-pub(super) fn slot_row(cells: &mut Cells<'_>) -> StoreResult<SlotRow> {
+pub(crate) fn slot_row(cells: &mut Cells<'_>) -> StoreResult<SlotRow> {
     Ok(SlotRow {
         dag: cells.text(DagId::trusted)?,
         slot: cells.at()?,
@@ -214,9 +214,9 @@ macro_rules! worker_columns {
         "id, incarnation, host, pid, version, queues, labels, slots, running, state, heartbeat_at, started_at"
     };
 }
-pub(super) use worker_columns;
+pub(crate) use worker_columns;
 
-pub(super) fn worker_row(cells: &mut Cells<'_>) -> StoreResult<WorkerRow> {
+pub(crate) fn worker_row(cells: &mut Cells<'_>) -> StoreResult<WorkerRow> {
     Ok(WorkerRow {
         id: cells.text(WorkerId::trusted)?,
         incarnation: Incarnation(cells.take()?),
@@ -233,7 +233,7 @@ pub(super) fn worker_row(cells: &mut Cells<'_>) -> StoreResult<WorkerRow> {
     })
 }
 
-pub(super) fn file_error_row(cells: &mut Cells<'_>) -> StoreResult<FileErrorRow> {
+pub(crate) fn file_error_row(cells: &mut Cells<'_>) -> StoreResult<FileErrorRow> {
     Ok(FileErrorRow {
         path: cells.take()?,
         dag: cells.take::<Option<&str>>()?.map(DagId::trusted),
@@ -243,7 +243,7 @@ pub(super) fn file_error_row(cells: &mut Cells<'_>) -> StoreResult<FileErrorRow>
     })
 }
 
-pub(super) fn audit_row(cells: &mut Cells<'_>) -> StoreResult<AuditRow> {
+pub(crate) fn audit_row(cells: &mut Cells<'_>) -> StoreResult<AuditRow> {
     Ok(AuditRow {
         at: cells.at()?,
         actor: cells.take()?,
@@ -259,9 +259,9 @@ macro_rules! replica_columns {
         "id, host, pid, version, dags_dir, state, started_at, seen_at"
     };
 }
-pub(super) use replica_columns;
+pub(crate) use replica_columns;
 
-pub(super) fn replica_row(cells: &mut Cells<'_>) -> StoreResult<ReplicaRow> {
+pub(crate) fn replica_row(cells: &mut Cells<'_>) -> StoreResult<ReplicaRow> {
     Ok(ReplicaRow {
         id: cells.text(ReplicaId::trusted)?,
         host: cells.take()?,
@@ -279,9 +279,9 @@ macro_rules! term_columns {
         "epoch, holder, began_at, seen_at, ended_at"
     };
 }
-pub(super) use term_columns;
+pub(crate) use term_columns;
 
-pub(super) fn term_row(cells: &mut Cells<'_>) -> StoreResult<TermRow> {
+pub(crate) fn term_row(cells: &mut Cells<'_>) -> StoreResult<TermRow> {
     Ok(TermRow {
         epoch: Epoch(cells.take()?),
         holder: cells.text(ReplicaId::trusted)?,

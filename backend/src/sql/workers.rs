@@ -12,20 +12,30 @@ use super::fence::fence_check;
 use super::rows::{Cells, decode, decode_opt};
 use super::{Conn, json_of, micros, unavailable, write_failed};
 
-/// When others may take over what the worker ran: a sixth of the lease after its end, by when the worker has long killed
-/// everything itself (at 5/6 of the lease).
-fn lease_until(now: DateTime<Utc>, lease: Duration) -> i64 {
-    let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
-    let grace_us = lease_us / 6;
-    micros(now).saturating_add(lease_us).saturating_add(grace_us)
+/// From a heartbeat to when others may take over what the worker ran, in microseconds: a sixth more than the lease, by
+/// when the worker has long killed everything itself (at 5/6 of the lease).
+fn given_up_after(lease: Duration) -> i64 {
+    let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+    lease_us + lease_us / 6
 }
 
-const EARLIER_LIVES_END: &str =
-    "update worker set state = 'dead' where id = $1 and state in ('live', 'draining')";
+const EARLIER_LIVES_END: &str = concat!(
+    "update worker set state = 'dead' where incarnation in (
+         select incarnation from worker where id = $1 and state in ('live', 'draining')",
+    taken!(),
+    ")"
+);
 
-const WORKER_INSERT: &str = "
-    insert into worker (id, host, pid, version, queues, labels, slots, running, state, heartbeat_at, started_at, lease_until)
-    values ($1, $2, $3, $4, $5, $6, $7, 0, 'live', $8, $8, $9) returning incarnation";
+const WORKER_INSERT: &str = concat!(
+    "insert into worker (id, host, pid, version, queues, labels, slots, running, state, heartbeat_at, started_at, lease_until)
+     values ($1, $2, $3, $4, $5, $6, $7, 0, 'live', ",
+    clock!("$8"),
+    ", ",
+    clock!("$8"),
+    ", ",
+    clock!("$8"),
+    " + $9) returning incarnation"
+);
 
 pub(crate) async fn worker_register(
     conn: &mut Conn,
@@ -43,14 +53,19 @@ pub(crate) async fn worker_register(
         .bind(json_of(&hello.labels))
         .bind(i64::from(hello.slots))
         .bind(micros(now))
-        .bind(lease_until(now, hello.lease));
+        .bind(given_up_after(hello.lease));
     let row = insert.fetch_one(conn).await.map_err(write_failed)?;
     Ok(Incarnation(Cells::of(&row).take()?))
 }
 
-const WORKER_BEAT: &str = "
-    update worker set state = $3, running = $4, heartbeat_at = $5, lease_until = $6
-    where incarnation = $1 and id = $2 and state in ('live', 'draining') returning drain_requested";
+const WORKER_BEAT: &str = concat!(
+    "update worker set state = $3, running = $4, heartbeat_at = ",
+    clock!("$5"),
+    ", lease_until = ",
+    clock!("$5"),
+    " + $6
+     where incarnation = $1 and id = $2 and state in ('live', 'draining') returning drain_requested"
+);
 
 const CANCELS: &str = "
     select run, task_no, map_index, attempt from task
@@ -70,7 +85,7 @@ pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat
         .bind(beat.state.as_str())
         .bind(i64::from(beat.running))
         .bind(micros(now))
-        .bind(lease_until(now, beat.lease));
+        .bind(given_up_after(beat.lease));
     let alive = update.fetch_optional(&mut *conn).await.map_err(write_failed)?;
     let Some(drain) = decode_opt(alive.as_ref(), |cells| cells.take::<bool>())? else {
         return Ok(BeatReply::Fenced);
@@ -83,8 +98,13 @@ fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
     Ok(cells.task_key()?.attempt(cells.number()?))
 }
 
-const WORKERS_EXPIRE: &str = "
-    update worker set state = 'dead' where state in ('live', 'draining') and lease_until <= $1 returning id";
+const WORKERS_EXPIRE: &str = concat!(
+    "update worker set state = 'dead' where incarnation in (
+         select incarnation from worker where state in ('live', 'draining') and lease_until <= ",
+    clock!("$1"),
+    taken!(),
+    ") returning id"
+);
 
 /// `is not null` is what the index on running tasks needs to be used from its start; `not in` alone reads all tasks.
 const LOST: &str = "

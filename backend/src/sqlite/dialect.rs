@@ -22,3 +22,24 @@ macro_rules! locked {
         ""
     };
 }
+
+/// Keeps a worker's life from being ended until the commit, without being in the way of its heartbeats.
+macro_rules! held {
+    () => {
+        ""
+    };
+}
+
+/// Waits for those who hold a life, and keeps others from holding it.
+macro_rules! taken {
+    () => {
+        ""
+    };
+}
+
+/// The instant that leases compare with: the caller's, because it is this process that has the file.
+macro_rules! clock {
+    ($param:literal) => {
+        $param
+    };
+}

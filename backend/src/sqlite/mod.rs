@@ -3,7 +3,7 @@
 
 #[macro_use]
 mod dialect;
-mod ports;
+mod hot;
 #[path = "../sql/mod.rs"]
 mod sql;
 mod writer;
@@ -45,6 +45,9 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
     (2, "cluster", include_str!("../../../migrations/sqlite/0002_cluster.sql")),
 ];
 
+/// What `sql/ports.rs` implements the ports for.
+type Store = SqliteStore;
+
 /// The embedded store. Clones share its connections.
 #[derive(Clone)]
 pub struct SqliteStore {
@@ -76,8 +79,12 @@ impl SqliteStore {
         Ok(Self { writer: Writer::start(connection, options), readers, clock })
     }
 
-    async fn read(&self) -> StoreResult<PoolConnection<Sqlite>> {
+    async fn reader(&self) -> StoreResult<PoolConnection<Sqlite>> {
         self.readers.acquire().await.map_err(unavailable)
+    }
+
+    async fn clock_now(&self) -> StoreResult<DateTime<Utc>> {
+        Ok(self.clock.now())
     }
 
     /// Submits a write; `now` is read when its turn has come.
@@ -91,6 +98,36 @@ impl SqliteStore {
         let clock = Arc::clone(&self.clock);
         self.writer.submit(move |connection| operation(connection, clock.now())).await
     }
+
+    async fn read<T, F>(&self, operation: F) -> StoreResult<T>
+    where
+        F: for<'c> FnOnce(&'c mut SqliteConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
+    {
+        let mut reader = self.reader().await?;
+        operation(&mut reader, self.clock.now()).await
+    }
+}
+
+/// How the port's roles reach the file: all that write share the writer, all that read share the readers.
+macro_rules! roles {
+    ($($role:ident => $how:ident),+ $(,)?) => {
+        impl SqliteStore {$(
+            async fn $role<T, F>(&self, operation: F) -> StoreResult<T>
+            where
+                T: Send + 'static,
+                F: for<'c> FnOnce(&'c mut SqliteConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>
+                    + Send
+                    + 'static,
+            {
+                self.$how(operation).await
+            }
+        )+}
+    };
+}
+
+roles! {
+    intend => write, plan => write, register => write, beat => write, fact => write,
+    plan_read => read, fact_read => read, view => read,
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -170,7 +207,7 @@ mod tests {
         assert!(
             matches!(second, Err(StoreError::Conflict(_))) && matches!(fourth, Err(StoreError::Conflict(_)))
         );
-        let mut reader = store.read().await.unwrap();
+        let mut reader = store.reader().await.unwrap();
         let value: i64 = sqlx::query_scalar("select value from counter where name = 'claim_token'")
             .fetch_one(&mut *reader)
             .await
@@ -193,7 +230,7 @@ mod tests {
             assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
         }
         write(bump).await.unwrap();
-        let mut reader = store.read().await.unwrap();
+        let mut reader = store.reader().await.unwrap();
         let value: i64 =
             sqlx::query_scalar("select value from counter").fetch_one(&mut *reader).await.unwrap();
         assert_eq!(value, 1, "what was answered as written is there, and nothing else");
@@ -215,7 +252,7 @@ mod tests {
             })
         });
         assert_eq!(pragmas.await.unwrap(), ("wal".to_owned(), 2));
-        let mut reader = store.read().await.unwrap();
+        let mut reader = store.reader().await.unwrap();
         assert!(sqlx::query("delete from run").execute(&mut *reader).await.is_err());
     }
 }

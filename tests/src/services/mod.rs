@@ -1,10 +1,12 @@
 //! Private services for tests, on free loopback ports and in directories of their own. They never touch services that
 //! run already, and they end with the test's process, however that ends.
 
+pub mod postgres;
+
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,47 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Runs a command and kills everything in its process group once stdin ends, which it does with the test's process.
 const LEASH: &str = r#"exec 3<&0 </dev/null; (read -r _ <&3; kill -9 -- "-$$") & exec 3<&-; "$@" & wait $!"#;
+
+/// Removes a directory once stdin ends, when all that wrote to it is gone.
+const SWEEP: &str = r#"read -r _; sleep 1; rm -rf -- "$1""#;
+
+/// A directory for a service's data; removed with the test's process, also if the value is in a static.
+pub struct Folder {
+    path: PathBuf,
+    sweep: Child,
+}
+
+impl Folder {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn new() -> Self {
+        let path = tempfile::tempdir().expect("a directory for a service").keep();
+        let mut sweep = Command::new("bash");
+        sweep.args(["-c", SWEEP, "sweep"]).arg(&path).process_group(0);
+        sweep.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { path, sweep: sweep.spawn().expect("bash is there") }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(self.sweep.stdin.take());
+        let _ = self.sweep.wait();
+    }
+}
 
 /// A port that was free a moment ago.
 ///

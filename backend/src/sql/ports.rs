@@ -1,4 +1,7 @@
-//! The port's verbs, each handed to its statement: writes through the writer, reads on a reader of their own.
+//! The port's verbs, each handed to its statement on the connections of its role. Compiled for both databases: an
+//! adapter says what a role's connections are (`Store::plan`, `fact`, `beat`, ...), and which verbs need a transaction.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,177 +16,163 @@ use rota_core::port::{
     StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
 };
 
-use super::{SqliteStore, sql};
+use super::super::{Store, sql};
+
+/// Hands a verb to the connections of a role. The arguments are owned by the operation, which may be executed on
+/// another task and, after a deadlock, once more.
+macro_rules! run {
+    ($store:ident.$role:ident($($arg:ident),*), |$conn:ident, $now:ident| $verb:expr) => {{
+        $(let $arg = Arc::new($arg.to_owned());)*
+        $store.$role(move |$conn, $now| {
+            $(let $arg = Arc::clone(&$arg);)*
+            Box::pin(async move { $verb.await })
+        }).await
+    }};
+}
 
 #[async_trait]
-impl Intents for SqliteStore {
+impl Intents for Store {
     async fn run_trigger(&self, request: &TriggerRequest, actor: &Actor) -> StoreResult<Triggered> {
-        let (request, actor) = (request.clone(), actor.clone());
-        self.write(|conn, now| Box::pin(async move { sql::run_trigger(conn, now, &request, &actor).await }))
-            .await
+        run!(self.intend(request, actor), |conn, now| sql::run_trigger(conn, now, &request, &actor))
     }
 
     async fn dag_pause(&self, dag: &DagId, paused: bool, actor: &Actor) -> StoreResult<bool> {
-        let (dag, actor) = (dag.clone(), actor.clone());
-        self.write(move |conn, now| {
-            Box::pin(async move { sql::dag_pause(conn, now, (&dag, paused), &actor).await })
-        })
-        .await
+        run!(self.intend(dag, paused, actor), |conn, now| sql::dag_pause(conn, now, (&dag, *paused), &actor))
     }
 
     async fn worker_drain(&self, worker: &WorkerId, actor: &Actor) -> StoreResult<bool> {
-        let (worker, actor) = (worker.clone(), actor.clone());
-        self.write(move |conn, now| {
-            Box::pin(async move { sql::worker_drain(conn, now, &worker, &actor).await })
-        })
-        .await
+        run!(self.intend(worker, actor), |conn, now| sql::worker_drain(conn, now, &worker, &actor))
     }
 
     async fn intent_add(&self, run: RunId, kind: &IntentKind, actor: &Actor) -> StoreResult<IntentId> {
-        let (kind, actor) = (kind.clone(), actor.clone());
-        self.write(move |conn, now| {
-            Box::pin(async move { sql::intent_add(conn, now, (run, &kind), &actor).await })
-        })
-        .await
+        run!(self.intend(run, kind, actor), |conn, now| sql::intent_add(conn, now, (*run, &kind), &actor))
     }
 }
 
 #[async_trait]
-impl Plans for SqliteStore {
+impl Plans for Store {
     async fn now(&self) -> StoreResult<DateTime<Utc>> {
-        Ok(self.clock.now())
+        self.clock_now().await
     }
 
     async fn term_begin(&self, holder: &ReplicaId) -> StoreResult<Epoch> {
-        let holder = holder.clone();
-        self.write(|conn, now| Box::pin(async move { sql::term_begin(conn, now, &holder).await })).await
+        run!(self.plan(holder), |conn, now| sql::term_begin(conn, now, &holder))
     }
 
     async fn term_end(&self, epoch: Epoch) -> StoreResult<()> {
-        self.write(move |conn, now| Box::pin(sql::term_end(conn, now, epoch))).await
+        run!(self.beat(epoch), |conn, now| sql::term_end(conn, now, *epoch))
     }
 
     async fn replica_beat(&self, beat: &ReplicaBeat) -> StoreResult<()> {
-        let beat = beat.clone();
-        self.write(move |conn, now| Box::pin(async move { sql::replica_beat(conn, now, &beat).await })).await
+        run!(self.beat(beat), |conn, now| sql::replica_beat(conn, now, &beat))
     }
 
     async fn batch_commit(&self, epoch: Epoch, batch: &Batch) -> StoreResult<Committed> {
-        let batch = batch.clone();
-        self.write(move |conn, now| {
-            Box::pin(async move { sql::batch_commit(conn, now, epoch, &batch).await })
-        })
-        .await
+        run!(self.plan(epoch, batch), |conn, now| sql::batch_commit(conn, now, *epoch, &batch))
     }
 
     async fn dags_load(&self) -> StoreResult<Vec<DagRow>> {
-        sql::dags_load(&mut *self.read().await?).await
+        run!(self.plan_read(), |conn, _now| sql::dags_load(conn))
     }
 
     async fn version_source(&self, dag: &DagId, version: DagVersion) -> StoreResult<String> {
-        sql::version_source(&mut *self.read().await?, dag, version).await
+        run!(self.plan_read(dag, version), |conn, _now| sql::version_source(conn, &dag, *version))
     }
 
     async fn runs_active(&self, after: RunId, limit: usize) -> StoreResult<Vec<RunRow>> {
-        sql::runs_active(&mut *self.read().await?, after, limit).await
+        run!(self.plan_read(after, limit), |conn, _now| sql::runs_active(conn, *after, *limit))
     }
 
     async fn run_load(&self, run: RunId) -> StoreResult<Option<RunRow>> {
-        sql::run_load(&mut *self.read().await?, run).await
+        run!(self.plan_read(run), |conn, _now| sql::run_load(conn, *run))
     }
 
     async fn runs_queued(&self, after: RunId, limit: usize) -> StoreResult<Vec<RunRow>> {
-        sql::runs_queued(&mut *self.read().await?, after, limit).await
+        run!(self.plan_read(after, limit), |conn, _now| sql::runs_queued(conn, *after, *limit))
     }
 
     async fn tasks_of_runs(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>> {
-        sql::tasks_of_runs(&mut *self.read().await?, runs).await
+        run!(self.plan_read(runs), |conn, _now| sql::tasks_of_runs(conn, &runs))
     }
 
     async fn tasks_load(&self, keys: &[TaskKey]) -> StoreResult<Vec<TaskRow>> {
-        sql::tasks_load(&mut *self.read().await?, keys).await
+        run!(self.plan_read(keys), |conn, _now| sql::tasks_load(conn, &keys))
     }
 
     async fn tasks_unclaimed(&self, before: DateTime<Utc>, limit: usize) -> StoreResult<Vec<QueuedTask>> {
-        sql::tasks_unclaimed(&mut *self.read().await?, before, limit).await
+        run!(self.plan_read(before, limit), |conn, _now| sql::tasks_unclaimed(conn, *before, *limit))
     }
 
     async fn intents_pending(&self, limit: usize) -> StoreResult<Vec<Intent>> {
-        sql::intents_pending(&mut *self.read().await?, limit).await
+        run!(self.plan_read(limit), |conn, _now| sql::intents_pending(conn, *limit))
     }
 
     async fn workers_reap(&self, epoch: Epoch) -> StoreResult<Reaped> {
-        self.write(move |conn, now| Box::pin(sql::workers_reap(conn, now, epoch))).await
+        run!(self.plan(epoch), |conn, now| sql::workers_reap(conn, now, *epoch))
     }
 
     async fn files_broken(&self) -> StoreResult<Vec<FileErrorRow>> {
-        sql::file_errors(&mut *self.read().await?).await
+        run!(self.plan_read(), |conn, _now| sql::file_errors(conn))
     }
 
     async fn files_put(&self, epoch: Epoch, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
-        let files = files.clone();
-        self.write(move |conn, _now| Box::pin(async move { sql::files_put(conn, epoch, &files).await })).await
+        run!(self.plan(epoch, files), |conn, _now| sql::files_put(conn, *epoch, &files))
     }
 
     async fn prune(&self, epoch: Epoch, request: PruneRequest) -> StoreResult<u32> {
-        self.write(move |conn, _now| Box::pin(sql::prune(conn, epoch, request))).await
+        run!(self.plan(epoch, request), |conn, _now| sql::prune(conn, *epoch, *request))
     }
 }
 
 #[async_trait]
-impl Facts for SqliteStore {
+impl Facts for Store {
     async fn worker_register(&self, hello: &WorkerHello) -> StoreResult<Incarnation> {
-        let hello = hello.clone();
-        self.write(|conn, now| Box::pin(async move { sql::worker_register(conn, now, &hello).await })).await
+        run!(self.register(hello), |conn, now| sql::worker_register(conn, now, &hello))
     }
 
     async fn worker_beat(&self, beat: &Beat) -> StoreResult<BeatReply> {
-        let beat = beat.clone();
-        self.write(|conn, now| Box::pin(async move { sql::worker_beat(conn, now, &beat).await })).await
+        run!(self.beat(beat), |conn, now| sql::worker_beat(conn, now, &beat))
     }
 
     async fn tasks_queued(&self, queues: &[QueueName], limit: usize) -> StoreResult<Vec<AttemptKey>> {
-        sql::tasks_queued(&mut *self.read().await?, queues, limit).await
+        run!(self.fact_read(queues, limit), |conn, _now| sql::tasks_queued(conn, &queues, *limit))
     }
 
     async fn tasks_claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
-        let request = request.clone();
-        self.write(|conn, now| Box::pin(async move { sql::tasks_claim(conn, now, &request).await })).await
+        run!(self.fact(request), |conn, now| sql::tasks_claim(conn, now, &request))
     }
 
     async fn tasks_finish(&self, finishes: &[Finish]) -> StoreResult<Vec<AttemptKey>> {
         if finishes.is_empty() {
             return Ok(Vec::new());
         }
-        let finishes = finishes.to_vec();
-        self.write(|conn, now| Box::pin(async move { sql::tasks_finish(conn, now, &finishes).await })).await
+        run!(self.fact(finishes), |conn, now| sql::tasks_finish(conn, now, &finishes))
     }
 
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
-        sql::outputs_load(&mut *self.read().await?, run, tasks).await
+        run!(self.fact_read(run, tasks), |conn, _now| sql::outputs_load(conn, *run, &tasks))
     }
 
     async fn source_load(&self, dag: &DagId, version: DagVersion) -> StoreResult<String> {
-        sql::version_source(&mut *self.read().await?, dag, version).await
+        run!(self.fact_read(dag, version), |conn, _now| sql::version_source(conn, &dag, *version))
     }
 
     async fn log_append(&self, chunks: &[LogChunk]) -> StoreResult<()> {
         if chunks.is_empty() {
             return Ok(());
         }
-        let chunks = chunks.to_vec();
-        self.write(|conn, _now| Box::pin(async move { sql::log_append(conn, &chunks).await })).await
+        run!(self.fact(chunks), |conn, _now| sql::log_append(conn, &chunks))
     }
 }
 
 #[async_trait]
-impl Views for SqliteStore {
+impl Views for Store {
     async fn view_dags(&self) -> StoreResult<Vec<DagRow>> {
-        sql::dags_load(&mut *self.read().await?).await
+        run!(self.view(), |conn, _now| sql::dags_load(conn))
     }
 
     async fn view_dag(&self, dag: &DagId) -> StoreResult<Option<DagRow>> {
-        sql::view_dag(&mut *self.read().await?, dag).await
+        run!(self.view(dag), |conn, _now| sql::view_dag(conn, &dag))
     }
 
     async fn view_source(
@@ -191,62 +180,64 @@ impl Views for SqliteStore {
         dag: &DagId,
         version: DagVersion,
     ) -> StoreResult<Option<(String, DateTime<Utc>)>> {
-        sql::view_source(&mut *self.read().await?, dag, version).await
+        run!(self.view(dag, version), |conn, _now| sql::view_source(conn, &dag, *version))
     }
 
     async fn view_recent_runs(&self, dags: &[DagId], per_dag: usize) -> StoreResult<Vec<RunRow>> {
-        sql::view_recent_runs(&mut *self.read().await?, dags, per_dag).await
+        run!(self.view(dags, per_dag), |conn, _now| sql::view_recent_runs(conn, &dags, *per_dag))
     }
 
     async fn view_runs(&self, filter: &RunFilter) -> StoreResult<Vec<RunRow>> {
-        sql::view_runs(&mut *self.read().await?, filter).await
+        run!(self.view(filter), |conn, _now| sql::view_runs(conn, &filter))
     }
 
     async fn view_run(&self, run: RunId) -> StoreResult<Option<RunRow>> {
-        sql::run_load(&mut *self.read().await?, run).await
+        run!(self.view(run), |conn, _now| sql::run_load(conn, *run))
     }
 
     async fn view_tasks(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>> {
-        sql::tasks_of_runs(&mut *self.read().await?, runs).await
+        run!(self.view(runs), |conn, _now| sql::tasks_of_runs(conn, &runs))
     }
 
     async fn view_attempts(&self, task: TaskKey) -> StoreResult<Vec<TaskRow>> {
-        sql::view_attempts(&mut *self.read().await?, task).await
+        run!(self.view(task), |conn, _now| sql::view_attempts(conn, *task))
     }
 
     async fn view_log(&self, attempt: AttemptKey, from_seq: u32, limit: usize) -> StoreResult<Vec<LogChunk>> {
-        sql::view_log(&mut *self.read().await?, attempt, from_seq, limit).await
+        run!(self.view(attempt, from_seq, limit), |conn, _now| sql::view_log(
+            conn, *attempt, *from_seq, *limit
+        ))
     }
 
     async fn view_slots(&self, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>> {
-        sql::view_slots(&mut *self.read().await?, filter).await
+        run!(self.view(filter), |conn, _now| sql::view_slots(conn, &filter))
     }
 
     async fn view_slot_counts(&self, since: DateTime<Utc>) -> StoreResult<SlotCounts> {
-        sql::view_slot_counts(&mut *self.read().await?, since).await
+        run!(self.view(since), |conn, _now| sql::view_slot_counts(conn, *since))
     }
 
     async fn view_files_broken(&self) -> StoreResult<Vec<FileErrorRow>> {
-        sql::file_errors(&mut *self.read().await?).await
+        run!(self.view(), |conn, _now| sql::file_errors(conn))
     }
 
     async fn view_workers(&self) -> StoreResult<Vec<WorkerRow>> {
-        sql::view_workers(&mut *self.read().await?, self.clock.now()).await
+        run!(self.view(), |conn, now| sql::view_workers(conn, now))
     }
 
     async fn view_leader(&self) -> StoreResult<LeaderRow> {
-        sql::leader_load(&mut *self.read().await?).await
+        run!(self.view(), |conn, _now| sql::leader_load(conn))
     }
 
     async fn view_replicas(&self) -> StoreResult<Vec<ReplicaRow>> {
-        sql::view_replicas(&mut *self.read().await?, self.clock.now()).await
+        run!(self.view(), |conn, now| sql::view_replicas(conn, now))
     }
 
     async fn view_terms(&self, limit: usize) -> StoreResult<Vec<TermRow>> {
-        sql::view_terms(&mut *self.read().await?, limit).await
+        run!(self.view(limit), |conn, _now| sql::view_terms(conn, *limit))
     }
 
     async fn view_audit(&self, before: Option<DateTime<Utc>>, limit: usize) -> StoreResult<Vec<AuditRow>> {
-        sql::view_audit(&mut *self.read().await?, before, limit).await
+        run!(self.view(before, limit), |conn, _now| sql::view_audit(conn, *before, *limit))
     }
 }

@@ -1,0 +1,253 @@
+//! A few connections for one purpose, such that one that hangs is never waited for long and never kept.
+//!
+//! This is a pool of our own because sqlx's returns a connection with an unbounded round trip, which loses its place for
+//! ever when the server is silently gone (transact-rs/sqlx#4349), and does so after every use. Here every use has a time
+//! limit; a connection whose use ended in anything but an answer is dropped, which closes its socket, and so are the idle ones
+//! beside it, because they are as dead as it is.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rota_core::port::{StoreError, StoreResult};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::options::{PostgresOptions, place};
+use super::sql::unavailable;
+use super::time::DatabaseClock;
+
+/// A future that borrows the connection.
+pub(super) type Step<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
+
+/// The longest that opening a connection to one host may take.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// A connection that was idle for longer is asked whether it still stands before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// How long that question may take.
+const PING_MAX: Duration = Duration::from_millis(500);
+/// A connection older than this is closed when its turn is over: servers keep memory per session, and it lets load move on to a
+/// host that came back.
+const LIFETIME: Duration = Duration::from_secs(1800);
+/// How often an operation is tried that the server ended because of a deadlock.
+const TRIES_MAX: u32 = 3;
+
+/// What a freshly opened session is asked and told. A setting that this server does not know is left out (PostgreSQL 13
+/// cannot check whether the client is there).
+const GREETING: &str = "
+    select pg_is_in_recovery(), (
+        select set_config(s.name, '1s', false) from pg_settings as s where s.name = 'client_connection_check_interval')";
+
+/// How a lane's sessions are set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaneOptions {
+    /// For messages.
+    pub(super) name: &'static str,
+    /// Connections at a time.
+    pub(super) size: usize,
+    /// The longest that an operation may take, the wait for a connection included.
+    pub(super) limit: Duration,
+    /// Session settings: they free the locks of a process that is stopped or cut off.
+    pub(super) settings: &'static [(&'static str, &'static str)],
+}
+
+/// How an operation is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// All of it or nothing of it.
+    Transaction,
+    /// Each of its statements for itself.
+    Statements,
+}
+
+struct Idle {
+    connection: PgConnection,
+    opened: Instant,
+    used: Instant,
+}
+
+/// See the module's text.
+pub(super) struct Lane {
+    options: LaneOptions,
+    hosts: Vec<PgConnectOptions>,
+    places: Semaphore,
+    idle: Mutex<Vec<Idle>>,
+    /// The host that answered last is tried first.
+    last_host: std::sync::atomic::AtomicUsize,
+}
+
+impl Lane {
+    pub(super) fn new(place: &PostgresOptions, options: LaneOptions) -> Self {
+        let hosts =
+            place.hosts.iter().map(|host| host.clone().options(options.settings.iter().copied())).collect();
+        Self {
+            places: Semaphore::new(options.size),
+            options,
+            hosts,
+            idle: Mutex::default(),
+            last_host: std::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    /// Executes an operation. `Unavailable` when there is no connection or no answer in time: then it may have happened.
+    pub(super) async fn run<T, F>(&self, clock: &DatabaseClock, mode: Mode, operation: F) -> StoreResult<T>
+    where
+        F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
+    {
+        let deadline = Instant::now() + self.options.limit;
+        let late = |_| unavailable(format!("no {} connection is free", self.options.name));
+        let _place = timeout_at(deadline, self.places.acquire()).await.map_err(late)?;
+        for attempt in 1.. {
+            let mut session = self.session(deadline).await?;
+            let used = timeout_at(deadline, execute(&mut session.connection, clock, mode, &operation)).await;
+            match used {
+                Ok(Used::Answered(answer)) => {
+                    self.give_back(session);
+                    return answer;
+                }
+                // Nothing of it was done, and the others that it was in the way of have gone on.
+                Ok(Used::Deadlock(_)) if attempt < TRIES_MAX => self.give_back(session),
+                Ok(Used::Deadlock(error)) => return Err(error),
+                Ok(Used::Broken(error)) => {
+                    self.forget_idle();
+                    return Err(error);
+                }
+                Err(_late) => {
+                    self.forget_idle();
+                    return Err(unavailable(format!("no answer within {:?}", self.options.limit)));
+                }
+            }
+        }
+        unreachable!("the loop above only ends by returning")
+    }
+
+    /// An idle connection that stands, else a new one.
+    async fn session(&self, deadline: Instant) -> StoreResult<Idle> {
+        while let Some(mut idle) = self.pop() {
+            if idle.used.elapsed() < TRUSTED_IDLE {
+                return Ok(idle);
+            }
+            if matches!(timeout(PING_MAX, idle.connection.ping()).await, Ok(Ok(()))) {
+                return Ok(idle);
+            }
+            self.forget_idle();
+        }
+        let opened = timeout_at(deadline, self.open()).await;
+        opened.unwrap_or_else(|_| Err(unavailable("no connection could be opened in time")))
+    }
+
+    /// Connects to the first host that accepts writes.
+    async fn open(&self) -> StoreResult<Idle> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let first = self.last_host.load(Relaxed);
+        let mut trouble = Vec::new();
+        for index in (0..self.hosts.len()).map(|offset| (first + offset) % self.hosts.len()) {
+            let host = &self.hosts[index];
+            match timeout(CONNECT_MAX, greet(host)).await {
+                Ok(Ok(Some(connection))) => {
+                    self.last_host.store(index, Relaxed);
+                    let now = Instant::now();
+                    return Ok(Idle { connection, opened: now, used: now });
+                }
+                Ok(Ok(None)) => trouble.push(format!("{} is a standby", place(host))),
+                Ok(Err(error)) => trouble.push(format!("{}: {error}", place(host))),
+                Err(_) => trouble.push(format!("{} does not answer", place(host))),
+            }
+        }
+        Err(unavailable(trouble.join("; ")))
+    }
+
+    fn give_back(&self, mut session: Idle) {
+        session.used = Instant::now();
+        if session.opened.elapsed() < LIFETIME {
+            self.idle().push(session);
+        }
+    }
+
+    fn pop(&self) -> Option<Idle> {
+        self.idle().pop()
+    }
+
+    fn forget_idle(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `None`: it does not accept writes.
+async fn greet(host: &PgConnectOptions) -> Result<Option<PgConnection>, sqlx::Error> {
+    let mut connection = host.connect().await?;
+    let (is_standby, _): (bool, Option<String>) = sqlx::query_as(GREETING).fetch_one(&mut connection).await?;
+    Ok((!is_standby).then_some(connection))
+}
+
+/// What became of a connection's use.
+enum Used<T> {
+    /// An answer, be it a refusal; the connection is as it was.
+    Answered(StoreResult<T>),
+    /// The server ended the operation, nothing was done.
+    Deadlock(StoreError),
+    /// Nobody knows what the connection is good for.
+    Broken(StoreError),
+}
+
+async fn execute<T, F>(
+    connection: &mut PgConnection,
+    clock: &DatabaseClock,
+    mode: Mode,
+    operation: &F,
+) -> Used<T>
+where
+    F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
+{
+    let now = match now(connection, clock).await {
+        Ok(now) => now,
+        Err(error) => return Used::Broken(error),
+    };
+    if mode == Mode::Statements {
+        return used(operation(connection, now).await);
+    }
+    if let Err(error) = step(connection, "begin").await {
+        return Used::Broken(error);
+    }
+    let answer = operation(connection, now).await;
+    let end = if answer.is_ok() { "commit" } else { "rollback" };
+    match (answer, step(connection, end).await) {
+        (answer, Ok(())) => used(answer),
+        (Ok(_), Err(error)) | (Err(error), Err(_)) => Used::Broken(error),
+    }
+}
+
+fn used<T>(answer: StoreResult<T>) -> Used<T> {
+    match answer {
+        Err(StoreError::Unavailable(why)) if is_deadlock(&why) => {
+            Used::Deadlock(StoreError::Unavailable(why))
+        }
+        Err(error @ StoreError::Unavailable(_)) => Used::Broken(error),
+        answer => Used::Answered(answer),
+    }
+}
+
+/// The server's words for it, as `write_failed` passes them on.
+fn is_deadlock(why: &str) -> bool {
+    why.contains("deadlock detected") || why.contains("could not serialize access")
+}
+
+async fn now(connection: &mut PgConnection, clock: &DatabaseClock) -> StoreResult<DateTime<Utc>> {
+    if let Some(now) = clock.now() {
+        return Ok(now);
+    }
+    clock.ask(connection).await.map_err(unavailable)?;
+    clock.estimate().ok_or_else(|| unavailable("the database's clock shows an instant that is none"))
+}
+
+async fn step(connection: &mut PgConnection, sql: &'static str) -> StoreResult<()> {
+    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(unavailable)
+}
