@@ -57,7 +57,8 @@ fn ask(data: &Path, mut rng: Rng, is_over: &AtomicBool) -> (Vec<String>, Vec<Vio
         let again = granted.last().filter(|_| rng.percent(30)).cloned();
         let key = again.as_ref().map_or_else(|| format!("key-{serial}"), |(key, _)| key.clone());
         let by_command = rng.percent(30);
-        let run = if by_command { trigger_by_command(data, "asked", &key) } else { api.trigger("asked", &key) };
+        let run =
+            if by_command { trigger_by_command(data, "asked", &key) } else { api.trigger("asked", &key) };
         match (run, again) {
             (Some(run), Some((_, before))) if run != before => {
                 let what = format!("key {key} was answered with run {before}, then with run {run}");

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rota_core::id::{Epoch, ReplicaId};
 use rota_core::port::{LeaderRow, StoreError, StoreResult};
+use rota_core::seeded;
 
 use super::rows::{Cells, decode_opt};
 use super::{Conn, micros, unavailable, write_failed};
@@ -31,7 +32,7 @@ const FENCE_CHECK: &str = concat!("select epoch from leader where id = 1", locke
 pub(super) async fn fence_check(conn: &mut Conn, epoch: Epoch) -> StoreResult<()> {
     let row = sqlx::query(FENCE_CHECK).fetch_one(conn).await.map_err(unavailable)?;
     let current: i64 = Cells::of(&row).take()?;
-    if current == epoch.0 { Ok(()) } else { Err(StoreError::Fenced(epoch)) }
+    if current == epoch.0 || seeded::bug("commit-unfenced") { Ok(()) } else { Err(StoreError::Fenced(epoch)) }
 }
 
 const LEADER_LOAD: &str = "select epoch, holder, since from leader where id = 1";

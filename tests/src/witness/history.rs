@@ -209,7 +209,12 @@ impl History {
     }
 
     /// What may have ended this attempt between two instants.
-    pub fn interruptions(&self, event: &Event, from: Micros, to: Micros) -> impl Iterator<Item = &Interruption> {
+    pub fn interruptions(
+        &self,
+        event: &Event,
+        from: Micros,
+        to: Micros,
+    ) -> impl Iterator<Item = &Interruption> {
         self.interruptions.iter().filter(move |it| it.hits(event) && it.is_between(from, to))
     }
 

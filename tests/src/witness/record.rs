@@ -165,7 +165,8 @@ mod tests {
             let mut command = std::process::Command::new("bash");
             command.args(["-c", &format!(". \"$WITNESS_DIR/witness.sh\"\n{script}")]);
             command.env(DIR_VARIABLE, dir.path()).env("ROTA_WORKER", format!("{worker}@1.2:abc"));
-            let of_task = [("DAG_ID", "d"), ("SLOT", ""), ("RUN_ID", "7"), ("TASK_ID", "a"), ("ATTEMPT", "1")];
+            let of_task =
+                [("DAG_ID", "d"), ("SLOT", ""), ("RUN_ID", "7"), ("TASK_ID", "a"), ("ATTEMPT", "1")];
             command.envs(of_task.map(|(name, value)| (format!("ROTA_{name}"), value)));
             command.env("ROTA_FENCE_TOKEN", "41").stdin(std::process::Stdio::piped()).spawn().unwrap()
         };

@@ -274,7 +274,8 @@ fn who_may_be_spared_may_live_on() {
 fn attempts_of_two_hosts_at_a_time_are_named() {
     let mut both = history();
     both.events.extend(failed((1, 100), "c", 1, (0, 5)));
-    both.events.extend(attempt((1, 100), "c", 2, (4, 6)).map(|event| Event { host: "w2".to_owned(), ..event }));
+    both.events
+        .extend(attempt((1, 100), "c", 2, (4, 6)).map(|event| Event { host: "w2".to_owned(), ..event }));
     both.dags.get_mut("d").unwrap().tasks[2].once = false;
     assert_eq!(rules(&both), [Rule::Overlap]);
 }
