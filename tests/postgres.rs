@@ -1,5 +1,12 @@
 //! The clustered store over a private Postgres: the conformance suite, and what only a server can do wrong.
 
+#[path = "postgres/locks.rs"]
+mod locks;
+#[path = "postgres/outages.rs"]
+mod outages;
+#[path = "postgres/schema.rs"]
+mod schema;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -13,17 +20,26 @@ fn server() -> &'static Postgres {
     SERVER.get_or_init(Postgres::start)
 }
 
-async fn fresh_options() -> PostgresOptions {
+/// The address of a fresh, empty database.
+async fn database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("suite{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let url = tokio::task::spawn_blocking(move || server().database(&name)).await.expect("a database");
-    PostgresOptions::new(&url, "rota-tests").expect("a good address")
+    tokio::task::spawn_blocking(move || server().database(&name)).await.expect("a database")
+}
+
+fn options(url: &str) -> PostgresOptions {
+    PostgresOptions::new(url, "rota-tests").expect("a good address")
+}
+
+/// The address of a fresh database with the schema.
+async fn migrated() -> String {
+    let url = database().await;
+    postgres_migrate(&options(&url)).await.expect("a fresh database takes all migrations");
+    url
 }
 
 async fn open() -> Opened<dyn rota_core::port::Store> {
-    let options = fresh_options().await;
-    postgres_migrate(&options).await.expect("a fresh database takes all migrations");
-    Opened { port: Arc::new(PostgresStore::new(options)), keep: Box::new(()) }
+    Opened { port: Arc::new(PostgresStore::new(options(&migrated().await))), keep: Box::new(()) }
 }
 
 rota_tests::store_suite!(open);

@@ -2,13 +2,17 @@
 //! clustered. The only crate that names sqlx, and it decides nothing: every rule is in `core`, every verb here is a
 //! guarded write or a bounded read.
 //!
-//! - [`SqliteStore`] implements all four roles of the store. Its statements stand in `sql/`, written so that they run on
-//!   Postgres as well; what differs between the two databases is a handful of macros and types in `sqlite/dialect.rs`.
-//!   `sql/` is compiled inside the adapter's module, against the adapter's connection type.
-//! - All writes go through one connection and one task, which commits whatever is waiting in one transaction
+//! - [`SqliteStore`] and [`PostgresStore`] implement all four roles of the store. Their statements stand in `sql/`, which is
+//!   compiled inside each adapter's module, against its connection type; what differs between the two databases is a
+//!   handful of macros and types in `dialect.rs` and the few statements of `hot.rs` that every task passes through.
+//! - SQLite: all writes go through one connection and one task, which commits whatever is waiting in one transaction
 //!   (`sqlite/writer.rs`): many callers share one fsync, a lone caller pays for one.
+//! - Postgres: a lane of connections per role (`postgres/lane.rs`), each with settings that free the locks of a process that
+//!   is stopped or cut off.
 //! - [`InProcessBroker`], [`SoloLeadership`] and [`SystemClock`] are the other embedded ports. [`DataDir`] holds the
 //!   lock that keeps a second process away from the files.
+
+#![expect(clippy::duplicate_mod, reason = "sql/ is compiled once for each database")]
 
 mod broker;
 mod clock;

@@ -11,7 +11,7 @@ mod plans;
 mod tasks;
 mod views;
 mod workers;
-mod world;
+pub mod world;
 
 pub use again::*;
 pub use claims::*;

@@ -1,5 +1,7 @@
 //! A small world to make claims in: a leader in its term, one DAG with one version, runs, tasks and workers on demand.
 
+#![expect(missing_docs, reason = "a world for claims: its names say all")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,27 +18,27 @@ use rota_core::port::{
 use rota_core::state::{RunState, TaskState};
 
 /// Long enough for any claim.
-pub(super) const LONG: Duration = Duration::from_secs(600);
+pub const LONG: Duration = Duration::from_secs(600);
 
-pub(super) struct World {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) epoch: Epoch,
+pub struct World {
+    pub store: Arc<dyn Store>,
+    pub epoch: Epoch,
     /// When the world began, by the store's clock.
-    pub(super) at: DateTime<Utc>,
+    pub at: DateTime<Utc>,
     slots: AtomicI64,
     nonces: AtomicU32,
 }
 
 /// One life of a worker.
 #[derive(Debug, Clone)]
-pub(super) struct Hands {
-    pub(super) worker: WorkerId,
-    pub(super) incarnation: Incarnation,
+pub struct Hands {
+    pub worker: WorkerId,
+    pub incarnation: Incarnation,
 }
 
 impl World {
     /// Begins a term and stores the DAG `d`, version 1.
-    pub(super) async fn begin(store: Arc<dyn Store>) -> Self {
+    pub async fn begin(store: Arc<dyn Store>) -> Self {
         let epoch = store.term_begin(&ReplicaId::trusted("r1")).await.unwrap();
         let at = store.now().await.unwrap();
         let world = Self { store, epoch, at, slots: AtomicI64::new(0), nonces: AtomicU32::new(0) };
@@ -44,39 +46,44 @@ impl World {
         world
     }
 
-    pub(super) async fn put(&self, put: DagPut) -> DagVersion {
+    pub async fn put(&self, put: DagPut) -> DagVersion {
         let files = FilesPut { dags: vec![put], at: self.at, ..FilesPut::default() };
         self.store.files_put(self.epoch, &files).await.unwrap()[0].1
     }
 
-    pub(super) async fn commit(&self, batch: Batch) -> StoreResult<Committed> {
+    pub async fn commit(&self, batch: Batch) -> StoreResult<Committed> {
         self.store.batch_commit(self.epoch, &batch).await
     }
 
     /// A new run of `d` that is not among the others' slots.
-    pub(super) fn new_run(&self) -> NewRun {
+    pub fn new_run(&self) -> NewRun {
         self.new_run_of("d")
     }
 
-    pub(super) fn new_run_of(&self, dag: &str) -> NewRun {
+    pub fn new_run_of(&self, dag: &str) -> NewRun {
         let minute = self.slots.fetch_add(1, Ordering::Relaxed);
+        NewRun { dag: DagId::trusted(dag), ..Self::bare_run(self.at + TimeDelta::minutes(minute)) }
+    }
+
+    /// A run of `d` for that slot.
+    pub fn bare_run(slot: DateTime<Utc>) -> NewRun {
         NewRun {
-            dag: DagId::trusted(dag),
+            dag: DagId::trusted("d"),
             version: DagVersion(1),
-            slot: self.at + TimeDelta::minutes(minute),
-            interval_start: Some(self.at + TimeDelta::minutes(minute - 1)),
+            slot,
+            interval_start: Some(slot - TimeDelta::minutes(1)),
             state: RunState::Running,
             params: Object::new(),
-            at: self.at + TimeDelta::minutes(minute) + TimeDelta::milliseconds(3),
+            at: slot + TimeDelta::milliseconds(3),
         }
     }
 
-    pub(super) async fn run(&self) -> RunId {
+    pub async fn run(&self) -> RunId {
         let runs = vec![self.new_run()];
         self.commit(Batch { runs, ..Batch::default() }).await.unwrap().runs[0]
     }
 
-    pub(super) fn request(&self) -> TriggerRequest {
+    pub fn request(&self) -> TriggerRequest {
         TriggerRequest {
             dag: DagId::trusted("d"),
             version: DagVersion(1),
@@ -86,7 +93,7 @@ impl World {
     }
 
     /// A new run with so many queued tasks.
-    pub(super) async fn queued(&self, tasks: u32) -> Vec<AttemptKey> {
+    pub async fn queued(&self, tasks: u32) -> Vec<AttemptKey> {
         let run = self.run().await;
         let keys: Vec<AttemptKey> =
             (0..tasks).map(|no| TaskKey::single(run, TaskNo(no)).attempt(1)).collect();
@@ -95,7 +102,7 @@ impl World {
         keys
     }
 
-    pub(super) fn queue_of(&self, key: AttemptKey) -> QueuedTask {
+    pub fn queue_of(&self, key: AttemptKey) -> QueuedTask {
         QueuedTask {
             key,
             name: TaskName::trusted(format!("t{}", key.task.task)),
@@ -105,7 +112,7 @@ impl World {
         }
     }
 
-    pub(super) fn settle_of(&self, key: TaskKey, state: TaskState) -> SettledTask {
+    pub fn settle_of(&self, key: TaskKey, state: TaskState) -> SettledTask {
         SettledTask {
             key,
             name: TaskName::trusted(format!("t{}", key.task)),
@@ -115,17 +122,17 @@ impl World {
         }
     }
 
-    pub(super) fn retry_of(&self, key: AttemptKey) -> PlannedRetry {
+    pub fn retry_of(&self, key: AttemptKey) -> PlannedRetry {
         PlannedRetry { key, retry_at: self.at + TimeDelta::seconds(5), failures: 1, losses: 0, error: None }
     }
 
     /// A worker with a long lease.
-    pub(super) async fn worker(&self, name: &str) -> Hands {
+    pub async fn worker(&self, name: &str) -> Hands {
         let incarnation = self.store.worker_register(&hello(name, LONG)).await.unwrap();
         Hands { worker: WorkerId::trusted(name), incarnation }
     }
 
-    pub(super) fn request_of(&self, hands: &Hands, keys: &[AttemptKey]) -> ClaimRequest {
+    pub fn request_of(&self, hands: &Hands, keys: &[AttemptKey]) -> ClaimRequest {
         ClaimRequest {
             worker: hands.worker.clone(),
             incarnation: hands.incarnation,
@@ -134,12 +141,12 @@ impl World {
         }
     }
 
-    pub(super) async fn claim(&self, hands: &Hands, keys: &[AttemptKey]) -> Vec<Claimed> {
+    pub async fn claim(&self, hands: &Hands, keys: &[AttemptKey]) -> Vec<Claimed> {
         self.store.tasks_claim(&self.request_of(hands, keys)).await.unwrap()
     }
 
     /// One task that runs on a worker of its own.
-    pub(super) async fn running(&self, worker: &str) -> (Hands, Claimed) {
+    pub async fn running(&self, worker: &str) -> (Hands, Claimed) {
         let keys = self.queued(1).await;
         let hands = self.worker(worker).await;
         let claimed = self.claim(&hands, &keys).await.remove(0);
@@ -147,7 +154,7 @@ impl World {
     }
 
     /// How a claimed attempt ended.
-    pub(super) fn finish_of(&self, claimed: &Claimed, state: TaskState) -> Finish {
+    pub fn finish_of(&self, claimed: &Claimed, state: TaskState) -> Finish {
         let failed = state != TaskState::Success;
         Finish {
             key: claimed.key,
@@ -162,20 +169,20 @@ impl World {
         }
     }
 
-    pub(super) async fn finish(&self, claimed: &Claimed, state: TaskState) {
+    pub async fn finish(&self, claimed: &Claimed, state: TaskState) {
         let late = self.store.tasks_finish(&[self.finish_of(claimed, state)]).await.unwrap();
         assert_eq!(late, vec![]);
     }
 
-    pub(super) async fn task(&self, key: TaskKey) -> TaskRow {
+    pub async fn task(&self, key: TaskKey) -> TaskRow {
         self.store.tasks_load(&[key]).await.unwrap().remove(0)
     }
 
-    pub(super) async fn move_run(&self, run: RunId, from: RunState, to: RunState) -> StoreResult<Committed> {
+    pub async fn move_run(&self, run: RunId, from: RunState, to: RunState) -> StoreResult<Committed> {
         self.move_run_at(run, (from, to), self.at).await
     }
 
-    pub(super) async fn move_run_at(
+    pub async fn move_run_at(
         &self,
         run: RunId,
         step: (RunState, RunState),
@@ -187,7 +194,7 @@ impl World {
     }
 }
 
-pub(super) fn hello(name: &str, lease: Duration) -> WorkerHello {
+pub fn hello(name: &str, lease: Duration) -> WorkerHello {
     WorkerHello {
         id: WorkerId::trusted(name),
         host: "host".to_owned(),
@@ -200,7 +207,7 @@ pub(super) fn hello(name: &str, lease: Duration) -> WorkerHello {
     }
 }
 
-pub(super) fn dag_put(dag: &str, source: &str) -> DagPut {
+pub fn dag_put(dag: &str, source: &str) -> DagPut {
     DagPut {
         dag: DagId::trusted(dag),
         path: format!("{dag}.yaml"),
@@ -211,26 +218,26 @@ pub(super) fn dag_put(dag: &str, source: &str) -> DagPut {
     }
 }
 
-pub(super) fn admin() -> Actor {
+pub fn admin() -> Actor {
     Actor { name: "admin".to_owned(), origin: "127.0.0.1".to_owned() }
 }
 
 #[track_caller]
-pub(super) fn assert_conflict<T: std::fmt::Debug>(result: StoreResult<T>) {
+pub fn assert_conflict<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::Conflict(_))), "expected a conflict, got {result:?}");
 }
 
 #[track_caller]
-pub(super) fn assert_refused<T: std::fmt::Debug>(result: StoreResult<T>) {
+pub fn assert_refused<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::Refused(_))), "expected a refusal, got {result:?}");
 }
 
 #[track_caller]
-pub(super) fn assert_not_found<T: std::fmt::Debug>(result: StoreResult<T>) {
+pub fn assert_not_found<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::NotFound(_))), "expected nothing to be found, got {result:?}");
 }
 
 #[track_caller]
-pub(super) fn assert_fenced<T: std::fmt::Debug>(result: StoreResult<T>) {
+pub fn assert_fenced<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::Fenced(_))), "expected the fence, got {result:?}");
 }
