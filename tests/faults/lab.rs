@@ -1,6 +1,5 @@
 //! A `rota standalone` that is treated badly, and the record of what was done to it.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rota_backend::{SqliteStore, SystemClock};
 use rota_tests::lab::api::Api;
+use rota_tests::lab::burial::{BURIAL_MAX, Killed};
 use rota_tests::lab::dag::Dag;
 use rota_tests::lab::rng::now;
 use rota_tests::lab::{binary, calm, wait_for};
@@ -20,8 +20,6 @@ use rota_tests::witness::{agree, residue};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// After a `kill -9` no process of a task may be alive for longer.
-const BURIAL_MAX: Duration = Duration::from_secs(1);
 /// After the last disturbance everything must have ended within this time, on a machine that has other things to do.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 const SECOND: Micros = 1_000_000;
@@ -35,14 +33,6 @@ pub(crate) struct Lab {
     pub(crate) found: Vec<Violation>,
     test: &'static str,
     lives: u32,
-}
-
-/// A server that was killed, before its processes were seen to be gone.
-pub(crate) struct Killed {
-    at: Micros,
-    since: Instant,
-    lives: BTreeSet<String>,
-    warden: Option<i32>,
 }
 
 impl Lab {
@@ -127,12 +117,10 @@ impl Lab {
     /// Ends it as `kill -9` does.
     pub(crate) fn kill(&mut self) -> Killed {
         let mut server = self.server.take().unwrap();
-        let warden = residue::warden_of(server.id());
-        let (at, since) = (now(), Instant::now());
-        server.kill().unwrap();
-        server.wait().unwrap();
-        let lives = residue::lives(&residue::of_tasks(&self.witness()));
-        Killed { at, since, lives, warden }
+        Killed::by(server.id(), &self.witness(), None, || {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        })
     }
 
     /// Waits until nothing of a killed server is alive, which must not take long, and notes how long it took.
@@ -142,23 +130,9 @@ impl Lab {
 
     /// The same with another limit, for what is only ended by the next start.
     pub(crate) fn bury_within(&mut self, killed: &Killed, limit: Duration) {
-        let witness = self.witness();
-        let mut is_told = false;
-        wait_for("the end of a killed server's processes", || {
-            let mut left = residue::of_tasks(&witness);
-            left.retain(|stray| killed.lives.contains(&stray.life));
-            let warden = killed.warden.filter(|pid| residue::is_alive(*pid));
-            if left.is_empty() && warden.is_none() {
-                return true;
-            }
-            if killed.since.elapsed() > limit && !is_told {
-                is_told = true;
-                let what = format!("{limit:?} after the end of the server: {left:?}, warden {warden:?}");
-                self.found.push(Violation::new(Rule::Residue, what));
-            }
-            false
-        });
-        self.history.interruptions.push(Interruption::all(killed.at, now()));
+        let buried = killed.bury(limit);
+        self.found.extend(buried.violation);
+        self.history.interruptions.push(Interruption::all(killed.at, buried.until));
     }
 
     /// Asks it to stop, and waits until it has.

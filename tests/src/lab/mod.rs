@@ -2,6 +2,7 @@
 //! absence, seeded chance, and the way to bring everything to rest. Judges nothing: that is the witness's part.
 
 pub mod api;
+pub mod burial;
 pub mod calm;
 pub mod dag;
 pub mod rng;
