@@ -83,19 +83,26 @@ fn only_the_backend_names_a_database() {
     }
 }
 
-#[test]
-fn migrations_are_numbered_without_gaps() {
-    let dir = root().join("migrations/sqlite");
+/// The names of one database's migrations, in order.
+fn migrations(of: &str) -> Vec<String> {
+    let dir = root().join("migrations").join(of);
     let mut names: Vec<String> = std::fs::read_dir(&dir)
         .unwrap_or_else(|error| panic!("{}: {error}", dir.display()))
         .map(|entry| entry.expect("a readable entry").file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
+    names
+}
+
+#[test]
+fn migrations_are_numbered_without_gaps_and_alike_for_both_databases() {
+    let names = migrations("sqlite");
     assert!(!names.is_empty());
     for (place, name) in names.iter().enumerate() {
         let number = format!("{:04}_", place + 1);
         assert!(name.starts_with(&number) && name.ends_with(".sql"), "{name}: expected {number}<what>.sql");
     }
+    assert_eq!(names, migrations("postgres"));
 }
 
 #[test]

@@ -16,10 +16,10 @@ macro_rules! each {
     };
 }
 
-/// Keeps rows that a decision rests on from changing until the commit.
-macro_rules! locked {
+/// The beginning of a leader's transaction: the look at the epoch, which nobody can change before its end.
+macro_rules! fence {
     () => {
-        " for share"
+        "begin; select epoch from leader where id = 1 for share"
     };
 }
 

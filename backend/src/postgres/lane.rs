@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rota_core::id::Epoch;
 use rota_core::port::{StoreError, StoreResult};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::options::{PostgresOptions, place};
-use super::sql::unavailable;
+use super::sql::{fence_check, unavailable};
 use super::time::DatabaseClock;
 
 /// A future that borrows the connection.
@@ -60,6 +61,8 @@ pub(super) struct LaneOptions {
 pub(super) enum Mode {
     /// All of it or nothing of it.
     Transaction,
+    /// All of it, if this epoch is still the current one, or nothing of it.
+    Fenced(Epoch),
     /// Each of its statements for itself.
     Statements,
 }
@@ -214,10 +217,15 @@ where
     if mode == Mode::Statements {
         return used(operation(connection, now).await);
     }
-    if let Err(error) = step(connection, "begin").await {
-        return Used::Broken(error);
-    }
-    let answer = operation(connection, now).await;
+    let begun = match mode {
+        Mode::Fenced(epoch) => fence_check(connection, epoch).await,
+        Mode::Transaction | Mode::Statements => step(connection, "begin").await,
+    };
+    let answer = match begun {
+        Ok(()) => operation(connection, now).await,
+        Err(error @ StoreError::Fenced(_)) => Err(error),
+        Err(error) => return Used::Broken(error),
+    };
     let end = if answer.is_ok() { "commit" } else { "rollback" };
     match (answer, step(connection, end).await) {
         (answer, Ok(())) => used(answer),

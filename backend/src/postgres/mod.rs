@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rota_core::id::Epoch;
 use rota_core::port::StoreResult;
 use sqlx::postgres::PgConnection;
 
@@ -122,6 +123,13 @@ impl PostgresStore {
         self.beat(|connection, _now| Box::pin(schema::check(connection))).await
     }
 
+    async fn fenced<T, F>(&self, epoch: Epoch, operation: F) -> StoreResult<T>
+    where
+        F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
+    {
+        self.lanes.leader.run(&self.lanes.clock, Mode::Fenced(epoch), operation).await
+    }
+
     async fn clock_now(&self) -> StoreResult<DateTime<Utc>> {
         if let Some(now) = self.lanes.clock.now() {
             return Ok(now);
@@ -145,7 +153,7 @@ macro_rules! roles {
 }
 
 roles! {
-    plan => leader, Transaction;
+    begin => leader, Transaction;
     plan_read => leader, Statements;
     register => leases, Transaction;
     beat => leases, Statements;

@@ -1,9 +1,9 @@
-//! The leader's transaction: everything that one look decided, or nothing of it.
+//! The leader's transaction: everything that one look decided, or nothing of it. Runs under the fence (`ports.rs`).
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{DagId, Epoch, IntentId, RunId};
+use rota_core::id::{DagId, IntentId, RunId};
 use rota_core::port::{
     Batch, Committed, CursorMove, Ending, NewRun, RunMove, SlotOutcome, SlotRow, StoreError, StoreResult,
 };
@@ -11,17 +11,14 @@ use rota_core::port::{
 use super::batch_tasks::{
     tasks_abort, tasks_cancel, tasks_clear, tasks_queue, tasks_requeue, tasks_retry, tasks_settle,
 };
-use super::fence::fence_check;
 use super::rows::Cells;
 use super::{Conn, all_changed, clean, json, json_of, micros, write_failed};
 
 pub(crate) async fn batch_commit(
     conn: &mut Conn,
     now: DateTime<Utc>,
-    epoch: Epoch,
     batch: &Batch,
 ) -> StoreResult<Committed> {
-    fence_check(conn, epoch).await?;
     let runs = runs_insert(conn, &batch.runs).await?;
     ledger_write(conn, batch, &runs).await?;
     cursors_move(conn, &batch.cursors).await?;

@@ -107,8 +107,8 @@ pub(crate) fn claimed_row(
     })
 }
 
-/// Records outcomes (the statement is the adapter's). Returns those that nobody waits for any more: the token is not the current one,
-/// or the attempt has ended otherwise.
+/// Records outcomes (the statement is the adapter's). Returns those that nobody waits for any more: the token is not the
+/// current one, or the attempt has ended otherwise.
 pub(crate) async fn tasks_finish(
     conn: &mut Conn,
     now: DateTime<Utc>,
@@ -121,7 +121,42 @@ pub(crate) async fn tasks_finish(
         return Ok(Vec::new());
     }
     let recorded = recorded_load(conn, &finish_json(now, finishes)).await?;
-    Ok(finishes.iter().filter(|finish| !recorded.contains(&finish.token)).map(|finish| finish.key).collect())
+    let late: Vec<&Finish> = finishes.iter().filter(|finish| !recorded.contains(&finish.token)).collect();
+    late_note(conn, &late).await?;
+    Ok(late.into_iter().map(|finish| finish.key).collect())
+}
+
+/// An attempt that was given up as lost has no end of its own process (`ended_at`), and keeps its state. What its worker
+/// had to say is added to its words, once.
+macro_rules! late {
+    ($table:literal) => {
+        concat!(
+            "update ",
+            $table,
+            " as t set error = coalesce(t.error || '; ', '') || (item.value ->> 5)
+             from ",
+            each!("$1"),
+            " where t.run = cast(item.value ->> 0 as bigint)
+                 and t.task_no = cast(item.value ->> 1 as bigint)
+                 and t.map_index = cast(item.value ->> 2 as bigint)
+                 and t.attempt = cast(item.value ->> 3 as bigint)
+                 and t.claim_token = cast(item.value ->> 4 as bigint)
+                 and t.state in ('failed', 'up_for_retry') and t.ended_at is null
+                 and coalesce(t.error, '') not like '%its result came too late:%'"
+        )
+    };
+}
+
+async fn late_note(conn: &mut Conn, late: &[&Finish]) -> StoreResult<()> {
+    let items = json(late.iter().map(|finish| {
+        let AttemptKey { task, attempt } = finish.key;
+        let words = format!("its result came too late: {}", finish.state);
+        (task.run, task.task, task.index, attempt, finish.token, words)
+    }));
+    for statement in [late!("task"), late!("task_attempt")] {
+        sqlx::query(statement).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
+    }
+    Ok(())
 }
 
 const fn is_outcome(state: TaskState) -> bool {

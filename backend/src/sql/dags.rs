@@ -1,11 +1,10 @@
 //! DAGs, their versions and the files that could not be read.
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{DagId, DagVersion, Epoch};
+use rota_core::id::{DagId, DagVersion};
 use rota_core::port::{DagPut, DagRow, FileErrorPut, FileErrorRow, FilesPut, StoreError, StoreResult};
 
 use super::batch::slots_insert;
-use super::fence::fence_check;
 use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
 use super::{Conn, clean, json, json_of, micros, unavailable, write_failed};
 
@@ -31,12 +30,7 @@ pub(crate) async fn file_errors(conn: &mut Conn) -> StoreResult<Vec<FileErrorRow
 }
 
 /// Returns the current version of every DAG in `files.dags`, in their order.
-pub(crate) async fn files_put(
-    conn: &mut Conn,
-    epoch: Epoch,
-    files: &FilesPut,
-) -> StoreResult<Vec<(DagId, DagVersion)>> {
-    fence_check(conn, epoch).await?;
+pub(crate) async fn files_put(conn: &mut Conn, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
     let versions = dags_put(conn, &files.dags, files.at).await?;
     dags_gone(conn, &files.gone).await?;
     slots_insert(conn, &files.slots).await?;

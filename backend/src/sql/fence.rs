@@ -26,11 +26,10 @@ pub(crate) async fn term_begin(
     Ok(epoch)
 }
 
-const FENCE_CHECK: &str = concat!("select epoch from leader where id = 1", locked!());
-
-/// The first statement of every transaction of the leader. Under an old epoch nothing else happens in it.
-pub(super) async fn fence_check(conn: &mut Conn, epoch: Epoch) -> StoreResult<()> {
-    let row = sqlx::query(FENCE_CHECK).fetch_one(conn).await.map_err(unavailable)?;
+/// The first look of every transaction of the leader: the epoch, which stays so until the commit. Postgres begins the
+/// transaction in the same round trip. Under an old epoch nothing else happens in the transaction.
+pub(crate) async fn fence_check(conn: &mut Conn, epoch: Epoch) -> StoreResult<()> {
+    let row = sqlx::raw_sql(fence!()).fetch_one(conn).await.map_err(unavailable)?;
     let current: i64 = Cells::of(&row).take()?;
     if current == epoch.0 || seeded::bug("commit-unfenced") { Ok(()) } else { Err(StoreError::Fenced(epoch)) }
 }

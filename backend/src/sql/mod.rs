@@ -24,7 +24,7 @@ pub(super) use super::hot::{tasks_claim, tasks_load};
 pub(super) use batch::batch_commit;
 pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_queued};
 pub(super) use dags::{dags_load, file_errors, files_put, version_source};
-pub(super) use fence::{leader_load, term_begin};
+pub(super) use fence::{fence_check, leader_load, term_begin};
 pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger, worker_drain};
 pub(super) use prune::prune;
 pub(super) use reads::{tasks_of_runs, tasks_unclaimed};

@@ -1,5 +1,6 @@
 //! The port's verbs, each handed to its statement on the connections of its role. Compiled for both databases: an
-//! adapter says what a role's connections are (`Store::plan`, `fact`, `beat`, ...), and which verbs need a transaction.
+//! adapter says what a role's connections are (`Store::fact`, `beat`, ...), and which verbs need a transaction. All that a
+//! leader decides goes through `Store::fenced`, whose transaction begins with the look at the epoch.
 
 use std::sync::Arc;
 
@@ -24,6 +25,13 @@ macro_rules! run {
     ($store:ident.$role:ident($($arg:ident),*), |$conn:ident, $now:ident| $verb:expr) => {{
         $(let $arg = Arc::new($arg.to_owned());)*
         $store.$role(move |$conn, $now| {
+            $(let $arg = Arc::clone(&$arg);)*
+            Box::pin(async move { $verb.await })
+        }).await
+    }};
+    ($store:ident.fenced[$epoch:ident]($($arg:ident),*), |$conn:ident, $now:ident| $verb:expr) => {{
+        $(let $arg = Arc::new($arg.to_owned());)*
+        $store.fenced($epoch, move |$conn, $now| {
             $(let $arg = Arc::clone(&$arg);)*
             Box::pin(async move { $verb.await })
         }).await
@@ -56,7 +64,7 @@ impl Plans for Store {
     }
 
     async fn term_begin(&self, holder: &ReplicaId) -> StoreResult<Epoch> {
-        run!(self.plan(holder), |conn, now| sql::term_begin(conn, now, &holder))
+        run!(self.begin(holder), |conn, now| sql::term_begin(conn, now, &holder))
     }
 
     async fn term_end(&self, epoch: Epoch) -> StoreResult<()> {
@@ -68,7 +76,7 @@ impl Plans for Store {
     }
 
     async fn batch_commit(&self, epoch: Epoch, batch: &Batch) -> StoreResult<Committed> {
-        run!(self.plan(epoch, batch), |conn, now| sql::batch_commit(conn, now, *epoch, &batch))
+        run!(self.fenced[epoch](batch), |conn, now| sql::batch_commit(conn, now, &batch))
     }
 
     async fn dags_load(&self) -> StoreResult<Vec<DagRow>> {
@@ -108,7 +116,7 @@ impl Plans for Store {
     }
 
     async fn workers_reap(&self, epoch: Epoch) -> StoreResult<Reaped> {
-        run!(self.plan(epoch), |conn, now| sql::workers_reap(conn, now, *epoch))
+        run!(self.fenced[epoch](), |conn, now| sql::workers_reap(conn, now))
     }
 
     async fn files_broken(&self) -> StoreResult<Vec<FileErrorRow>> {
@@ -116,11 +124,11 @@ impl Plans for Store {
     }
 
     async fn files_put(&self, epoch: Epoch, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
-        run!(self.plan(epoch, files), |conn, _now| sql::files_put(conn, *epoch, &files))
+        run!(self.fenced[epoch](files), |conn, _now| sql::files_put(conn, &files))
     }
 
     async fn prune(&self, epoch: Epoch, request: PruneRequest) -> StoreResult<u32> {
-        run!(self.plan(epoch, request), |conn, _now| sql::prune(conn, *epoch, *request))
+        run!(self.fenced[epoch](request), |conn, _now| sql::prune(conn, *request))
     }
 }
 

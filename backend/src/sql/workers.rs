@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{AttemptKey, Epoch, Incarnation, QueueName, WorkerId};
+use rota_core::id::{AttemptKey, Incarnation, QueueName, WorkerId};
 use rota_core::port::{
     Beat, BeatReply, QueueCapacity, Reaped, StoreError, StoreResult, WorkerHello, WorkerState,
 };
 
-use super::fence::fence_check;
 use super::rows::{Cells, decode, decode_opt};
 use super::{Conn, json_of, micros, unavailable, write_failed};
 
@@ -118,8 +117,7 @@ const LOST: &str = "
 const CAPACITY: &str =
     "select queues, slots from worker where state in ('live', 'draining') and state = 'live'";
 
-pub(crate) async fn workers_reap(conn: &mut Conn, now: DateTime<Utc>, epoch: Epoch) -> StoreResult<Reaped> {
-    fence_check(conn, epoch).await?;
+pub(crate) async fn workers_reap(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Reaped> {
     let expire = sqlx::query(WORKERS_EXPIRE).bind(micros(now));
     let dead = expire.fetch_all(&mut *conn).await.map_err(write_failed)?;
     let lost = sqlx::query(LOST).fetch_all(&mut *conn).await.map_err(unavailable)?;

@@ -16,10 +16,10 @@ macro_rules! each {
     };
 }
 
-/// Keeps rows that a decision rests on from changing until the commit. One writer needs no lock.
-macro_rules! locked {
+/// The look at the epoch, inside the writer's transaction.
+macro_rules! fence {
     () => {
-        ""
+        "select epoch from leader where id = 1"
     };
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rota_core::id::Epoch;
 use rota_core::port::{Clock, StoreError, StoreResult};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
@@ -99,6 +100,23 @@ impl SqliteStore {
         self.writer.submit(move |connection| operation(connection, clock.now())).await
     }
 
+    /// Submits a write of the leader, which counts only under the current epoch.
+    async fn fenced<T, F>(&self, epoch: Epoch, operation: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>
+            + Send
+            + 'static,
+    {
+        self.write(move |connection, now| {
+            Box::pin(async move {
+                sql::fence_check(connection, epoch).await?;
+                operation(connection, now).await
+            })
+        })
+        .await
+    }
+
     async fn read<T, F>(&self, operation: F) -> StoreResult<T>
     where
         F: for<'c> FnOnce(&'c mut SqliteConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
@@ -126,7 +144,7 @@ macro_rules! roles {
 }
 
 roles! {
-    intend => write, plan => write, register => write, beat => write, fact => write,
+    intend => write, begin => write, register => write, beat => write, fact => write,
     plan_read => read, fact_read => read, view => read,
 }
 

@@ -147,7 +147,8 @@ pub trait Facts: Send + Sync {
     /// with the same nonce answers with what the first call claimed.
     async fn tasks_claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>>;
     /// Records outcomes: running -> `state`, where the token still matches. Returns the attempts whose outcome came
-    /// too late and was not recorded. Calling again with the same finish is harmless and not late.
+    /// too late and was not recorded: such an attempt stays as it is, and a note is added to the error of one that was
+    /// given up. Calling again with the same finish is harmless and not late.
     async fn tasks_finish(&self, finishes: &[Finish]) -> StoreResult<Vec<AttemptKey>>;
     /// The recorded outputs of tasks of a run (current attempts that succeeded).
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>>;

@@ -105,6 +105,9 @@ pub async fn a_lost_attempt_is_followed_by_another(store: Arc<dyn Store>) {
     assert_eq!(attempts[1].losses, 1);
     let late = store.tasks_finish(&[world.finish_of(&claimed, TaskState::Success)]).await.unwrap();
     assert_eq!(late, vec![claimed.key]);
+    let attempts = store.view_attempts(claimed.key.task).await.unwrap();
+    assert_eq!(attempts[0].error.as_deref(), Some("the worker was lost; its result came too late: success"));
+    assert_eq!((attempts[0].state, attempts[1].error.as_deref()), (TaskState::Failed, None));
 }
 
 pub async fn an_aborted_attempt_counts_as_a_loss(store: Arc<dyn Store>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use rota_core::id::{ClaimToken, DagId, DagVersion, Incarnation, QueueName, TaskKey, TaskNo, WorkerId};
-use rota_core::port::{Batch, Finish, LogChunk, NewRun, Object, QueuedTask, Store};
+use rota_core::port::{Batch, Finish, LogChunk, NewRun, Object, QueuedTask, Store, TaskRow};
 use rota_core::state::TaskState;
 
 use super::world::{Hands, World, assert_conflict, assert_refused};
@@ -226,7 +226,8 @@ pub async fn a_finish_after_the_attempt_was_given_up_is_late(store: Arc<dyn Stor
         let late = store.tasks_finish(&[world.finish_of(&claimed, state)]).await.unwrap();
         assert_eq!(late, vec![claimed.key], "{state}");
     }
-    assert_eq!(world.task(claimed.key.task).await, row);
+    let error = Some("lost; its result came too late: success".to_owned());
+    assert_eq!(world.task(claimed.key.task).await, TaskRow { error, ..row });
 }
 
 pub async fn a_finish_needs_an_outcome(store: Arc<dyn Store>) {
