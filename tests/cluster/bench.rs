@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::MutexGuard;
 use std::thread;
@@ -14,7 +15,7 @@ use rota_tests::lab::burial::{BURIAL_MAX, Buried, Killed};
 use rota_tests::lab::dag::Dag;
 use rota_tests::lab::rng::now;
 use rota_tests::lab::{calm, wait_for, wait_within};
-use rota_tests::proxy::Proxy;
+use rota_tests::proxy::{Proxy, Way};
 use rota_tests::services::free_port;
 use rota_tests::witness::check::{Rule, Violation, check};
 use rota_tests::witness::history::{Fault, History, Interruption};
@@ -59,9 +60,44 @@ impl Default for Setup {
 
 /// Between a process and the services: a proxy each.
 pub(crate) struct Wires {
-    pub(crate) postgres: Proxy,
-    pub(crate) broker: Proxy,
-    pub(crate) etcd: Proxy,
+    pub(crate) postgres: Wire,
+    pub(crate) broker: Wire,
+    pub(crate) etcd: Wire,
+}
+
+/// Between a process and a service.
+pub(crate) struct Wire(Proxy);
+
+impl Wire {
+    fn to(port: u16) -> Self {
+        Self(Proxy::start((Ipv4Addr::LOCALHOST, port).into()))
+    }
+
+    fn port(&self) -> u16 {
+        self.0.address().port()
+    }
+
+    /// Nothing arrives any more, and nobody is told.
+    pub(crate) fn cut(&self) {
+        self.0.black_hole(Way::Up);
+        self.0.black_hole(Way::Down);
+    }
+
+    /// Everything takes longer.
+    pub(crate) fn slow(&self, latency: Duration) {
+        self.0.latency(Way::Up, latency);
+        self.0.latency(Way::Down, latency);
+    }
+
+    /// All connections break, once.
+    pub(crate) fn reset(&self) {
+        self.0.reset();
+    }
+
+    /// What was held arrives.
+    pub(crate) fn heal(&self) {
+        self.0.heal();
+    }
 }
 
 /// The cluster.
@@ -131,9 +167,9 @@ impl Cluster {
 
     fn add(&mut self, name: &str, role: Role, port: u16) {
         let wires = Wires {
-            postgres: Proxy::start(self.services.postgres.port()),
-            broker: Proxy::start(self.services.rabbit.port()),
-            etcd: Proxy::start(self.services.etcd.port()),
+            postgres: Wire::to(self.services.postgres.port()),
+            broker: Wire::to(self.services.rabbit.port()),
+            etcd: Wire::to(self.services.etcd.port()),
         };
         let mut process = Process::new(name, role, port, self.setup.program, self.dir.path());
         let database = format!("postgres://rota@127.0.0.1:{}/{}", wires.postgres.port(), self.place.database);

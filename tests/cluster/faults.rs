@@ -121,7 +121,7 @@ impl Cluster {
     /// Cuts the leader off from etcd alone.
     pub(crate) fn leader_cut_from_etcd(&mut self, length: Duration) {
         let (leader, at) = (self.wait_leader(), now());
-        self.wires[&leader].etcd.black_hole();
+        self.wires[&leader].etcd.cut();
         thread::sleep(length);
         self.wires[&leader].etcd.heal();
         self.note("leader cut from etcd", at);
@@ -130,7 +130,7 @@ impl Cluster {
     /// Cuts the leader off from Postgres alone.
     pub(crate) fn leader_cut_from_postgres(&mut self, length: Duration) {
         let (leader, at) = (self.wait_leader(), now());
-        self.wires[&leader].postgres.black_hole();
+        self.wires[&leader].postgres.cut();
         thread::sleep(length);
         self.wires[&leader].postgres.heal();
         self.wait_leader();
@@ -301,7 +301,7 @@ impl Cluster {
     /// Cuts a worker off from Postgres beyond its lease: it ends its tasks by itself.
     pub(crate) fn worker_cut_from_postgres(&mut self, name: &str, length: Duration) {
         let at = now();
-        self.wires[name].postgres.black_hole();
+        self.wires[name].postgres.cut();
         thread::sleep(length);
         self.wires[name].postgres.heal();
         let until = (at + SELF_KILL_MAX).min(now());

@@ -114,9 +114,9 @@ fn begin(cluster: &mut Cluster, rng: &mut Rng, active: &[Active]) -> Option<Acti
         Hazard::Killed if role == Role::Worker => drop(cluster.kill_worker(&name)),
         Hazard::Killed => cluster.kill(&name),
         Hazard::Stopped => cluster.process(&name).signal(Signal::STOP),
-        Hazard::CutFromPostgres => cluster.wires[&name].postgres.black_hole(),
-        Hazard::CutFromBroker => cluster.wires[&name].broker.black_hole(),
-        Hazard::CutFromEtcd => cluster.wires[&name].etcd.black_hole(),
+        Hazard::CutFromPostgres => cluster.wires[&name].postgres.cut(),
+        Hazard::CutFromBroker => cluster.wires[&name].broker.cut(),
+        Hazard::CutFromEtcd => cluster.wires[&name].etcd.cut(),
         Hazard::Reset => {
             let wires = &cluster.wires[&name];
             wires.postgres.reset();
@@ -125,9 +125,9 @@ fn begin(cluster: &mut Cluster, rng: &mut Rng, active: &[Active]) -> Option<Acti
         }
         Hazard::Slow => {
             let wires = &cluster.wires[&name];
-            wires.postgres.delay(Duration::from_millis(100));
-            wires.broker.delay(Duration::from_millis(200));
-            wires.etcd.delay(Duration::from_millis(200));
+            wires.postgres.slow(Duration::from_millis(100));
+            wires.broker.slow(Duration::from_millis(200));
+            wires.etcd.slow(Duration::from_millis(200));
         }
     }
     Some(Active { hazard, name, at, until: Instant::now() + length })
