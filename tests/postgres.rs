@@ -6,6 +6,8 @@ mod locks;
 mod outages;
 #[path = "postgres/schema.rs"]
 mod schema;
+#[path = "postgres/witness.rs"]
+mod witness;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
