@@ -169,12 +169,12 @@ impl Cluster {
         let wires = Wires {
             postgres: Wire::to(self.services.postgres.port()),
             broker: Wire::to(self.services.rabbit.port()),
-            etcd: Wire::to(self.services.etcd.port()),
+            etcd: Wire::to(self.services.etcd_port()),
         };
         let mut process = Process::new(name, role, port, self.setup.program, self.dir.path());
-        let database = format!("postgres://rota@127.0.0.1:{}/{}", wires.postgres.port(), self.place.database);
+        let database = format!("postgres://rota@127.0.0.1:{}/{}", wires.postgres.port(), self.place.name);
         process.set("ROTA_DATABASE_URL", database);
-        process.set("ROTA_BROKER_URL", self.services.rabbit.url_at(wires.broker.port(), &self.place.vhost));
+        process.set("ROTA_BROKER_URL", self.services.rabbit_url(wires.broker.port(), &self.place));
         process.set("ROTA_ETCD_ENDPOINTS", format!("http://127.0.0.1:{}", wires.etcd.port()));
         process.set("ROTA_ETCD_PREFIX", &self.place.prefix);
         process.set("ROTA_SEEDED_BUG", self.setup.bug);
@@ -309,7 +309,7 @@ impl Cluster {
 
     /// One number out of this test's database.
     pub(crate) fn count(&self, sql: &str) -> i64 {
-        self.services.postgres.sql(&self.place.database, sql).parse().unwrap_or_default()
+        self.services.postgres.sql(&self.place.name, sql).parse().unwrap_or_default()
     }
 
     /// Whether the witness, as it is by now, breaks a rule. Only those that need no end of the test.
@@ -326,7 +326,7 @@ impl Cluster {
     }
 
     fn commits(&self) -> Vec<Violation> {
-        commits::violations(&self.services.postgres.sql(&self.place.database, commits::READ))
+        commits::violations(&self.services.postgres.sql(&self.place.name, commits::READ))
     }
 
     /// Brings everything to rest, stops all, and judges.
@@ -413,7 +413,7 @@ impl Cluster {
     }
 
     fn told(&self) -> agree::Told {
-        let url = self.services.postgres.url(&self.place.database);
+        let url = self.services.postgres.url(&self.place.name);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = PostgresStore::new(PostgresOptions::new(&url, "checker").unwrap());
@@ -423,10 +423,10 @@ impl Cluster {
 }
 
 fn migrate(services: &Services, place: &Place) {
-    let options = PostgresOptions::new(&services.postgres.url(&place.database), "checker").unwrap();
+    let options = PostgresOptions::new(&services.postgres.url(&place.name), "checker").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(postgres_migrate(&options)).unwrap();
-    services.postgres.sql(&place.database, commits::INSTALL);
+    services.postgres.sql(&place.name, commits::INSTALL);
 }
 
 fn tail(text: &str, count: usize) -> String {

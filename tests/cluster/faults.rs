@@ -99,7 +99,7 @@ impl Cluster {
     /// afterwards. How long nobody led.
     pub(crate) fn leader_stopped_in_transaction(&mut self) -> Duration {
         let leader = self.wait_leader();
-        let url = self.services.postgres.url(&self.place.database);
+        let url = self.services.postgres.url(&self.place.name);
         let hold = "begin; lock table slot in exclusive mode; select pg_sleep(2); commit";
         let held = format!(
             "select count(*) from pg_stat_activity where application_name like '%{leader}%' and wait_event_type = 'Lock'"
@@ -142,7 +142,7 @@ impl Cluster {
     pub(crate) fn lease_revoked(&mut self) {
         self.wait_leader();
         let at = now();
-        self.services.etcd.revoke_leases(&self.place.prefix);
+        self.services.revoke_lease(&self.place.prefix);
         self.wait_leader();
         thread::sleep(AFTERMATH);
         self.note("lease revoked", at);
@@ -164,18 +164,16 @@ impl Cluster {
     /// Ends etcd for a while, with the leader alive.
     pub(crate) fn etcd_down(&mut self, length: Duration) {
         let at = now();
-        self.services.etcd.stop();
+        self.services.stop_etcd();
         thread::sleep(length);
         self.note("etcd down", at);
-        self.services.etcd.start_again();
+        self.services.start_etcd();
     }
 
     /// Ends etcd and starts it with nothing in it.
     pub(crate) fn etcd_wiped(&mut self) {
         let at = now();
-        self.services.etcd.stop();
         self.services.etcd.wipe();
-        self.services.etcd.start_again();
         self.wait_leader();
         self.wait_progress();
         self.note("etcd wiped", at);
@@ -194,7 +192,7 @@ impl Cluster {
         let at = now();
         self.services.rabbit.kill();
         thread::sleep(Duration::from_secs(1));
-        self.services.rabbit.start_again();
+        self.services.rabbit.restart();
         let took = self.wait_claimed(now());
         self.note("broker killed", at);
         took
@@ -203,8 +201,7 @@ impl Cluster {
     /// Takes everything out of the broker: how long until all that is queued is claimed.
     pub(crate) fn broker_wiped(&mut self) -> Duration {
         let at = now();
-        self.services.rabbit.wipe();
-        self.services.rabbit.vhost(&self.place.vhost);
+        self.services.wipe_broker(&self.place);
         let took = self.wait_claimed(now());
         self.note("broker wiped", at);
         took
@@ -213,7 +210,7 @@ impl Cluster {
     /// Deletes all queues.
     pub(crate) fn queues_deleted(&mut self) -> Duration {
         let at = now();
-        self.services.rabbit.delete_queues(&self.place.vhost);
+        self.services.delete_queues(&self.place);
         let took = self.wait_claimed(now());
         self.note("queues deleted", at);
         took
@@ -222,7 +219,7 @@ impl Cluster {
     /// Closes all connections of the broker.
     pub(crate) fn connections_closed(&mut self) {
         let at = now();
-        self.services.rabbit.close_connections();
+        self.services.close_connections(&self.place);
         thread::sleep(AFTERMATH);
         self.note("broker's connections closed", at);
     }
@@ -230,10 +227,10 @@ impl Cluster {
     /// The broker blocks whoever publishes.
     pub(crate) fn memory_alarm(&mut self, length: Duration) {
         let at = now();
-        self.services.rabbit.memory_alarm();
+        self.services.memory_alarm();
         thread::sleep(length);
         self.note("memory alarm", at);
-        self.services.rabbit.end_memory_alarm();
+        self.services.end_memory_alarm();
     }
 
     /// Ends Postgres as a crash does and starts it again: how long from its accepting until something runs.
@@ -256,7 +253,7 @@ impl Cluster {
     pub(crate) fn sessions_terminated(&mut self, length: Duration) {
         let (at, since) = (now(), Instant::now());
         while since.elapsed() < length {
-            self.services.postgres.terminate_sessions(&self.place.database);
+            self.services.postgres.terminate_sessions(&self.place.name);
             thread::sleep(Duration::from_millis(200));
         }
         self.note("sessions terminated", at);

@@ -16,10 +16,10 @@ impl Cluster {
     /// Publishes so many copies of the messages of attempts that are queued or running just now.
     pub(crate) fn flooded(&mut self, copies: usize) {
         let at = now();
-        let rows = self.services.postgres.sql(&self.place.database, ATTEMPTS);
+        let rows = self.services.postgres.sql(&self.place.name, ATTEMPTS);
         let attempts: Vec<Dispatch> = rows.lines().filter_map(dispatch).collect();
         let flood: Vec<Dispatch> = attempts.iter().cycle().take(copies).cloned().collect();
-        let url = self.services.rabbit.url_at(self.services.rabbit.port(), &self.place.vhost);
+        let url = self.services.rabbit_url(self.services.rabbit.port(), &self.place);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let broker = RabbitBroker::start(RabbitOptions::new(vec![url], "flood".to_owned())).unwrap();

@@ -147,8 +147,7 @@ fn kill_workers(cluster: &mut Cluster, rng: &mut Rng) {
 
 fn wipe_broker(cluster: &mut Cluster, _: &mut Rng) {
     let at = rota_tests::lab::rng::now();
-    cluster.services.rabbit.wipe();
-    cluster.services.rabbit.vhost(&cluster.place.vhost);
+    cluster.services.wipe_broker(&cluster.place);
     cluster.note("broker wiped", at);
     thread::sleep(Duration::from_secs(1));
 }

@@ -73,18 +73,18 @@ fn strike(cluster: &mut Cluster, rng: &mut Rng) {
     match rng.between(0, 4) {
         0 => {
             let at = now();
-            cluster.services.etcd.revoke_leases(&cluster.place.prefix);
+            cluster.services.revoke_lease(&cluster.place.prefix);
             cluster.note("lease revoked", at);
         }
         1 => cluster.connections_closed(),
         2 => {
             let at = now();
-            cluster.services.rabbit.delete_queues(&cluster.place.vhost);
+            cluster.services.delete_queues(&cluster.place);
             cluster.note("queues deleted", at);
         }
         3 => {
             let at = now();
-            cluster.services.postgres.terminate_sessions(&cluster.place.database);
+            cluster.services.postgres.terminate_sessions(&cluster.place.name);
             cluster.note("sessions terminated", at);
         }
         _ => {
