@@ -11,12 +11,14 @@
 //!   is stopped or cut off.
 //! - [`InProcessBroker`], [`SoloLeadership`] and [`SystemClock`] are the other embedded ports. [`DataDir`] holds the
 //!   lock that keeps a second process away from the files.
+//! - [`EtcdLeadership`] is the election among replicas, on a thread of its own.
 
 #![expect(clippy::duplicate_mod, reason = "sql/ is compiled once for each database")]
 
 mod broker;
 mod clock;
 mod data_dir;
+mod etcd;
 mod link;
 mod postgres;
 mod solo;
@@ -25,6 +27,7 @@ mod sqlite;
 pub use broker::InProcessBroker;
 pub use clock::SystemClock;
 pub use data_dir::{DataDir, DataDirError, Holder};
+pub use etcd::{EtcdLeadership, EtcdOptions, EtcdTls, PeerOptions};
 pub use link::Link;
 pub use postgres::{PostgresOptions, PostgresStore, postgres_migrate};
 pub use solo::SoloLeadership;

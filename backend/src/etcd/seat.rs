@@ -1,0 +1,196 @@
+//! The leader's key: who holds it, taking it, and the list of replicas. One transaction each; never waits for anything.
+
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
+use rota_core::id::ReplicaId;
+use serde::{Deserialize, Serialize};
+
+use super::line::{CALL_MAX, Line};
+use super::trouble::Trouble;
+
+/// Most replicas listed.
+const REPLICAS_MAX: i64 = 1000;
+
+/// What the leader writes into its key, for people and for the fast path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Holder {
+    /// Its name.
+    pub(super) replica: ReplicaId,
+    /// Its machine.
+    pub(super) host: String,
+    /// Its process.
+    pub(super) pid: u32,
+    /// Where it takes the fast path's connections.
+    pub(super) peer: Option<String>,
+    /// Its lease, in hexadecimal like in `etcdctl lease list`.
+    pub(super) lease: String,
+}
+
+/// A key that somebody holds. The lease decides who that is: names can be given twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The lease that the key hangs on.
+    pub(super) lease: i64,
+    /// What the key says, if it can be read.
+    pub(super) holder: Option<Holder>,
+}
+
+impl From<&KeyValue> for Held {
+    fn from(kv: &KeyValue) -> Self {
+        Self { lease: kv.lease(), holder: serde_json::from_slice(kv.value()).ok() }
+    }
+}
+
+/// How an attempt to take the seat ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is ours, since this revision.
+    Ours(i64),
+    /// It is somebody else's.
+    Theirs(Held),
+}
+
+/// The election's keys, and how they are read and written.
+#[derive(Clone)]
+pub(super) struct Seats {
+    line: Line,
+    prefix: String,
+    me: Holder,
+}
+
+impl Seats {
+    /// The keys under `prefix` as `me` sees them.
+    pub(super) fn new(line: Line, prefix: String, me: Holder) -> Self {
+        Self { line, prefix, me }
+    }
+
+    /// The same over another connection.
+    pub(super) fn over(&self, line: Line) -> Self {
+        Self { line, ..self.clone() }
+    }
+
+    /// The connection.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// The leader's key.
+    pub(super) fn leader_key(&self) -> String {
+        format!("{}leader", self.prefix)
+    }
+
+    /// Who holds the seat, and at which revision of etcd that was so.
+    pub(super) async fn read(&self) -> Result<(Option<Held>, i64), Trouble> {
+        let key = self.leader_key();
+        let get = |client: etcd_client::Client| {
+            let key = key.clone();
+            async move { client.kv_client().get(key, None).await }
+        };
+        let answer = self.line.call(CALL_MAX, get).await?;
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        Ok((answer.kvs().first().map(Held::from), revision))
+    }
+
+    /// Takes the seat with `lease` if it is free, or if it still hangs on `old`, a lease this replica had before.
+    pub(super) async fn take(&self, lease: i64, old: Option<i64>) -> Result<Taken, Trouble> {
+        let free = Compare::create_revision(self.leader_key(), CompareOp::Equal, 0);
+        let held = match self.put_if(free, lease).await? {
+            Put::Done(revision) => return Ok(Taken::Ours(revision)),
+            Put::Refused(held) => held,
+        };
+        match held {
+            // An earlier attempt whose answer was lost.
+            Some((held, revision)) if held.lease == lease => Ok(Taken::Ours(revision)),
+            Some((held, _)) if Some(held.lease) == old => self.take_over(lease, held.lease).await,
+            Some((held, _)) => Ok(Taken::Theirs(held)),
+            None => Err(Trouble::Away("the leader's key came and went".to_owned())),
+        }
+    }
+
+    /// Gives up everything that hangs on a lease. A lease that is unknown holds nothing.
+    pub(super) async fn revoke(&self, lease: i64) -> Result<(), Trouble> {
+        let revoke = |client: etcd_client::Client| async move { client.lease_client().revoke(lease).await };
+        match self.line.call(CALL_MAX, revoke).await {
+            Ok(_) | Err(Trouble::NoLease) => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Writes this replica's name into the list, for as long as `lease` lives.
+    pub(super) async fn register(&self, lease: i64) -> Result<(), Trouble> {
+        let key = format!("{}replicas/{}", self.prefix, self.me.replica);
+        let value = self.value(lease);
+        let put = |client: etcd_client::Client| {
+            let (key, value) = (key.clone(), value.clone());
+            async move { client.kv_client().put(key, value, Some(PutOptions::new().with_lease(lease))).await }
+        };
+        self.line.call(CALL_MAX, put).await.map(drop)
+    }
+
+    /// The names in the list, the leader's first.
+    pub(super) async fn replicas(&self) -> Result<Vec<ReplicaId>, Trouble> {
+        let list = format!("{}replicas/", self.prefix);
+        let options = GetOptions::new().with_prefix().with_keys_only().with_limit(REPLICAS_MAX);
+        let txn = Txn::new()
+            .and_then([TxnOp::get(self.leader_key(), None), TxnOp::get(list.as_str(), Some(options))]);
+        let answers = self.txn(txn).await?.op_responses();
+        let [TxnOpResponse::Get(leader), TxnOpResponse::Get(listed)] = answers.as_slice() else {
+            return Err(Trouble::Away("unexpected answer to a transaction of two reads".to_owned()));
+        };
+        let leader = leader.kvs().first().and_then(|kv| Held::from(kv).holder).map(|holder| holder.replica);
+        let names = listed.kvs().iter().filter_map(|kv| kv.key_str().ok()?.strip_prefix(&list));
+        let mut replicas: Vec<ReplicaId> = names.map(ReplicaId::trusted).collect();
+        if let Some(leader) = leader {
+            replicas.retain(|replica| *replica != leader);
+            replicas.insert(0, leader);
+        }
+        Ok(replicas)
+    }
+
+    async fn take_over(&self, lease: i64, old: i64) -> Result<Taken, Trouble> {
+        let ours = Compare::lease(self.leader_key(), CompareOp::Equal, old);
+        match self.put_if(ours, lease).await? {
+            Put::Done(revision) => Ok(Taken::Ours(revision)),
+            Put::Refused(Some((held, _))) => Ok(Taken::Theirs(held)),
+            Put::Refused(None) => Err(Trouble::Away("the leader's key went meanwhile".to_owned())),
+        }
+    }
+
+    async fn put_if(&self, condition: Compare, lease: i64) -> Result<Put, Trouble> {
+        let options = PutOptions::new().with_lease(lease);
+        let txn = Txn::new()
+            .when([condition])
+            .and_then([TxnOp::put(self.leader_key(), self.value(lease), Some(options))])
+            .or_else([TxnOp::get(self.leader_key(), None)]);
+        let answer = self.txn(txn).await?;
+        if answer.succeeded() {
+            return Ok(Put::Done(answer.header().map_or(0, etcd_client::ResponseHeader::revision)));
+        }
+        match answer.op_responses().as_slice() {
+            [TxnOpResponse::Get(got)] => {
+                Ok(Put::Refused(got.kvs().first().map(|kv| (Held::from(kv), kv.mod_revision()))))
+            }
+            _ => Err(Trouble::Away("unexpected answer to a transaction".to_owned())),
+        }
+    }
+
+    async fn txn(&self, txn: Txn) -> Result<etcd_client::TxnResponse, Trouble> {
+        let call = |client: etcd_client::Client| {
+            let txn = txn.clone();
+            async move { client.kv_client().txn(txn).await }
+        };
+        self.line.call(CALL_MAX, call).await
+    }
+
+    fn value(&self, lease: i64) -> Vec<u8> {
+        let holder = Holder { lease: format!("{lease:x}"), ..self.me.clone() };
+        serde_json::to_vec(&holder).expect("five plain fields are JSON")
+    }
+}
+
+/// How a guarded write ended.
+enum Put {
+    /// Written, at this revision.
+    Done(i64),
+    /// The condition did not hold; the key as it was, and its revision.
+    Refused(Option<(Held, i64)>),
+}

@@ -1,0 +1,111 @@
+//! The thread that an election runs on, and what runs there. Ends by itself when nobody can campaign and nobody leads.
+
+use std::time::Duration;
+
+use rota_core::port::LeadershipError;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use super::election::{Ballot, Election};
+use super::lease::{Keeper, LeaseView};
+use super::line::Line;
+use super::observer::{Observer, SeatView};
+use super::options::EtcdOptions;
+use super::seat::{Holder, Seats};
+use super::shadow::Shadow;
+use super::{EtcdLeadership, NOT_YET, Question, peer};
+use crate::Link;
+
+/// Campaigns and questions that may wait; more callers wait to be let in.
+const WAITING_MAX: usize = 16;
+/// Orders to the lease's keeper that may wait; the election gives one at a time.
+const ORDERS_MAX: usize = 4;
+
+/// What the thread is started with.
+struct Parts {
+    options: EtcdOptions,
+    listener: Option<std::net::TcpListener>,
+    ballots: mpsc::Receiver<Ballot>,
+    questions: mpsc::Receiver<Question>,
+    link: watch::Sender<Link>,
+}
+
+/// See [`EtcdLeadership::start`].
+pub(super) fn start(options: EtcdOptions) -> Result<EtcdLeadership, LeadershipError> {
+    let listener = options.peer.as_ref().map(peer::bind).transpose()?;
+    let (ballots, ballots_in) = mpsc::channel(WAITING_MAX);
+    let (questions, questions_in) = mpsc::channel(WAITING_MAX);
+    let (link, link_out) = watch::channel(Link::Down(NOT_YET.to_owned()));
+    let parts = Parts { options, listener, ballots: ballots_in, questions: questions_in, link };
+    let (told, tells) = std::sync::mpsc::sync_channel(1);
+    let run = move || {
+        let (runtime, line) = match begin(&parts.options) {
+            Ok(begun) => begun,
+            Err(error) => return drop(told.send(Err(error))),
+        };
+        // Whoever started this waits for the word.
+        let _ = told.send(Ok(()));
+        runtime.block_on(parts.run(line));
+    };
+    let thread = std::thread::Builder::new().name("rota-etcd".to_owned()).spawn(run);
+    thread.map_err(|error| LeadershipError(format!("cannot start the election's thread: {error}")))?;
+    tells.recv().map_err(|_| super::gone())??;
+    Ok(EtcdLeadership { ballots, questions, link: link_out })
+}
+
+fn begin(options: &EtcdOptions) -> Result<(Runtime, Line), LeadershipError> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| LeadershipError(format!("cannot start the election's runtime: {error}")))?;
+    let line = runtime.block_on(Line::new(options))?;
+    Ok((runtime, line))
+}
+
+impl Parts {
+    /// Runs all parts until the election is over and the lease is given up. A part that panics ends them all, and with
+    /// them every term.
+    async fn run(self, line: Line) {
+        let Self { options, listener, ballots, questions, link } = self;
+        let listener = listener.map(|listener| TcpListener::from_std(listener).expect("a bound listener"));
+        let me = Holder {
+            replica: options.replica.clone(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            peer: options.peer.as_ref().map(|peer| peer.advertise.clone()),
+            lease: String::new(),
+        };
+        // The lease has a connection of its own: nothing may stand in its way.
+        let lease_line = line.another();
+        let seats = Seats::new(line, options.prefix.clone(), me);
+        let (view, views) = watch::channel(SeatView::default());
+        let (lease_view, leases) = watch::channel(LeaseView::default());
+        let (orders, orders_in) = mpsc::channel(ORDERS_MAX);
+        let is_standing = watch::Sender::new(false);
+        let leads_on = watch::Sender::new(None);
+        let ttl = Duration::from_secs(options.ttl_s().unsigned_abs());
+        let keeper = Keeper::new(seats.over(lease_line), options.ttl_s(), orders_in, lease_view);
+        let observer = Observer::new(seats.clone(), ttl, view, link);
+        let shadow = Shadow::new(seats.clone(), views.clone(), is_standing.subscribe());
+        let listening = peer::listen(listener, leads_on.subscribe());
+        let answering = answer(seats.clone(), questions);
+        let election = Election { seats, ballots, orders, leases, views, is_standing, leads_on };
+        tokio::select! {
+            ((), ()) = async { tokio::join!(election.run(), keeper.run()) } => {}
+            () = observer.run() => {}
+            () = shadow.run() => {}
+            () = listening => {}
+            () = answering => {}
+        }
+    }
+}
+
+/// Answers questions for the list of replicas; waits for ever once nobody can ask.
+async fn answer(seats: Seats, mut questions: mpsc::Receiver<Question>) {
+    while let Some(question) = questions.recv().await {
+        let replicas = seats.replicas().await;
+        // Whoever asked may have stopped waiting.
+        let _ = question.send(replicas.map_err(|trouble| LeadershipError(trouble.to_string())));
+    }
+    std::future::pending().await
+}
