@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rota_tests::lab::dag::{Dag, task};
 use rota_tests::lab::rng::Rng;
-use rota_tests::lab::{beside, is_full};
+use rota_tests::lab::is_full;
 use rota_tests::witness::check::Rule;
 
 use super::bench::{Cluster, Setup};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use rota_tests::services::etcd::Etcd;
 use rota_tests::services::postgres::Postgres;
@@ -35,7 +35,7 @@ pub(crate) fn take() -> MutexGuard<'static, Services> {
             Services { postgres, rabbit: rabbit.join().unwrap(), etcd: etcd.join().unwrap() }
         }))
     });
-    let mut services = services.lock().unwrap_or_else(|poisoned| {
+    let services = services.lock().unwrap_or_else(|poisoned| {
         let mut services = poisoned.into_inner();
         services.mend();
         services
