@@ -356,6 +356,7 @@ impl Cluster {
             self.count("select count(*) from term"),
         );
         if has_settled {
+            self.relaunches().print("attempt ended by a fault, from its begin until the next attempt");
             print!("{}", lateness::table(&lateness::of(&self.history, BEAT)));
         }
         std::mem::take(&mut self.found)

@@ -10,8 +10,6 @@ use rustix::process::Signal;
 use super::bench::Cluster;
 use super::process::Role;
 
-/// A worker that cannot beat for so long may have ended its tasks.
-const BEATLESS_MAX: Micros = 3_000_000;
 /// What was ended by a fault is known to all by then.
 const AFTER: Micros = 2_000_000;
 
@@ -146,7 +144,8 @@ fn end(cluster: &mut Cluster, it: &Active) {
     }
     let is_worker = cluster.process(&it.name).role == Role::Worker;
     let is_beatless = matches!(it.hazard, Hazard::Stopped | Hazard::CutFromPostgres);
-    if is_worker && is_beatless && now() - it.at > BEATLESS_MAX {
+    if is_worker && is_beatless {
+        // Even a short time is too long together with what else was done.
         let interruption = Interruption::host(&it.name, it.at, now() + AFTER).spares_some();
         cluster.history.interruptions.push(interruption);
     }

@@ -107,15 +107,11 @@ impl Services {
     }
 
     pub(crate) fn delete_queues(&self, place: &Place) {
-        let names = self.rabbit.ctl(&["list_queues", "--silent", "-p", &place.name, "name"]);
-        for name in names.lines().filter(|name| !name.is_empty()) {
-            let script = format!(
-                "Q = rabbit_misc:r(<<\"{}\">>, queue, <<\"{name}\">>), {{ok, X}} = rabbit_amqqueue:lookup(Q),
-                 rabbit_amqqueue:delete(X, false, false, <<\"test\">>).",
-                place.name
-            );
-            self.rabbit.ctl(&["eval", &script]);
-        }
+        let script = format!(
+            "[rabbit_amqqueue:delete(Q, false, false, <<\"a test\">>) || Q <- rabbit_amqqueue:list(<<\"{}\">>)].",
+            place.name
+        );
+        self.rabbit.ctl(&["eval", &script]);
     }
 
     pub(crate) fn close_connections(&self, place: &Place) {
