@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rota_backend::InProcessBroker;
 use rota_core::id::DagId;
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 struct Served {
-    demo: Demo,
+    demo: Arc<Demo>,
     broker: Arc<InProcessBroker>,
     address: String,
     link: String,
@@ -27,7 +28,7 @@ struct Served {
 
 async fn served() -> Served {
     let folder = tempfile::tempdir().expect("a folder");
-    let demo = Demo::new(&folder.path().join("demo.db")).await;
+    let demo = Arc::new(Demo::new(&folder.path().join("demo.db")).await);
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
     let options = Options {
         listen: listener.local_addr().expect("an address"),
@@ -44,7 +45,25 @@ async fn served() -> Served {
     let (address, link) = (web.address(), web.login_link());
     let shutdown = CancellationToken::new();
     tokio::spawn(web.run(listener, shutdown.clone()));
+    tokio::spawn(beats(demo.clone(), shutdown.clone()));
     Served { demo, broker, address, link, shutdown, _folder: folder }
+}
+
+/// Schedulers and workers live on, and hear of drains, as long as the dashboard does.
+async fn beats(demo: Arc<Demo>, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        demo.beat().await;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
 }
 
 impl Served {
@@ -137,6 +156,36 @@ async fn a_form_triggers_a_run_and_the_switch_holds_a_schedule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_drained_and_the_cluster_page_tells_it_by_itself() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    browser.open(&format!("{}/cluster", served.address)).await;
+    let leads = browser.eval("return document.querySelector('.lanes .pill').closest('tr').textContent").await;
+    assert!(leads.as_str().is_some_and(|row| row.starts_with("sched-b")), "{leads}");
+    browser.click("a[href='/workers/wk-ham-01/drain']").await;
+    browser
+        .until("the question", "return document.querySelector('h1').textContent === 'Drain this worker?'")
+        .await;
+    browser.click("form.actions .is-primary").await;
+    browser
+        .until(
+            "the answer to the action",
+            "return document.querySelector('.toast')?.textContent.includes('takes nothing more')",
+        )
+        .await;
+    browser.eval("window.unchanged = true").await;
+    browser
+        .until(
+            "the worker drains",
+            "return document.querySelector('[data-live^=\"worker-wk-ham-01-\"]').textContent.includes('draining')",
+        )
+        .await;
+    assert_eq!(browser.eval("return window.unchanged").await, json!(true), "the page was not loaded again");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_a_phone_and_a_screen_without_complaints() {
     let served = served().await;
     let browser = Browser::start().await;
@@ -154,6 +203,8 @@ async fn every_page_fits_a_phone_and_a_screen_without_complaints() {
             "/runs/30/cancel",
             "/runs/30/tasks/load_payments",
             "/ledger",
+            "/cluster",
+            "/workers/wk-ham-01/drain",
             "/files",
             "/audit",
             "/nothing",

@@ -100,7 +100,8 @@ fn etcd_decides_who_tries_and_nothing_else() {
 fn the_broker_decides_who_is_woken_and_nothing_else() {
     let mut rng = Rng::from_environment("broker");
     let mut cluster = Cluster::start("broker", dags(), Setup::default());
-    let (mut killed, mut wiped, mut deleted) = (Measured::default(), Measured::default(), Measured::default());
+    let (mut killed, mut wiped, mut deleted) =
+        (Measured::default(), Measured::default(), Measured::default());
     for _ in 0..times(2, 10) {
         rng.pause(1000, 2000);
         cluster.connections_closed();

@@ -4,6 +4,8 @@
 mod locks;
 #[path = "postgres/outages.rs"]
 mod outages;
+#[path = "postgres/partitions.rs"]
+mod partitions;
 #[path = "postgres/schema.rs"]
 mod schema;
 #[path = "postgres/witness.rs"]

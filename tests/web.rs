@@ -1,6 +1,9 @@
 //! The dashboard and the API over the real embedded store, driven through the router: who gets in, what is refused,
 //! what is escaped, and that every page and link works.
 
+#[path = "web/cluster.rs"]
+mod cluster;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use chrono::TimeDelta;
 use rota_backend::{InProcessBroker, SqliteStore, SystemClock};
 use rota_core::dag::parse;
 use rota_core::id::ReplicaId;
-use rota_core::port::{Clock, DagPut, FilesPut, Plans};
+use rota_core::port::{Bell, Broker, Change, Clock, DagPut, FilesPut, Plans};
 use rota_tests::demo::Demo;
 use rota_web::{Options, Ports, Web, WebStore};
 use serde_json::{Value, json};
@@ -60,6 +63,10 @@ fn bearer(method: &str, path: &str) -> axum::http::request::Builder {
 }
 
 fn web(store: Arc<dyn WebStore>, clock: Arc<dyn Clock>) -> Web {
+    web_over(store, Arc::new(InProcessBroker::new()), clock)
+}
+
+fn web_over(store: Arc<dyn WebStore>, broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) -> Web {
     let options = Options {
         listen: ([127, 0, 0, 1], 7682).into(),
         place: "test".into(),
@@ -69,8 +76,7 @@ fn web(store: Arc<dyn WebStore>, clock: Arc<dyn Clock>) -> Web {
         tls: false,
     };
     let (_, leads) = watch::channel(true);
-    Web::new(options, Ports { store, broker: Arc::new(InProcessBroker::new()), clock, leads })
-        .expect("valid options")
+    Web::new(options, Ports { store, broker, clock, leads }).expect("valid options")
 }
 
 impl Fixture {
@@ -147,8 +153,14 @@ const MANUAL: (&str, &str) =
 
 /// The pattern with something in the place of its names.
 fn filled(pattern: &str) -> String {
-    let known =
-        [("{dag}", "hello"), ("{run}", "1"), ("{task}", "say"), ("{hash}", "0"), ("{name}", "rota.css")];
+    let known = [
+        ("{dag}", "hello"),
+        ("{run}", "1"),
+        ("{task}", "say"),
+        ("{worker}", "wk-a"),
+        ("{hash}", "0"),
+        ("{name}", "rota.css"),
+    ];
     known.iter().fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value))
 }
 
@@ -317,7 +329,13 @@ async fn api_writes_need_json_and_in_a_browser_the_session_token() {
 #[tokio::test]
 async fn writes_do_not_answer_to_get_and_unknown_hosts_get_nothing() {
     let fixture = Fixture::new(&[HELLO]).await;
-    for path in ["/logout", "/dags/hello/pause", "/api/v1/runs/1/cancel", "/api/v1/runs/1/retry"] {
+    for path in [
+        "/logout",
+        "/dags/hello/pause",
+        "/api/v1/runs/1/cancel",
+        "/api/v1/runs/1/retry",
+        "/api/v1/workers/wk-a/drain",
+    ] {
         let answer = fixture.get(path).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
         assert_eq!(answer.header("allow"), "POST", "{path}");
@@ -352,6 +370,7 @@ async fn refusals_are_problem_documents_to_programs_and_pages_to_people() {
         ("/api/v1/runs?cursor=x", 400),
         ("/api/v1/runs?limit=x", 400),
         ("/api/v1/audit?cursor=x", 400),
+        ("/api/v1/terms?limit=x", 400),
         ("/api/v1/nothing", 404),
         (&*format!("/api/v1/dags/{long}"), 404),
     ] {

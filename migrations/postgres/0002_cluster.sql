@@ -21,3 +21,17 @@ create table term (
 
 -- A person wants this life of a worker to claim nothing more.
 alter table worker add column drain_requested boolean not null default false;
+
+-- What each scheduler replica saw last in its DAG directory: per DAG (kind `dag`), and per path of a file that cannot be
+-- used (kind `file`). No hash: it is not there any more.
+-- `prev_hash`: what it moved away from while the store had just that (empty: an absence).
+create table replica_file (
+    replica text not null,
+    kind text not null check (kind in ('dag', 'file')),
+    name text not null,
+    path text not null,
+    hash text,
+    prev_hash text,
+    seen_at bigint not null,
+    primary key (replica, kind, name)
+);

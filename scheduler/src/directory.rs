@@ -1,5 +1,5 @@
-//! The DAG directory: reads `**/*.yaml|yml`, parses what changed, and tells when to look again. It never writes to a store;
-//! [`crate::files`] compares what was found with what the store has.
+//! The DAG directory: reads `**/*.yaml|yml` and parses what changed. It never writes to a store and knows of no other
+//! replica: [`crate::seen`] notes what was found, [`crate::files`] compares it with what the store has.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -46,8 +46,6 @@ pub type Scan = BTreeMap<String, Arc<Found>>;
 pub struct Directory {
     root: PathBuf,
     seen: BTreeMap<String, (Stamp, Arc<Found>)>,
-    /// The file that defines each DAG: a copy of it does not take the DAG over.
-    owners: BTreeMap<DagId, String>,
 }
 
 /// What tells an unchanged file without reading it.
@@ -60,9 +58,9 @@ struct Stamp {
 }
 
 impl Directory {
-    /// A directory that was not read yet. `owners`: the files that define DAGs so far, relative to it.
-    pub fn new(root: PathBuf, owners: BTreeMap<DagId, String>) -> Self {
-        Self { root, seen: BTreeMap::new(), owners }
+    /// A directory that was not read yet.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, seen: BTreeMap::new() }
     }
 
     /// Reads the directory; files that did not change since the last scan are not read again. Blocks. An unreadable root
@@ -86,7 +84,6 @@ impl Directory {
         let mut scan: Scan =
             self.seen.iter().map(|(path, (_, found))| (path.clone(), Arc::clone(found))).collect();
         scan.extend(listing.unreadable);
-        refuse_doubles(&mut scan, &mut self.owners);
         Ok(scan)
     }
 }
@@ -212,8 +209,16 @@ fn read(root: &Path, path: &str, meta: &Metadata) -> Found {
     Found { source, hash, state }
 }
 
-/// A DAG id that two files claim belongs to the file that had it before, else to the first in the order of paths.
-fn refuse_doubles(scan: &mut Scan, owners: &mut BTreeMap<DagId, String>) {
+/// The path of the file, or of a directory that it is in, if that is there and cannot be used.
+pub(crate) fn error_above<'a>(scan: &Scan, path: &'a str) -> Option<&'a str> {
+    let broken =
+        |above: &str| scan.get(above).is_some_and(|found| matches!(found.state, FileState::Broken(_)));
+    Path::new(path).ancestors().filter_map(Path::to_str).find(|above| broken(above))
+}
+
+/// A DAG id that two files claim belongs to the file that had it before (`owners`), else to the first in the order of
+/// paths; the other counts as broken.
+pub(crate) fn refuse_doubles(scan: &mut Scan, owners: &mut BTreeMap<DagId, String>) {
     let good = |found: &Found| match &found.state {
         FileState::Good(dag) => Some(dag.id.clone()),
         FileState::Broken(_) => None,

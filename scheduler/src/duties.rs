@@ -1,16 +1,12 @@
-//! The duties of a sweep: intents of people, dead workers, rows that changed without a doorbell, DAG files, old history.
+//! The duties of a sweep: intents of people, dead workers, rows that changed without a doorbell, old history.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use rota_core::id::RunId;
 use rota_core::port::{Change, PruneRequest};
 use tokio::time::Instant;
 
-use crate::directory::{FileState, Scan};
-use crate::files::{self, Current};
-use crate::leader::{Leader, PAGE, Trouble, bounded, log_hint};
+use crate::leader::{Leader, PAGE, Trouble, bounded};
 
 /// How often old history is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
@@ -69,79 +65,16 @@ impl Leader<'_> {
             tracing::error!(worker.id = worker.as_str(), "worker {worker} is lost: its lease ran out");
         }
         if !reaped.dead.is_empty() {
-            log_hint(self.ports.broker.announce(&[Change::Fleet]).await);
+            self.outbox.announce([Change::Fleet]);
         }
         self.planner.capacity_known(&reaped.capacity);
         self.planner.lost(&reaped.lost, now)?;
         Ok(())
     }
 
-    /// Stores what changed in the DAG directory. `now` is from before the slots were last looked at, so that none that
-    /// came due in between is passed over.
-    pub(crate) async fn files_changed(&mut self, scan: Scan, now: DateTime<Utc>) -> Result<(), Trouble> {
-        let current: BTreeMap<_, _> = self
-            .dags
-            .iter()
-            .map(|(id, (row, dag))| {
-                let row = self.planner.dag_row(id).unwrap_or(row);
-                (id.clone(), Current { row, dag })
-            })
-            .collect();
-        let put = files::compare(&scan, &current, &self.broken, now);
-        let put_versions =
-            bounded(self.options.call_timeout, self.ports.plans.files_put(self.epoch, &put)).await?;
-        let paths: BTreeMap<_, _> = put.dags.iter().map(|it| (&it.dag, &it.path)).collect();
-        for (dag, version) in put_versions {
-            let path = paths.get(&dag).copied();
-            if let Some(found) = path.and_then(|path| scan.get(path))
-                && let FileState::Good(parsed) = &found.state
-            {
-                self.versions.put(&dag, version, parsed);
-            }
-        }
-        self.log_files(&put);
-        self.dags_look().await?;
-        let broken = bounded(self.options.call_timeout, self.ports.plans.files_broken()).await?;
-        self.broken = broken.into_iter().map(|row| (row.path, row.errors)).collect();
-        let changes: Vec<Change> = put.dags.iter().map(|it| Change::Dag(it.dag.clone())).collect();
-        log_hint(self.ports.broker.announce(&changes).await);
-        self.report(&scan);
-        Ok(())
-    }
-
-    fn log_files(&self, put: &rota_core::port::FilesPut) {
-        if put.dags.len() > 3 {
-            tracing::info!("{} DAG files are new or changed", put.dags.len());
-        } else {
-            for dag in &put.dags {
-                tracing::info!("DAG {} is new or changed ({})", dag.dag, dag.path);
-            }
-        }
-        for error in &put.errors {
-            tracing::error!("{} cannot be used: {}", error.path, first(&error.errors));
-        }
-        for dag in &put.gone {
-            tracing::warn!("the file of DAG {dag} is gone: nothing new starts");
-        }
-    }
-
-    fn report(&self, scan: &Scan) {
-        let broken = scan.iter().filter_map(|(path, found)| match &found.state {
-            FileState::Good(_) => None,
-            FileState::Broken(errors) => {
-                Some(errors.first().map_or_else(|| path.clone(), ToString::to_string))
-            }
-        });
-        let broken: Vec<String> = broken.collect();
-        let good = scan.len() - broken.len();
-        self.status.send_modify(|status| {
-            status.dags = Some(good);
-            status.broken = broken;
-        });
-    }
-
+    /// Nothing is deleted for good by a leader that may not be one any more, fence or no fence.
     async fn prune(&mut self) -> Result<(), Trouble> {
-        if Instant::now() < self.next_prune {
+        if Instant::now() < self.next_prune || !self.term.is_trusted() {
             return Ok(());
         }
         let retention = chrono::Duration::from_std(self.options.retention).unwrap_or(chrono::Duration::MAX);
@@ -158,14 +91,4 @@ impl Leader<'_> {
         }
         Ok(())
     }
-}
-
-fn first(errors: &serde_json::Value) -> String {
-    let text = |key: &str| errors[0][key].to_string();
-    format!(
-        "line {}, column {}: {}",
-        text("line"),
-        text("col"),
-        errors[0]["message"].as_str().unwrap_or_default()
-    )
 }

@@ -1,79 +1,218 @@
-//! The duty that keeps the store in step with the DAG directory: what was found, compared with what the store has, becomes
-//! one transaction. An edit of a schedule moves the cursor to now, so that it never fires a surprise run; what the old
-//! schedule had left undecided until then goes into the ledger as missed.
+//! The duty that keeps the store in step with the leader's DAG directory: what was found, compared with what the store has,
+//! becomes transactions. Pure: data in, data out.
+//!
+//! *A directory speaks through its changes.* Every replica may have a directory, and one that takes over may have an old
+//! one. A DAG in the store has a state, the hash of its current version or its absence, and that state has a time. Where
+//! the leader's directory differs, it counts only if it came to differ after that time, and
+//! - its content was never a version of the DAG: an edit; or
+//! - it had just that state and was changed from it: a revert, a deletion, or a file that is back.
+//!
+//! Anything else is a directory that is behind: it is left alone and reported. A DAG that the store does not know is new.
+//! What is adopted takes the time at which it was first seen, so times only grow, and of several edits the last one wins.
+//!
+//! An edit of a schedule moves the cursor to now, so that it never fires a surprise run; what the old schedule had left
+//! undecided until then goes into the ledger as missed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use rota_core::dag::Dag;
+use chrono::{DateTime, SecondsFormat, Utc};
+use rota_core::dag::{Dag, FileError};
 use rota_core::id::DagId;
-use rota_core::port::{DagPut, DagRow, FileErrorPut, FilesPut, SlotOutcome, SlotRow};
+use rota_core::port::{DagPut, DagRow, FileErrorPut, FileRecord, FilesPut, SlotOutcome, SlotRow};
 use rota_core::schedule::{self, Catchup};
 
-use crate::directory::{FileState, Found, Scan};
+use crate::directory::{FileState, Found, Scan, error_above};
+use crate::seen::Record;
 
 /// What the leader knows of a DAG before the comparison.
 pub(crate) struct Current<'a> {
     pub(crate) row: &'a DagRow,
-    pub(crate) dag: &'a Arc<Dag>,
+    /// `None` if this rota cannot read its current version.
+    pub(crate) dag: Option<&'a Arc<Dag>>,
 }
 
-/// Compares a scan with what the store has. `broken`: the errors that the store has, by path.
-pub(crate) fn compare(
-    scan: &Scan,
-    current: &BTreeMap<DagId, Current<'_>>,
-    broken: &BTreeMap<String, serde_json::Value>,
-    now: DateTime<Utc>,
-) -> FilesPut {
-    let mut put = FilesPut { at: now, ..FilesPut::default() };
-    let mut claimed = BTreeSet::new();
-    for (path, found) in scan {
+/// What is compared.
+pub(crate) struct Sight<'a> {
+    /// What the directory holds.
+    pub(crate) scan: &'a Scan,
+    /// Since when, and what it held before.
+    pub(crate) record: &'a Record,
+    /// What the store has.
+    pub(crate) current: &'a BTreeMap<DagId, Current<'a>>,
+    /// Of the contents that [`differing`] names, those that are or were versions.
+    pub(crate) known: &'a BTreeSet<(DagId, String)>,
+    /// The errors that the store has, by path.
+    pub(crate) broken: &'a BTreeMap<String, serde_json::Value>,
+    /// From before the slots were last looked at, so that none that came due in between is passed over.
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// What a comparison came to.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Compared {
+    /// What is to be stored, in this order.
+    pub(crate) puts: Vec<FilesPut>,
+    /// Where the directory is behind, in words.
+    pub(crate) behind: Vec<String>,
+}
+
+/// The contents that differ from what the store has of DAGs that it knows.
+pub(crate) fn differing(scan: &Scan, current: &BTreeMap<DagId, Current<'_>>) -> Vec<(DagId, String)> {
+    let contents = scan.values().filter_map(|found| match &found.state {
+        FileState::Good(dag) => Some((&dag.id, &found.hash)),
+        FileState::Broken(_) => None,
+    });
+    let differs = |dag: &DagId, hash: &str| current.get(dag).is_some_and(|known| state(known.row) != hash);
+    contents.filter(|(dag, hash)| differs(dag, hash)).map(|(dag, hash)| (dag.clone(), hash.clone())).collect()
+}
+
+/// Compares a directory with what the store has.
+pub(crate) fn compare(sight: &Sight<'_>) -> Compared {
+    let mut comparison = Comparison { sight, puts: BTreeMap::new(), behind: Vec::new() };
+    let mut mended = Vec::new();
+    let mut defined = BTreeSet::new();
+    for (path, found) in sight.scan {
         match &found.state {
             FileState::Good(dag) => {
-                claimed.insert(dag.id.clone());
-                let known = current.get(&dag.id);
-                if known.is_none_or(|known| {
-                    known.row.hash != found.hash || !known.row.present || known.row.path != *path
-                }) {
-                    put.dags.push(dag_put(path, found, dag, known, now));
-                    let ends = known.filter(|known| !keeps_schedule(dag, known));
-                    let reason = "the schedule was changed before a leader had looked";
-                    put.slots.extend(ends.and_then(|known| left_undecided(known, reason, now)));
-                }
-                if broken.contains_key(path) {
-                    put.mended.push(path.clone());
+                defined.insert(&dag.id);
+                comparison.good(path, found, dag);
+                if sight.broken.contains_key(path) {
+                    mended.push(path.clone());
                 }
             }
-            FileState::Broken(errors) => {
-                let errors = serde_json::to_value(errors).unwrap_or_default();
-                if broken.get(path) != Some(&errors) {
-                    put.errors.push(FileErrorPut {
-                        path: path.clone(),
-                        errors,
-                        source: found.source.clone(),
-                    });
-                }
-            }
+            FileState::Broken(errors) => comparison.broken(path, found, errors),
         }
     }
-    put.mended.extend(broken.keys().filter(|path| !scan.contains_key(*path)).cloned());
-    // A DAG whose file is broken keeps running its last good version; one whose file is gone starts nothing new.
-    let gone = current.iter().filter(|(id, known)| {
-        known.row.present && !claimed.contains(*id) && !is_hidden_by_an_error(scan, &known.row.path)
-    });
-    for (id, known) in gone {
-        put.gone.push(id.clone());
-        put.slots.extend(left_undecided(known, "the DAG's file was gone before a leader had looked", now));
+    mended.extend(sight.broken.keys().filter(|path| !sight.scan.contains_key(*path)).cloned());
+    for (id, known) in sight.current.iter().filter(|(id, known)| known.row.present && !defined.contains(id)) {
+        comparison.missing(id, known);
     }
-    put
+    let Comparison { mut puts, behind, .. } = comparison;
+    if !mended.is_empty() {
+        let at = puts.last_key_value().map_or(sight.now, |(at, _)| *at);
+        puts.entry(at).or_insert_with(|| empty(at)).mended = mended;
+    }
+    Compared { puts: puts.into_values().collect(), behind }
+}
+
+/// A DAG's state in the store, as records name it.
+fn state(row: &DagRow) -> &str {
+    if row.present { &row.hash } else { "" }
+}
+
+fn empty(at: DateTime<Utc>) -> FilesPut {
+    FilesPut { at, ..FilesPut::default() }
+}
+
+struct Comparison<'a> {
+    sight: &'a Sight<'a>,
+    /// By the time of what they tell.
+    puts: BTreeMap<DateTime<Utc>, FilesPut>,
+    behind: Vec<String>,
+}
+
+impl Comparison<'_> {
+    fn put(&mut self, at: DateTime<Utc>) -> &mut FilesPut {
+        self.puts.entry(at).or_insert_with(|| empty(at))
+    }
+
+    fn good(&mut self, path: &str, found: &Found, dag: &Arc<Dag>) {
+        let sight = self.sight;
+        let known = sight.current.get(&dag.id);
+        let record = sight.record.dags.get(&dag.id);
+        let at = match known {
+            None => record.map_or(sight.now, |record| record.seen_at),
+            Some(known) if state(known.row) == found.hash => {
+                if known.row.path == path {
+                    return;
+                }
+                sight.now
+            }
+            Some(known) => {
+                let is_new = !sight.known.contains(&(dag.id.clone(), found.hash.clone()));
+                match record
+                    .filter(|record| is_ahead(record, known.row) && (is_new || had(record, known.row)))
+                {
+                    Some(record) => record.seen_at,
+                    None => return self.behind.push(behind(path, known.row)),
+                }
+            }
+        };
+        let ends = known.filter(|known| !keeps_schedule(dag, known));
+        let reason = "the schedule was changed before a leader had looked";
+        let left = ends.and_then(|known| left_undecided(known, reason, sight.now));
+        let put = self.put(at);
+        put.dags.push(dag_put((path, found), dag, known, sight.now));
+        put.slots.extend(left);
+    }
+
+    /// A broken file counts unless it is older than what the store has of the DAG that it defines, or used to define here.
+    fn broken(&mut self, path: &str, found: &Found, errors: &[FileError]) {
+        let sight = self.sight;
+        let defines = |id: &DagId, known: &Current<'_>| {
+            known.row.path == path || sight.record.dags.get(id).is_some_and(|record| record.path == path)
+        };
+        let known = sight.current.iter().filter(|(id, known)| defines(id, known)).map(|(_, known)| known.row);
+        let record = sight.record.files.get(path);
+        let at = record.map_or(sight.now, |record| record.seen_at);
+        if let Some(newest) = known.max_by_key(|row| row.updated_at)
+            && at <= newest.updated_at
+        {
+            return self.behind.push(behind(path, newest));
+        }
+        let errors = serde_json::to_value(errors).unwrap_or_default();
+        if sight.broken.get(path) != Some(&errors) {
+            let error = FileErrorPut { path: path.to_owned(), errors, source: found.source.clone() };
+            self.put(at).errors.push(error);
+        }
+    }
+
+    /// A DAG whose file is broken keeps running its last good version; one whose file is gone starts nothing new.
+    fn missing(&mut self, id: &DagId, known: &Current<'_>) {
+        let record = self.sight.record.dags.get(id);
+        let is_hidden = record.is_some_and(|record| record.hash.is_some())
+            || error_above(self.sight.scan, &known.row.path).is_some();
+        if is_hidden {
+            return;
+        }
+        match record.filter(|record| is_ahead(record, known.row) && had(record, known.row)) {
+            Some(record) => {
+                let reason = "the DAG's file was gone before a leader had looked";
+                let left = left_undecided(known, reason, self.sight.now);
+                let put = self.put(record.seen_at);
+                put.gone.push(id.clone());
+                put.slots.extend(left);
+            }
+            None => self.behind.push(behind(&known.row.path, known.row)),
+        }
+    }
+}
+
+/// Whether a directory came to say what it says after the store did.
+fn is_ahead(record: &FileRecord, row: &DagRow) -> bool {
+    record.seen_at > row.updated_at
+}
+
+/// Whether a directory had what the store has, and was changed from that.
+fn had(record: &FileRecord, row: &DagRow) -> bool {
+    record.prev_hash.as_deref() == Some(state(row))
+}
+
+fn behind(path: &str, row: &DagRow) -> String {
+    let (dag, version) = (&row.dag, row.version);
+    let at = row.updated_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let store = match row.present {
+        true => format!("the store has version {version} from {at}"),
+        false => format!("its file was deleted at {at}"),
+    };
+    format!("{path} is behind the store: of DAG {dag} {store}")
 }
 
 /// The ledger entry for slots that came due under a schedule that ends now, and that nobody decided.
 fn left_undecided(known: &Current<'_>, reason: &str, now: DateTime<Utc>) -> Option<SlotRow> {
     let row = known.row;
-    let (schedule, cursor) = (known.dag.schedule.as_ref()?, row.cursor.filter(|_| row.present)?);
+    let (schedule, cursor) = (known.dag?.schedule.as_ref()?, row.cursor.filter(|_| row.present)?);
     let range = schedule::passed(schedule, cursor, now)?;
     let (outcome, reason) = match row.paused {
         true => (SlotOutcome::Skipped, "the DAG was paused"),
@@ -93,21 +232,13 @@ fn left_undecided(known: &Current<'_>, reason: &str, now: DateTime<Utc>) -> Opti
 
 /// Whether a new text says the same about when the DAG is due.
 fn keeps_schedule(dag: &Dag, known: &Current<'_>) -> bool {
-    let before = known.dag.schedule.as_ref().map(|schedule| schedule.spec());
-    before == dag.schedule.as_ref().map(|schedule| schedule.spec())
-}
-
-/// Whether the file, or a directory that it is in, is there but cannot be used.
-fn is_hidden_by_an_error(scan: &Scan, path: &str) -> bool {
-    Path::new(path)
-        .ancestors()
-        .filter_map(Path::to_str)
-        .any(|above| scan.get(above).is_some_and(|found| matches!(found.state, FileState::Broken(_))))
+    let Some(before) = known.dag else { return false };
+    before.schedule.as_ref().map(|schedule| schedule.spec())
+        == dag.schedule.as_ref().map(|schedule| schedule.spec())
 }
 
 fn dag_put(
-    path: &str,
-    found: &Found,
+    (path, found): (&str, &Found),
     dag: &Arc<Dag>,
     known: Option<&Current<'_>>,
     now: DateTime<Utc>,
@@ -142,3 +273,7 @@ fn start_of_cursor(dag: &Dag, known: Option<&Current<'_>>, now: DateTime<Utc>) -
         }
     }
 }
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

@@ -8,34 +8,29 @@ use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{DagId, Epoch, RunId, TaskKey};
 use rota_core::plan::{Aftermath, Planner};
-use rota_core::port::{Batch, Bell, Bells, BrokerError, DagRow, StoreError};
+use rota_core::port::{Batch, Bell, DagRow, StoreError, Term};
 use rota_core::seeded;
 use rota_core::state::IllegalTransition;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::Scan;
+use crate::door::{Door, Heard};
 use crate::options::Options;
+use crate::outbox::Outbox;
 use crate::relay::Relay;
-use crate::scheduler::{Ports, Status};
-use crate::versions::Versions;
-use crate::watch_dir::{self, DirWatch};
+use crate::scheduler::{Memory, Ports, Status};
+use crate::seen::OwnFiles;
+use crate::troubles::Troubles;
 
-/// Most doorbell hints taken at once.
-const BELLS_MAX: usize = 256;
+/// How long a new leader waits for its ear at the broker. Without it, a sweep finds what bells would tell.
+const DOOR_MAX: Duration = Duration::from_millis(250);
 /// Most rows read in one go.
 pub(crate) const PAGE: usize = 2000;
 /// Between two looks at all DAG rows that doorbells ask for: a bell about a pause sounds like any other bell about an intent.
 const DAG_LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Batches committed before the leader listens again, however much there is to do.
 const BATCHES_MAX: usize = 16;
-/// How long a new leader waits for the first look at its DAG directory.
-const FIRST_SCAN_MAX: Duration = Duration::from_secs(10);
-/// This many troubles in a row end a term.
-const TROUBLES_MAX: u32 = 6;
-/// A term that went well for this long starts to count troubles anew.
-const TROUBLE_FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// Why a term ended.
 #[derive(Debug)]
@@ -77,56 +72,77 @@ impl From<Trouble> for StoreError {
     }
 }
 
+/// What a leader leads with.
+pub(crate) struct Seat<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) ports: &'a Ports,
+    pub(crate) status: &'a watch::Sender<Status>,
+    pub(crate) term: &'a dyn Term,
+    pub(crate) epoch: Epoch,
+}
+
 /// A leader in its term.
 pub(crate) struct Leader<'a> {
     pub(crate) options: &'a Options,
     pub(crate) ports: &'a Ports,
-    pub(crate) epoch: Epoch,
     pub(crate) status: &'a watch::Sender<Status>,
+    pub(crate) term: &'a dyn Term,
+    pub(crate) epoch: Epoch,
+    /// What outlives the term.
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) outbox: Outbox,
     pub(crate) planner: Planner,
-    pub(crate) versions: Versions,
     /// The current version of each DAG.
     pub(crate) dags: BTreeMap<DagId, (DagRow, Arc<Dag>)>,
+    /// DAGs whose current version this rota cannot read.
+    pub(crate) unread: BTreeMap<DagId, DagRow>,
     /// The errors of broken files, by path.
     pub(crate) broken: BTreeMap<String, serde_json::Value>,
+    /// What was said already about a directory that is behind.
+    pub(crate) warned: BTreeSet<String>,
     pub(crate) newest_run: RunId,
     pub(crate) relay: Relay,
     pub(crate) next_prune: Instant,
     pub(crate) next_dag_look: Instant,
     pub(crate) last_dag_look: Instant,
+    troubles: Troubles,
+    is_doubtful: bool,
 }
 
 impl<'a> Leader<'a> {
     /// A leader that has loaded nothing yet.
-    pub(crate) fn new(
-        options: &'a Options,
-        ports: &'a Ports,
-        epoch: Epoch,
-        status: &'a watch::Sender<Status>,
-    ) -> Self {
+    pub(crate) fn new(seat: Seat<'a>, memory: &'a mut Memory) -> Self {
+        let Seat { options, ports, status, term, epoch } = seat;
+        let now = Instant::now();
         Self {
             options,
             ports,
-            epoch,
             status,
+            term,
+            epoch,
+            memory,
+            outbox: Outbox::start(Arc::clone(&ports.broker)),
             planner: Planner::default(),
-            versions: Versions::default(),
             dags: BTreeMap::new(),
+            unread: BTreeMap::new(),
             broken: BTreeMap::new(),
+            warned: BTreeSet::new(),
             newest_run: RunId(0),
             relay: Relay::default(),
-            next_prune: Instant::now(),
-            next_dag_look: Instant::now(),
-            last_dag_look: Instant::now(),
+            next_prune: now,
+            next_dag_look: now,
+            last_dag_look: now,
+            troubles: Troubles::new(options.store_patience, now),
+            is_doubtful: false,
         }
     }
 
-    /// Leads until the term ends. Trouble makes it load everything anew, in the same term; trouble that stays ends the term.
+    /// Leads until the term ends. Trouble makes it load everything anew, in the same term. A store that stays away, or trouble
+    /// of another kind that stays, ends the term.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> EndOfTerm {
-        let mut troubles = 0_u32;
+        let mut door = Door::new(Arc::clone(&self.ports.broker));
         loop {
-            let began = Instant::now();
-            let trouble = match self.lead(shutdown).await {
+            let trouble = match self.lead(&mut door, shutdown).await {
                 Ok(()) => return EndOfTerm::Shutdown,
                 Err(Trouble::Store(StoreError::Fenced(_))) => return EndOfTerm::Lost,
                 Err(trouble) => StoreError::from(trouble),
@@ -134,32 +150,41 @@ impl<'a> Leader<'a> {
             if shutdown.is_cancelled() {
                 return EndOfTerm::Shutdown;
             }
-            troubles = if began.elapsed() > TROUBLE_FORGOTTEN { 1 } else { troubles + 1 };
-            if troubles > TROUBLES_MAX {
+            let Some(pause) = self.troubles.pause(&trouble, Instant::now()) else {
                 return EndOfTerm::Failed(trouble);
-            }
-            tracing::warn!(leader.epoch = self.epoch.0, "loading all active runs anew: {trouble}");
+            };
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(50 << troubles)) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => return EndOfTerm::Shutdown,
             }
-            self = Self::new(self.options, self.ports, self.epoch, self.status);
+            self.forget();
         }
     }
 
-    async fn lead(&mut self, shutdown: &CancellationToken) -> Result<(), Trouble> {
-        let mut bells = self.ports.broker.bells().await.map_err(broker_trouble)?;
+    /// Forgets what was read from rows. The planner changes its own state as it decides, so after a failed commit only the
+    /// rows know.
+    fn forget(&mut self) {
+        self.planner = Planner::default();
+        self.dags.clear();
+        self.unread.clear();
+        self.broken.clear();
+        self.newest_run = RunId(0);
+        self.relay = Relay::default();
+        self.next_dag_look = Instant::now();
+    }
+
+    async fn lead(&mut self, door: &mut Door, shutdown: &CancellationToken) -> Result<(), Trouble> {
+        // The door is open before any row is read, so that nothing changes in between unheard.
+        door.open(DOOR_MAX).await;
         self.load().await?;
         self.status.send_modify(|status| status.epoch = Some(self.epoch));
-        let mut files = match &self.options.dags_dir {
-            Some(root) => Some(self.watch(root)?),
-            None => None,
-        };
-        self.read_files_first(&mut files).await?;
+        self.files_first().await?;
         let mut next_sweep = Instant::now();
-        loop {
+        while !shutdown.is_cancelled() {
+            self.watch_trust();
             // What is due goes first; a sweep is never in a hurry.
             let mut is_done = self.drive().await?;
+            self.troubles.over(Instant::now());
             if Instant::now() >= next_sweep {
                 self.sweep().await?;
                 next_sweep = Instant::now() + self.options.sweep;
@@ -168,44 +193,36 @@ impl<'a> Leader<'a> {
             let wake = if is_done { self.wake_at(next_sweep).await? } else { Instant::now() };
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Ok(()),
-                scan = next_scan(&mut files) => {
-                    let now = self.now().await?;
-                    // What is due by now still belongs to the schedules as they were.
-                    self.drive().await?;
-                    self.files_changed(scan, now).await?;
-                }
-                heard = next_bells(&mut bells) => self.hear(heard.map_err(broker_trouble)?).await?,
+                () = shutdown.cancelled() => {}
+                () = files_change(&mut self.memory.files), if !self.is_doubtful => self.files_changed().await?,
+                heard = door.next() => match heard {
+                    Heard::Bells(bells) => self.hear(bells).await?,
+                    Heard::Anew => next_sweep = Instant::now(),
+                },
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
+        Ok(())
     }
 
-    fn watch(&self, root: &std::path::Path) -> Result<DirWatch, Trouble> {
-        let owners = self.dags.iter().map(|(id, (row, _))| (id.clone(), row.path.clone())).collect();
-        let watch = watch_dir::start(root, self.options.rescan, owners);
-        let failed =
-            |error| StoreError::Unavailable(format!("cannot start the DAG directory's thread: {error}"));
-        Ok(watch.map_err(failed)?)
-    }
-
-    /// Takes in the DAG directory before anything is fired: it may have changed while nobody led, and a slot that came due
-    /// meanwhile must not run what was deleted or mended since.
-    async fn read_files_first(&mut self, files: &mut Option<DirWatch>) -> Result<(), Trouble> {
-        if files.is_none() {
-            return Ok(());
+    /// While the election is out of reach nobody else can have taken over unless the fence says so: the leader goes on, but
+    /// leaves what cannot wait for a better day.
+    fn watch_trust(&mut self) {
+        let is_doubtful = !self.term.is_trusted();
+        if is_doubtful == self.is_doubtful {
+            return;
         }
-        match tokio::time::timeout(FIRST_SCAN_MAX, next_scan(files)).await {
-            Ok(scan) => {
-                let now = self.now().await?;
-                self.files_changed(scan, now).await
-            }
-            Err(_) => {
-                tracing::error!(
-                    "the DAG directory could not be read in time: going on with the stored versions"
-                );
-                Ok(())
-            }
+        self.is_doubtful = is_doubtful;
+        self.status.send_modify(|status| status.is_doubtful = is_doubtful);
+        let (replica, epoch) = (&self.options.replica, self.epoch);
+        if is_doubtful {
+            tracing::warn!(
+                leader.epoch = epoch.0,
+                "scheduler {replica} does not reach the election: it goes on under epoch {epoch} while the store lets \
+                 it; DAG files and old history wait"
+            );
+        } else {
+            tracing::info!(leader.epoch = epoch.0, "scheduler {replica} reaches the election again");
         }
     }
 
@@ -225,9 +242,10 @@ impl<'a> Leader<'a> {
             for run in &committed.runs {
                 self.newest_run = self.newest_run.max(*run);
             }
-            self.relay_batch(&batch).await;
-            let aftermath = self.planner.committed(batch, committed, now)?;
-            self.tell(aftermath).await;
+            self.relay_batch(&batch);
+            let Aftermath { nudge, changed } = self.planner.committed(batch, committed, now)?;
+            self.outbox.nudge(nudge);
+            self.outbox.announce(changed);
         }
         Ok(false)
     }
@@ -252,16 +270,6 @@ impl<'a> Leader<'a> {
         // Timers tick in milliseconds and may fire within the one before; a due slot looked at too early is just not due.
         let wait = (due - now).to_std().unwrap_or_default();
         Ok(next_sweep.min(Instant::now() + wait))
-    }
-
-    /// Tells workers and dashboards. Hints: what gets lost here is found by a sweep.
-    async fn tell(&self, aftermath: Aftermath) {
-        for worker in &aftermath.nudge {
-            log_hint(self.ports.broker.nudge(worker).await);
-        }
-        if !aftermath.changed.is_empty() {
-            log_hint(self.ports.broker.announce(&aftermath.changed).await);
-        }
     }
 
     /// Reads what the doorbell hints at.
@@ -313,25 +321,9 @@ pub(crate) async fn bounded<T>(
     }
 }
 
-pub(crate) fn log_hint(sent: Result<(), BrokerError>) {
-    if let Err(error) = sent {
-        tracing::debug!("a hint was not sent, a sweep will find what it was about: {error}");
+async fn files_change(files: &mut Option<OwnFiles>) {
+    match files {
+        Some(files) => files.changed().await,
+        None => std::future::pending().await,
     }
-}
-
-fn broker_trouble(error: BrokerError) -> Trouble {
-    Trouble::Store(StoreError::Unavailable(error.to_string()))
-}
-
-async fn next_bells(bells: &mut Box<dyn Bells>) -> Result<Vec<Bell>, BrokerError> {
-    bells.next(BELLS_MAX).await
-}
-
-async fn next_scan(files: &mut Option<DirWatch>) -> Scan {
-    if let Some(files) = files
-        && let Some(scan) = files.scans.recv().await
-    {
-        return scan;
-    }
-    std::future::pending().await
 }

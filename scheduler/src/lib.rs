@@ -5,14 +5,20 @@
 //! broker. A duty re-reads what it needs, can be repeated without harm and knows nothing about elections. Every write
 //! carries the epoch; a refused one ends the term.
 
+mod beats;
 mod directory;
+mod door;
 mod duties;
 mod files;
 mod leader;
 mod load;
 mod options;
+mod outbox;
 mod relay;
 mod scheduler;
+mod seen;
+mod sync;
+mod troubles;
 mod versions;
 mod watch_dir;
 

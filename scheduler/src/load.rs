@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{RunId, TaskKey};
-use rota_core::port::{Batch, RunMove, RunRow, StoreError, TaskRow};
+use rota_core::port::{Batch, DagRow, RunMove, RunRow, StoreError, TaskRow};
 use rota_core::state::{RunEvent, RunState, run_next};
 
 use crate::leader::{Leader, Trouble, bounded};
@@ -17,40 +17,58 @@ const RUNS_PAGE: usize = 200;
 impl Leader<'_> {
     /// Loads DAGs, active runs and broken files, and publishes what is queued.
     pub(crate) async fn load(&mut self) -> Result<(), Trouble> {
-        let limit = self.options.call_timeout;
-        self.dags_look().await?;
-        let broken = bounded(limit, self.ports.plans.files_broken()).await?;
+        let (limit, plans) = (self.options.call_timeout, &self.ports.plans);
+        let (dags, broken, runs, now) = tokio::try_join!(
+            bounded(limit, plans.dags_load()),
+            bounded(limit, plans.files_broken()),
+            bounded(limit, plans.runs_active(RunId(0), RUNS_PAGE)),
+            bounded(limit, plans.now()),
+        )?;
+        self.dags_known(dags).await?;
         self.broken = broken.into_iter().map(|row| (row.path, row.errors)).collect();
-        let now = self.now().await?;
-        let mut after = RunId(0);
-        loop {
-            let rows = bounded(limit, self.ports.plans.runs_active(after, RUNS_PAGE)).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
+        let mut rows = runs;
+        while let Some(last) = rows.last() {
+            let (after, is_last) = (last.id, rows.len() < RUNS_PAGE);
             self.runs_known(rows, now).await?;
+            if is_last {
+                break;
+            }
+            rows = bounded(limit, plans.runs_active(after, RUNS_PAGE)).await?;
         }
-        let dispatches = self.planner.dispatches();
-        self.publish(dispatches).await;
+        self.outbox.publish(self.planner.dispatches());
         Ok(())
     }
 
     /// Reads all DAG rows and tells the planner what changed.
     pub(crate) async fn dags_look(&mut self) -> Result<(), Trouble> {
         let rows = bounded(self.options.call_timeout, self.ports.plans.dags_load()).await?;
+        self.dags_known(rows).await
+    }
+
+    async fn dags_known(&mut self, rows: Vec<DagRow>) -> Result<(), Trouble> {
+        let scan = self.memory.files.as_ref().and_then(|files| files.scan()).cloned();
         for row in rows {
             // The cursor is the planner's own; all else may have been changed by others.
-            let known = self.dags.get(&row.dag).filter(|(before, _)| {
+            let same = |before: &DagRow| {
                 before.version == row.version
                     && before.paused == row.paused
                     && before.present == row.present
                     && before.path == row.path
-            });
-            if known.is_some() {
+            };
+            if self.dags.get(&row.dag).is_some_and(|(before, _)| same(before)) {
                 continue;
             }
-            match self.versions.get(&*self.ports.plans, &row.dag, row.version).await {
+            if self.unread.get(&row.dag).is_some_and(same) {
+                continue;
+            }
+            let from = (&row, scan.as_deref());
+            let versions = &mut self.memory.versions;
+            match versions.current(&*self.ports.plans, self.options.call_timeout, from).await {
                 Ok(dag) => self.dag_known(row, dag),
-                Err(StoreError::Refused(why)) => tracing::error!("DAG {} is not scheduled: {why}", row.dag),
+                Err(StoreError::Refused(why)) => {
+                    tracing::error!("DAG {} is not scheduled: {why}", row.dag);
+                    self.unread.insert(row.dag.clone(), row);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -58,8 +76,8 @@ impl Leader<'_> {
     }
 
     /// Takes over a DAG's row and current version.
-    pub(crate) fn dag_known(&mut self, row: rota_core::port::DagRow, dag: Arc<Dag>) {
-        self.versions.put(&row.dag, row.version, &dag);
+    fn dag_known(&mut self, row: DagRow, dag: Arc<Dag>) {
+        self.unread.remove(&row.dag);
         self.dags.insert(row.dag.clone(), (row.clone(), Arc::clone(&dag)));
         self.planner.dag_known(row, dag);
     }
@@ -78,7 +96,8 @@ impl Leader<'_> {
             if self.planner.has_run(run.id) {
                 continue;
             }
-            match self.versions.get(&*self.ports.plans, &run.dag, run.version).await {
+            let (versions, limit) = (&mut self.memory.versions, self.options.call_timeout);
+            match versions.get(&*self.ports.plans, limit, (&run.dag, run.version)).await {
                 Ok(dag) => {
                     let rows = by_run.remove(&run.id).unwrap_or_default();
                     self.planner.run_known(run, dag, &rows, now)?;

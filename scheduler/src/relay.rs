@@ -15,54 +15,23 @@ const REPUBLISH_AFTER: Duration = Duration::from_secs(15);
 /// The longest wait between two publications of the same attempt.
 const REPUBLISH_WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// What is to be published again.
+/// Attempts that were published again: when they may be so next, and how long the wait after that is.
 #[derive(Default)]
 pub(crate) struct Relay {
-    /// Publications that are known to have failed.
-    unpublished: Vec<Dispatch>,
-    /// Attempts that were published again: when they may be so next, and how long the wait after that is.
     waits: HashMap<AttemptKey, (Instant, Duration)>,
 }
 
 impl Leader<'_> {
     /// Publishes what a batch queued.
-    pub(crate) async fn relay_batch(&mut self, batch: &Batch) {
-        let queued: Vec<Dispatch> = batch.queues.iter().chain(&batch.requeues).map(dispatch).collect();
-        self.publish(queued).await;
+    pub(crate) fn relay_batch(&self, batch: &Batch) {
+        self.outbox.publish(batch.queues.iter().chain(&batch.requeues).map(dispatch));
     }
 
-    /// Publishes; what does not arrive is kept for the next sweep.
-    pub(crate) async fn publish(&mut self, dispatches: Vec<Dispatch>) {
-        if dispatches.is_empty() {
-            return;
-        }
-        let publish = self.ports.broker.publish(&dispatches);
-        match tokio::time::timeout(self.options.call_timeout, publish).await {
-            Ok(Ok(failed)) if failed.is_empty() => {}
-            Ok(Ok(failed)) => {
-                self.relay.unpublished.extend(dispatches.into_iter().filter(|it| failed.contains(&it.key)));
-            }
-            Ok(Err(error)) => {
-                tracing::warn!("{} queued tasks were not published, trying again: {error}", dispatches.len());
-                self.relay.unpublished.extend(dispatches);
-            }
-            Err(_) => {
-                tracing::warn!(
-                    "no answer to the publication of {} queued tasks, trying again",
-                    dispatches.len()
-                );
-                self.relay.unpublished.extend(dispatches);
-            }
-        }
-    }
-
-    /// Publishes again what failed, and what lies unclaimed for long.
+    /// Publishes again what lies unclaimed for long. Not while the broker is away: then nothing was published.
     pub(crate) async fn relay_sweep(&mut self) -> Result<(), Trouble> {
-        if rota_core::seeded::bug("sweep-off") {
+        if self.outbox.is_away() || rota_core::seeded::bug("sweep-off") {
             return Ok(());
         }
-        let failed = std::mem::take(&mut self.relay.unpublished);
-        self.publish(failed).await;
         let before = self.now().await? - chrono::Duration::from_std(REPUBLISH_AFTER).unwrap_or_default();
         let unclaimed = self.ports.plans.tasks_unclaimed(before, PAGE);
         let unclaimed = bounded(self.options.call_timeout, unclaimed).await?;
@@ -80,7 +49,7 @@ impl Leader<'_> {
         }
         // Attempts that are not in the list any more were claimed; forgetting them bounds the map.
         self.relay.waits = waits;
-        self.publish(again).await;
+        self.outbox.publish(again);
         Ok(())
     }
 }

@@ -1,15 +1,31 @@
-//! One scheduler replica: campaigns, leads while it may, campaigns again.
+//! One scheduler replica: stands by, leads while it may, stands by again. It watches its DAG directory all the while.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::id::Epoch;
-use rota_core::port::{Broker, Leadership, Plans, StoreError};
+use rota_core::port::{Broker, Leadership, Plans, StoreError, Term};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::leader::{EndOfTerm, Leader};
+use crate::beats::Beats;
+use crate::leader::{EndOfTerm, Leader, Seat, bounded};
 use crate::options::Options;
+use crate::seen::OwnFiles;
+use crate::versions::Versions;
+
+/// How often a standby reads what it would need to lead.
+const WARM_EVERY: Duration = Duration::from_secs(5);
+/// Between two tries of anything that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks whether the store answers, and between two tries to begin a term.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// How long a leader that is told to stop may finish what it is at. Its lease goes right after.
+const FINISH_MAX: Duration = Duration::from_millis(150);
+/// How long the note that a term was given away may take. The next leader does not wait for it.
+const NOTE_MAX: Duration = Duration::from_millis(300);
 
 /// What a scheduler needs of the outside.
 #[derive(Clone)]
@@ -27,10 +43,22 @@ pub struct Ports {
 pub struct Status {
     /// The epoch it leads under; `None` while it stands by.
     pub epoch: Option<Epoch>,
+    /// Whether it leads without reaching the election.
+    pub is_doubtful: bool,
     /// DAGs whose file is good, once the directory was read in this term.
     pub dags: Option<usize>,
     /// Broken files: path and first error, in words.
     pub broken: Vec<String>,
+    /// Files that are older than what the store has of their DAGs, in words: this replica's directory is to be updated.
+    pub behind: Vec<String>,
+}
+
+/// What outlives terms.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) versions: Versions,
+    /// `None` for a replica without a DAG directory.
+    pub(crate) files: Option<OwnFiles>,
 }
 
 /// See the module's text.
@@ -51,63 +79,169 @@ impl Scheduler {
         self.status.subscribe()
     }
 
-    /// Runs until `shutdown`, then gives the lead away. Failures of store or broker end a term, never the loop.
+    /// Runs until `shutdown`, then gives the lead away. Failures of store or broker never end the loop.
     pub async fn run(self, shutdown: CancellationToken) {
+        let beats = Beats::start(&self.options, &self.ports.plans, self.status());
+        let mut memory = Memory::default();
         while !shutdown.is_cancelled() {
+            self.watch_files(&mut memory);
             let term = tokio::select! {
-                term = self.ports.leadership.campaign() => term,
-                () = shutdown.cancelled() => return,
+                term = self.campaign() => term,
+                never = self.stand_by(&mut memory) => match never {},
+                () = shutdown.cancelled() => break,
             };
-            let term = match term {
-                Ok(term) => term,
-                Err(error) => {
-                    tracing::warn!("cannot campaign, trying again in 1 s: {error}");
-                    pause(&shutdown).await;
-                    continue;
-                }
-            };
-            let ended = tokio::select! {
-                ended = self.lead(&shutdown) => ended,
-                () = term.ended() => EndOfTerm::Lost,
-            };
+            let (epoch, ended) = self.serve(&*term, &mut memory, &shutdown).await;
             self.status.send_replace(Status::default());
-            match ended {
-                EndOfTerm::Shutdown => {
-                    tracing::info!("scheduler {} gives the lead away", self.options.replica)
-                }
-                EndOfTerm::Lost => tracing::warn!("scheduler {} lost the lead", self.options.replica),
-                EndOfTerm::Failed(error) => {
-                    tracing::error!(
-                        "scheduler {} cannot lead: {error}; trying again in 1 s",
-                        self.options.replica
-                    );
-                    pause(&shutdown).await;
+            self.part(term, epoch, &ended).await;
+            // A term that never began, or that failed, is not taken up again in a hurry.
+            if epoch.is_none() || matches!(ended, EndOfTerm::Failed(_)) {
+                tokio::select! {
+                    () = tokio::time::sleep(STORE_PAUSE) => {}
+                    () = shutdown.cancelled() => {}
                 }
             }
-            term.resign().await;
+        }
+        beats.end().await;
+    }
+
+    fn watch_files(&self, memory: &mut Memory) {
+        let Options { dags_dir, rescan, replica, call_timeout, .. } = &self.options;
+        if let (Some(root), None) = (dags_dir, &memory.files) {
+            let files = OwnFiles::watch(root, *rescan, replica.clone(), *call_timeout);
+            let files = files.inspect_err(|error| {
+                tracing::error!("cannot start the DAG directory's thread: {error}");
+            });
+            memory.files = files.ok();
         }
     }
 
-    async fn lead(&self, shutdown: &CancellationToken) -> EndOfTerm {
-        let begun = tokio::time::timeout(
-            self.options.call_timeout,
-            self.ports.plans.term_begin(&self.options.replica),
-        );
-        let epoch = match begun.await {
-            Ok(Ok(epoch)) => epoch,
-            Ok(Err(error)) => return EndOfTerm::Failed(error),
-            Err(_) => {
-                return EndOfTerm::Failed(StoreError::Unavailable("no answer to the start of a term".into()));
+    /// Waits until it may try to lead. One that does not reach the store does not stand in the way of others.
+    async fn campaign(&self) -> Box<dyn Term> {
+        self.store_answers().await;
+        let mut is_said = false;
+        loop {
+            match self.ports.leadership.campaign().await {
+                Ok(term) => return term,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_said, true) {
+                        tracing::warn!("scheduler {} cannot campaign yet: {error}", self.options.replica);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn store_answers(&self) {
+        let mut is_said = false;
+        while let Err(error) = bounded(self.options.call_timeout, self.ports.plans.intents_pending(1)).await {
+            if !std::mem::replace(&mut is_said, true) {
+                tracing::warn!("scheduler {} waits for the store: {error}", self.options.replica);
+            }
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+    }
+
+    /// Gets ready to lead at once: looks at its DAG directory and at what the store has. What fails is done again.
+    async fn stand_by(&self, memory: &mut Memory) -> Infallible {
+        let (plans, limit) = (&*self.ports.plans, self.options.call_timeout);
+        loop {
+            let looked = match &mut memory.files {
+                Some(files) => files.look(plans).await.map(|looked| looked.map(|(scan, _)| scan)),
+                None => Ok(None),
+            };
+            let warmed = match looked {
+                Ok(scan) => memory.versions.warm(plans, limit, scan.as_deref()).await,
+                Err(error) => Err(error),
+            };
+            let pause = match warmed {
+                Ok(()) => WARM_EVERY,
+                Err(error) => {
+                    tracing::debug!("cannot get ready to lead, trying again: {error}");
+                    PAUSE
+                }
+            };
+            match &mut memory.files {
+                // Only a look that went well makes it worth to wait for a change.
+                Some(files) if pause == WARM_EVERY => {
+                    let _ = tokio::time::timeout(pause, files.changed()).await;
+                }
+                _ => tokio::time::sleep(pause).await,
+            }
+        }
+    }
+
+    /// Leads, from the first try to begin the term until its end.
+    async fn serve(
+        &self,
+        term: &dyn Term,
+        memory: &mut Memory,
+        shutdown: &CancellationToken,
+    ) -> (Option<Epoch>, EndOfTerm) {
+        let mut epoch = None;
+        let lead = async {
+            match self.begin(term).await {
+                Ok(begun) => {
+                    epoch = Some(begun);
+                    let Self { options, ports, status } = self;
+                    let seat = Seat { options, ports, status, term, epoch: begun };
+                    Box::pin(Leader::new(seat, memory).run(shutdown)).await
+                }
+                Err(ended) => ended,
             }
         };
-        tracing::info!(leader.epoch = epoch.0, "scheduler {} leads, epoch {epoch}", self.options.replica);
-        Leader::new(&self.options, &self.ports, epoch, &self.status).run(shutdown).await
+        let ended = tokio::select! {
+            ended = lead => ended,
+            () = term.ended() => EndOfTerm::Lost,
+            () = finished(shutdown) => EndOfTerm::Shutdown,
+        };
+        (epoch, ended)
+    }
+
+    /// Takes an epoch, unless the election may have gone on meanwhile: a replica that was paused after it had won must not
+    /// push aside who won since.
+    async fn begin(&self, term: &dyn Term) -> Result<Epoch, EndOfTerm> {
+        let replica = &self.options.replica;
+        let since = Instant::now();
+        loop {
+            if !term.is_trusted() {
+                return Err(EndOfTerm::Lost);
+            }
+            match bounded(self.options.call_timeout, self.ports.plans.term_begin(replica)).await {
+                Ok(epoch) => {
+                    tracing::info!(leader.epoch = epoch.0, "scheduler {replica} leads, epoch {epoch}");
+                    return Ok(epoch);
+                }
+                Err(StoreError::Unavailable(_)) if since.elapsed() < self.options.store_patience => {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                Err(error) => return Err(EndOfTerm::Failed(error)),
+            }
+        }
+    }
+
+    /// Gives the lead away, before anything else that there is to do at the end of a term.
+    async fn part(&self, term: Box<dyn Term>, epoch: Option<Epoch>, ended: &EndOfTerm) {
+        let replica = &self.options.replica;
+        match ended {
+            EndOfTerm::Shutdown => tracing::info!("scheduler {replica} gives the lead away"),
+            EndOfTerm::Lost => tracing::warn!("scheduler {replica} lost the lead"),
+            EndOfTerm::Failed(error) => {
+                tracing::error!("scheduler {replica} cannot lead, another may: {error}");
+            }
+        }
+        let note = async {
+            if let (Some(epoch), EndOfTerm::Shutdown) = (epoch, ended) {
+                // For people; the next leader ends this term whether it is noted or not.
+                let _ = tokio::time::timeout(NOTE_MAX, self.ports.plans.term_end(epoch)).await;
+            }
+        };
+        tokio::join!(term.resign(), note);
     }
 }
 
-async fn pause(shutdown: &CancellationToken) {
-    tokio::select! {
-        () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        () = shutdown.cancelled() => {}
-    }
+/// Completes when a leader that was told to stop has had its time.
+async fn finished(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(FINISH_MAX).await;
 }

@@ -1,14 +1,13 @@
 //! Watches the DAG directory on a thread of its own: scans at once, then whenever the directory changed, and on a period in
 //! case the watch missed something (network file systems do).
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use rota_core::id::DagId;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use crate::directory::{Directory, Scan};
 
@@ -27,8 +26,8 @@ enum Signal {
 /// A running watch; stops when dropped.
 pub(crate) struct DirWatch {
     signals: Sender<Signal>,
-    /// Scans that differ from the one before. Room for one: a slow leader gets the newest state soon enough.
-    pub(crate) scans: mpsc::Receiver<Scan>,
+    /// The newest scan. It is another one only if it differs from the one before.
+    pub(crate) scans: watch::Receiver<Option<Arc<Scan>>>,
     _watcher: Option<RecommendedWatcher>,
 }
 
@@ -40,16 +39,11 @@ impl Drop for DirWatch {
 }
 
 /// Starts to watch `root`.
-/// `owners`: the files that define DAGs so far.
-pub(crate) fn start(
-    root: &Path,
-    rescan: Duration,
-    owners: BTreeMap<DagId, String>,
-) -> std::io::Result<DirWatch> {
+pub(crate) fn start(root: &Path, rescan: Duration) -> std::io::Result<DirWatch> {
     let (signals, inbox) = channel();
-    let (outbox, scans) = mpsc::channel(1);
+    let (outbox, scans) = watch::channel(None);
     let watcher = watch(root, signals.clone());
-    let directory = Directory::new(root.to_owned(), owners);
+    let directory = Directory::new(root.to_owned());
     let named = std::thread::Builder::new().name("dag-files".to_owned());
     named.spawn(move || run(directory, rescan, &inbox, &outbox))?;
     Ok(DirWatch { signals, scans, _watcher: watcher })
@@ -75,7 +69,12 @@ fn watch(root: &Path, signals: Sender<Signal>) -> Option<RecommendedWatcher> {
         .ok()
 }
 
-fn run(mut directory: Directory, rescan: Duration, inbox: &Receiver<Signal>, outbox: &mpsc::Sender<Scan>) {
+fn run(
+    mut directory: Directory,
+    rescan: Duration,
+    inbox: &Receiver<Signal>,
+    outbox: &watch::Sender<Option<Arc<Scan>>>,
+) {
     let mut last: Option<Vec<(String, String)>> = None;
     let mut last_error = None;
     loop {
@@ -84,9 +83,7 @@ fn run(mut directory: Directory, rescan: Duration, inbox: &Receiver<Signal>, out
                 let print = scan.iter().map(|(path, found)| (path.clone(), found.hash.clone())).collect();
                 if last.as_ref() != Some(&print) {
                     last = Some(print);
-                    if outbox.blocking_send(scan).is_err() {
-                        return;
-                    }
+                    outbox.send_replace(Some(Arc::new(scan)));
                 }
                 last_error = None;
             }

@@ -218,7 +218,8 @@ impl Cluster {
                     panic!("{} ended with {status}: {}", process.name, process.log());
                 }
             }
-            let are_ready = self.processes.iter().filter(|it| it.is_running()).all(|it| it.page("/readyz") == Some(200));
+            let are_ready =
+                self.processes.iter().filter(|it| it.is_running()).all(|it| it.page("/readyz") == Some(200));
             if are_ready && self.leader().is_some() && self.api.dags() == Some(self.dags.len()) {
                 return;
             }
@@ -247,7 +248,10 @@ impl Cluster {
     /// Who else says that it leads.
     pub(crate) fn leader_besides(&self, name: &str) -> Option<String> {
         let others = self.processes.iter().filter(|it| it.role == Role::Scheduler && it.name != name);
-        others.filter(|it| it.is_running()).find(|it| it.page("/leader") == Some(200)).map(|it| it.name.clone())
+        others
+            .filter(|it| it.is_running())
+            .find(|it| it.page("/leader") == Some(200))
+            .map(|it| it.name.clone())
     }
 
     pub(crate) fn wait_leader(&self) -> String {
@@ -409,7 +413,8 @@ impl Cluster {
         }
         let left = residue::of_tasks(&self.witness());
         if !left.is_empty() {
-            self.found.push(Violation::new(Rule::Residue, format!("all was stopped, and there are {left:?}")));
+            self.found
+                .push(Violation::new(Rule::Residue, format!("all was stopped, and there are {left:?}")));
         }
     }
 

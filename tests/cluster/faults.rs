@@ -318,7 +318,8 @@ impl Cluster {
         let mut measured = Measured::default();
         for attempts in self.history.attempts().values() {
             for pair in attempts.windows(2).filter(|pair| pair[0].end.is_none()) {
-                let ended = self.history.interruptions(pair[0].start, pair[0].start.at, pair[1].start.at).next();
+                let ended =
+                    self.history.interruptions(pair[0].start, pair[0].start.at, pair[1].start.at).next();
                 if let Some(it) = ended {
                     measured.add(Duration::from_micros((pair[1].start.at - it.at).unsigned_abs()));
                 }

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use rota_tests::lab::dag::{Dag, task};
-use rota_tests::lab::rng::Rng;
 use rota_tests::lab::is_full;
+use rota_tests::lab::rng::Rng;
 use rota_tests::witness::check::Rule;
 
 use super::bench::{Cluster, Setup};
@@ -51,7 +51,11 @@ const SOWN: [Sown; 12] = [
 /// Besides the usual load, tasks that outlive a worker's lease.
 fn dags() -> Vec<Dag> {
     let mut dags = workload::dags();
-    let old = vec![task("left", &[], "sleep 9"), task("right", &[], "sleep 9"), task("after", &["left", "right"], ":")];
+    let old = vec![
+        task("left", &[], "sleep 9"),
+        task("right", &[], "sleep 9"),
+        task("after", &["left", "right"], ":"),
+    ];
     dags.push(Dag::every(5, "old", old));
     dags
 }

@@ -32,7 +32,7 @@ async fn sql(session: &mut PgConnection, sql: &'static str) {
 }
 
 /// Waits until some session waits for a lock. Asks in a session of its own: inside a transaction the server's answer stays.
-async fn somebody_waits(url: &str) {
+pub(super) async fn somebody_waits(url: &str) {
     let mut session = PgConnection::connect(url).await.unwrap();
     let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     loop {

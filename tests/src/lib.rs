@@ -5,6 +5,8 @@
 pub mod browser;
 pub mod conformance;
 pub mod demo;
+pub mod faulty;
 pub mod lab;
+pub mod proxy;
 pub mod services;
 pub mod witness;

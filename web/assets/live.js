@@ -3,10 +3,11 @@
 // rows never come, go or change places by themselves, a note says how many there are instead.
 
 const MIN_GAP_MS = 1000; // between two readings of the page
-const AGE_MS = 15_000; // a visible page reads itself at least so often: "in 4 m" goes stale
 const RETRY_MS = [1000, 2000, 5000, 10_000];
 
 const topics = document.body.dataset.topics ?? "";
+// A visible page reads itself at least so often: "in 4 m" goes stale, and nothing announces that somebody fell silent.
+const AGE_MS = topics === "fleet" ? 4000 : 15_000;
 const clock = document.querySelector("[data-clock]");
 let skew = clock ? Number(clock.dataset.clock) - Date.now() : 0;
 let zoneOffset = offsetOf(clock?.querySelector("time")?.dateTime);
@@ -38,6 +39,7 @@ function tick() {
 
 function concerns(batch) {
   if (topics === "all" || batch.all) return true;
+  if (topics === "fleet") return batch.fleet;
   const [kind, id] = [topics.slice(0, topics.indexOf(":")), topics.slice(topics.indexOf(":") + 1)];
   if (kind === "run") return batch.runs.includes(Number(id));
   if (kind === "dag") return batch.dags.includes(id);
@@ -80,7 +82,7 @@ function apply(next) {
 
 function tell(next) {
   for (const rows of document.querySelectorAll("[data-live-rows]")) {
-    const fresh = next.querySelector("[data-live-rows]");
+    const fresh = next.querySelector(`[data-live-rows="${CSS.escape(rows.dataset.liveRows)}"]`);
     if (!fresh) continue;
     const known = new Set(keysOf(rows));
     const added = keysOf(fresh).filter((key) => !known.has(key)).length;

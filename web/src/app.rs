@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::Dag;
-use rota_core::id::{DagId, RunId};
+use rota_core::id::{DagId, RunId, WorkerId};
 use rota_core::port::{Bell, Broker, Change, Clock, DagRow, Intents, RunRow, Views};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::catalog::Catalog;
 use crate::error::{Error, Outcome};
 use crate::guard::Visitor;
+use crate::lead::Lead;
 use crate::live::Hub;
 use crate::options::Options;
 use crate::session::Sessions;
@@ -52,7 +53,15 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) requests: AtomicU64,
-    broken: Mutex<Option<(DateTime<Utc>, usize)>>,
+    pulse: Mutex<Option<(DateTime<Utc>, Pulse)>>,
+}
+
+/// What every page shows, whatever it is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pulse {
+    /// DAG files that cannot be read.
+    pub(crate) broken: usize,
+    pub(crate) lead: Lead,
 }
 
 /// How handlers hold the state.
@@ -76,7 +85,7 @@ impl App {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             shutdown: CancellationToken::new(),
             requests: AtomicU64::new(0),
-            broken: Mutex::default(),
+            pulse: Mutex::default(),
         }
     }
 
@@ -85,24 +94,42 @@ impl App {
         Moment { now: self.ports.clock.now(), zone: self.options.timezone }
     }
 
-    /// How many DAG files cannot be read; at most two seconds old, because every page shows it.
-    pub(crate) async fn files_broken(&self) -> Outcome<usize> {
+    /// What every page shows; at most two seconds old, because every page shows it.
+    pub(crate) async fn pulse(&self) -> Outcome<Pulse> {
         let now = self.ports.clock.now();
-        let kept = *self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, count)) = kept
+        let kept = *self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, pulse)) = kept
             && now - at < TimeDelta::seconds(2)
         {
-            return Ok(count);
+            return Ok(pulse);
         }
-        let count = self.ports.store.view_files_broken().await?.len();
-        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, count));
-        Ok(count)
+        let store = &self.ports.store;
+        let (terms, replicas) = (store.view_terms(1).await?, store.view_replicas().await?);
+        let lead = Lead::of(terms.first(), &replicas, now);
+        let pulse = Pulse { broken: store.view_files_broken().await?.len(), lead };
+        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, pulse));
+        Ok(pulse)
+    }
+
+    /// Something changed that every page shows: the next page reads it anew.
+    pub(crate) fn pulse_forget(&self) {
+        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How many DAG files cannot be read.
+    pub(crate) async fn files_broken(&self) -> Outcome<usize> {
+        Ok(self.pulse().await?.broken)
     }
 
     /// Tells the leader that a person wrote something, and dashboards that `change` happened. Both are hints: what
     /// was written stands, so a broker that is away only delays it.
     pub(crate) async fn wake(&self, change: Change) {
-        let rung = self.ports.broker.ring(Bell::Intent).await;
+        self.tell(Bell::Intent, change).await;
+    }
+
+    /// The same, with another bell.
+    pub(crate) async fn tell(&self, bell: Bell, change: Change) {
+        let rung = self.ports.broker.ring(bell).await;
         let announced = self.ports.broker.announce(&[change]).await;
         if let Err(error) = rung.and(announced) {
             warn!(%error, "the broker is away; the leader will find the intent by its sweep");
@@ -125,6 +152,11 @@ pub(crate) fn run_id(text: &str) -> Outcome<RunId> {
     let canonical =
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| canonical).ok_or_else(|| Error::missing("run", text))
+}
+
+/// A worker's name from an address.
+pub(crate) fn worker_id(text: &str) -> Outcome<WorkerId> {
+    text.parse().map_err(|_| Error::missing("worker", text))
 }
 
 /// A DAG that exists, with what its current version says.

@@ -1,7 +1,8 @@
-//! Writing what people want of a run: the same for pages and API.
+//! Writing what people want of a run or of a worker: the same for pages and API.
 
-use rota_core::id::{RunId, TaskName};
-use rota_core::port::{Change, IntentKind, RunRow};
+use rota_core::id::{RunId, TaskName, WorkerId};
+use rota_core::port::{Bell, Change, IntentKind, RunRow, WorkerRow};
+use tracing::warn;
 
 use crate::app::Ctx;
 use crate::error::{Error, Outcome};
@@ -12,6 +13,24 @@ pub(crate) async fn add(ctx: &Ctx, run: RunId, kind: IntentKind) -> Outcome<RunR
     let row = ctx.app.run(run).await?;
     ctx.app.wake(Change::Run { run, dag: row.dag.clone() }).await;
     Ok(row)
+}
+
+/// Asks a worker to take nothing more, and wakes it so that it hears of that at once. Returns its row as it is now, which
+/// is before it has heard.
+pub(crate) async fn drain(ctx: &Ctx, worker: &WorkerId) -> Outcome<WorkerRow> {
+    ctx.app.ports.store.worker_drain(worker, &ctx.who.actor).await?;
+    if let Err(error) = ctx.app.ports.broker.nudge(worker).await {
+        warn!(%error, worker = %worker, "the broker is away; the worker hears of the drain with its next heartbeat");
+    }
+    ctx.app.tell(Bell::Workers, Change::Fleet).await;
+    worker_row(ctx, worker).await
+}
+
+/// The newest life of a worker of the last day.
+pub(crate) async fn worker_row(ctx: &Ctx, worker: &WorkerId) -> Outcome<WorkerRow> {
+    // Of each worker the newest life comes first.
+    let rows = ctx.app.ports.store.view_workers().await?;
+    rows.into_iter().find(|row| row.id == *worker).ok_or_else(|| Error::missing("worker", worker.as_str()))
 }
 
 /// These names as tasks of the run's DAG version.

@@ -14,6 +14,7 @@ mod error;
 mod guard;
 mod headers;
 mod intent;
+mod lead;
 mod live;
 mod options;
 mod pages;

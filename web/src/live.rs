@@ -87,7 +87,7 @@ pub(crate) async fn listen(app: SharedApp) {
     let work = async {
         loop {
             match app.ports.broker.changes().await {
-                Ok(changes) => pump(&app.hub, changes).await,
+                Ok(changes) => pump(&app, changes).await,
                 Err(error) => warn!(%error, "live updates wait for the broker"),
             }
             // What happened while nobody listened is unknown.
@@ -101,7 +101,7 @@ pub(crate) async fn listen(app: SharedApp) {
     }
 }
 
-async fn pump(hub: &Hub, mut changes: Box<dyn Changes>) {
+async fn pump(app: &SharedApp, mut changes: Box<dyn Changes>) {
     loop {
         let mut batch = Batch::default();
         match changes.next().await {
@@ -115,8 +115,11 @@ async fn pump(hub: &Hub, mut changes: Box<dyn Changes>) {
         while let Ok(Ok(more)) = tokio::time::timeout_at(deadline, changes.next()).await {
             batch.add(more);
         }
+        if batch.fleet || batch.all {
+            app.pulse_forget();
+        }
         // No receiver only means that no page is open.
-        let _ = hub.sender.send(batch);
+        let _ = app.hub.sender.send(batch);
     }
 }
 

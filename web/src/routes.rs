@@ -5,7 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::api::{audit, dags, logs, openapi, runs, tasks, workers};
+use crate::api::{audit, dags, logs, openapi, runs, schedulers, tasks, workers};
 use crate::app::SharedApp;
 use crate::guard::{BODY_BYTES_MAX, guard};
 use crate::headers::{in_time, secure};
@@ -61,6 +61,12 @@ fn pages_table() -> Vec<Route> {
         route("/runs/{run}/retry", GET_POST, get(pages::run_retry::show).post(pages::run_retry::send)),
         route("/runs/{run}/tasks/{task}", GET, get(pages::task::show)),
         route("/ledger", GET, get(pages::ledger::show)),
+        route("/cluster", GET, get(pages::cluster::show)),
+        route(
+            "/workers/{worker}/drain",
+            GET_POST,
+            get(pages::worker_drain::show).post(pages::worker_drain::send),
+        ),
         route("/files", GET, get(pages::files::show)),
         route("/audit", GET, get(pages::audit::show)),
     ]
@@ -78,7 +84,10 @@ fn api_table() -> Vec<Route> {
         route("/api/v1/runs/{run}/retry", POST, post(runs::retry)),
         route("/api/v1/runs/{run}/tasks", GET, get(tasks::list)),
         route("/api/v1/runs/{run}/tasks/{task}/logs", GET, get(logs::show)),
+        route("/api/v1/schedulers", GET, get(schedulers::list)),
+        route("/api/v1/terms", GET, get(schedulers::terms)),
         route("/api/v1/workers", GET, get(workers::list)),
+        route("/api/v1/workers/{worker}/drain", POST, post(workers::drain)),
         route("/api/v1/audit", GET, get(audit::list)),
         route("/api/v1/events", GET, get(live::events)),
         route("/api/v1/openapi.json", GET, get(openapi::show)),

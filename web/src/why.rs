@@ -71,7 +71,7 @@ impl Waits {
             capacity: capacity_of(&workers),
             dag: store.view_dag(&run.dag).await?,
             active: active.into_iter().map(|run| run.id).collect(),
-            has_leader: store.view_leader().await?.holder.is_some(),
+            has_leader: ctx.app.pulse().await?.lead.is_held(),
         })))
     }
 

@@ -32,7 +32,7 @@ pub(crate) async fn file_errors(conn: &mut Conn) -> StoreResult<Vec<FileErrorRow
 /// Returns the current version of every DAG in `files.dags`, in their order.
 pub(crate) async fn files_put(conn: &mut Conn, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
     let versions = dags_put(conn, &files.dags, files.at).await?;
-    dags_gone(conn, &files.gone).await?;
+    dags_gone(conn, &files.gone, files.at).await?;
     slots_insert(conn, &files.slots).await?;
     errors_put(conn, &files.errors, files.at).await?;
     errors_mended(conn, &files.mended).await?;
@@ -48,7 +48,8 @@ const DAGS_PUT: &str = concat!(
     " where true
      on conflict (dag) do update set
          version = case when dag.hash = excluded.hash then dag.version else dag.version + 1 end,
-         updated_at = case when dag.hash = excluded.hash then dag.updated_at else excluded.updated_at end,
+         updated_at = case when dag.hash = excluded.hash and dag.present then dag.updated_at
+             else excluded.updated_at end,
          path = excluded.path,
          hash = excluded.hash,
          present = excluded.present,
@@ -92,16 +93,16 @@ async fn dags_put(
 }
 
 const DAGS_GONE: &str = concat!(
-    "update dag set present = $2, next_slot = null where dag in (select item.value ->> 0 from ",
+    "update dag set present = $2, next_slot = null, updated_at = $3 where dag in (select item.value ->> 0 from ",
     each!("$1"),
     ")"
 );
 
-async fn dags_gone(conn: &mut Conn, gone: &[DagId]) -> StoreResult<()> {
+async fn dags_gone(conn: &mut Conn, gone: &[DagId], at: DateTime<Utc>) -> StoreResult<()> {
     if gone.is_empty() {
         return Ok(());
     }
-    let query = sqlx::query(DAGS_GONE).bind(json(gone.iter().map(|dag| [dag]))).bind(false);
+    let query = sqlx::query(DAGS_GONE).bind(json(gone.iter().map(|dag| [dag]))).bind(false).bind(micros(at));
     query.execute(conn).await.map(drop).map_err(write_failed)
 }
 

@@ -14,6 +14,7 @@ mod intents;
 mod ports;
 mod prune;
 mod reads;
+mod replica_files;
 mod replicas;
 pub(super) mod rows;
 mod runs;
@@ -28,6 +29,7 @@ pub(super) use fence::{fence_check, leader_load, term_begin};
 pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger, worker_drain};
 pub(super) use prune::prune;
 pub(super) use reads::{tasks_of_runs, tasks_unclaimed};
+pub(super) use replica_files::{files_record, files_seen, versions_known};
 pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
 pub(super) use runs::{run_load, runs_active, runs_queued};
 pub(super) use views::{

@@ -12,9 +12,9 @@ use rota_core::id::{
 };
 use rota_core::port::{
     Actor, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed, DagRow, Facts, FileErrorRow,
-    FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans, PruneRequest,
-    QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow,
-    StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
+    FileRecord, FileSeen, FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans,
+    PruneRequest, QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts, SlotFilter,
+    SlotRow, StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
 };
 
 use super::super::{Store, sql};
@@ -125,6 +125,21 @@ impl Plans for Store {
 
     async fn files_put(&self, epoch: Epoch, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
         run!(self.fenced[epoch](files), |conn, _now| sql::files_put(conn, &files))
+    }
+
+    async fn files_seen(&self, replica: &ReplicaId, seen: &[FileSeen]) -> StoreResult<()> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        run!(self.beat(replica, seen), |conn, now| sql::files_seen(conn, now, &replica, &seen))
+    }
+
+    async fn files_record(&self, replica: &ReplicaId) -> StoreResult<Vec<FileRecord>> {
+        run!(self.plan_read(replica), |conn, _now| sql::files_record(conn, &replica))
+    }
+
+    async fn versions_known(&self, contents: &[(DagId, String)]) -> StoreResult<Vec<(DagId, String)>> {
+        run!(self.plan_read(contents), |conn, _now| sql::versions_known(conn, &contents))
     }
 
     async fn prune(&self, epoch: Epoch, request: PruneRequest) -> StoreResult<u32> {

@@ -39,6 +39,11 @@ const WORKERS_DELETE: &str = "
             and not exists (select 1 from task where task.state = 'running' and task.incarnation = w.incarnation)
         order by w.incarnation limit $2)";
 
+/// What replicas saw in their DAG directories goes with them.
+const REPLICA_FILES_DELETE: &str =
+    "delete from replica_file where replica in (select id from replica where seen_at < $1)";
+const REPLICAS_DELETE: &str = "delete from replica where seen_at < $1";
+
 pub(crate) async fn prune(conn: &mut Conn, request: PruneRequest) -> StoreResult<u32> {
     let before = micros(request.before);
     let query = sqlx::query(RUNS_OLD).bind(before).bind(i64::from(request.runs_max));
@@ -57,6 +62,9 @@ pub(crate) async fn prune(conn: &mut Conn, request: PruneRequest) -> StoreResult
             .execute(&mut *conn)
             .await
             .map_err(write_failed)?;
+    }
+    for statement in [REPLICA_FILES_DELETE, REPLICAS_DELETE] {
+        sqlx::query(statement).bind(before).execute(&mut *conn).await.map_err(write_failed)?;
     }
     Ok(u32::try_from(runs.len()).unwrap_or(u32::MAX))
 }

@@ -32,7 +32,7 @@ pub struct DagRow {
     pub cursor: Option<DateTime<Utc>>,
     /// When the next slot is due, as the leader computed it; `None`: never.
     pub next_slot: Option<DateTime<Utc>>,
-    /// When the current version was stored.
+    /// When the leader's DAG directory came to say this: the current version, or that its file is gone, or back.
     pub updated_at: DateTime<Utc>,
 }
 

@@ -81,6 +81,7 @@ pub fn assert_every_claim_is_listed() {
                 include_str!("store/fence.rs"),
                 include_str!("store/plans.rs"),
                 include_str!("store/files.rs"),
+                include_str!("store/replica_files.rs"),
                 include_str!("store/tasks.rs"),
                 include_str!("store/again.rs"),
                 include_str!("store/claims.rs"),

@@ -217,7 +217,8 @@ params:
   epochs: {type: integer, default: 20, min: 1, max: 500}
 tasks:
   features: {run: ./features.sh}
-  train: {needs: [features], run: \"./train.sh {{ params.epochs }}\"}
+  train: {needs: [features], queue: gpu, run: \"./train.sh {{ params.epochs }}\"}
+  export_arm: {needs: [train], queue: arm64, run: ./export.sh}
 ",
         ..QUIET
     },

@@ -2,6 +2,7 @@
 //! dashboard, and for tests of it in a browser.
 
 mod dags;
+mod fleet;
 mod play;
 
 use std::sync::{Arc, Mutex};
@@ -9,13 +10,11 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_backend::{SqliteStore, SystemClock};
 use rota_core::dag::parse;
-use rota_core::id::{DagId, Epoch, Incarnation, QueueName, ReplicaId, WorkerId};
-use rota_core::port::{
-    Actor, Beat, Clock, DagPut, Facts, FileErrorPut, FilesPut, Intents, Object, Plans, WorkerHello,
-    WorkerState,
-};
+use rota_core::id::{DagId, Epoch, ReplicaId};
+use rota_core::port::{Actor, Clock, DagPut, FileErrorPut, FilesPut, Intents, Plans};
 
 use dags::{BROKEN, DAGS};
+use fleet::{Hand, Outage};
 
 /// The system's clock, or an instant of the past while history is written.
 #[derive(Debug, Default)]
@@ -40,8 +39,9 @@ pub struct Demo {
     /// Its clock.
     pub clock: Arc<DemoClock>,
     epoch: Epoch,
-    worker: WorkerId,
-    incarnation: Incarnation,
+    /// The first one plays the history.
+    hands: Vec<Hand>,
+    outage: Outage,
     /// Grows with each claim.
     nonce: u128,
 }
@@ -54,9 +54,11 @@ impl Demo {
         clock.set(Some(now - TimeDelta::days(40)));
         let store = Arc::new(SqliteStore::open(path, clock.clone()).await.unwrap());
         let epoch = store.term_begin(&ReplicaId::trusted("sched-a")).await.unwrap();
-        let worker = WorkerId::trusted("wk-ham-01");
-        let incarnation = store.worker_register(&hello(&worker)).await.unwrap();
-        let mut demo = Self { store, clock, epoch, worker, incarnation, nonce: 0 };
+        let outage = Outage::before(now);
+        let mut demo = Self { store, clock, epoch, hands: Vec::new(), outage, nonce: 0 };
+        demo.first_hand().await;
+        demo.terms(now).await;
+        demo.hands(now).await;
         demo.files(now).await;
         for dag in DAGS {
             demo.history(dag, now).await;
@@ -64,18 +66,6 @@ impl Demo {
         demo.clock.set(None);
         demo.beat().await;
         demo
-    }
-
-    /// A heartbeat of its worker.
-    pub async fn beat(&self) {
-        let beat = Beat {
-            worker: self.worker.clone(),
-            incarnation: self.incarnation,
-            running: 2,
-            state: WorkerState::Live,
-            lease: std::time::Duration::from_secs(3600),
-        };
-        self.store.worker_beat(&beat).await.unwrap();
     }
 
     async fn files(&self, now: DateTime<Utc>) {
@@ -103,18 +93,5 @@ impl Demo {
             self.clock.set(Some(now - TimeDelta::hours(17)));
             self.store.dag_pause(&id, true, &actor).await.unwrap();
         }
-    }
-}
-
-fn hello(worker: &WorkerId) -> WorkerHello {
-    WorkerHello {
-        id: worker.clone(),
-        host: "ham-01".into(),
-        pid: 4711,
-        version: env!("CARGO_PKG_VERSION").into(),
-        queues: vec![QueueName::trusted(QueueName::DEFAULT), QueueName::trusted(QueueName::NOOP)],
-        labels: Object::new(),
-        slots: 8,
-        lease: std::time::Duration::from_secs(90 * 86_400),
     }
 }

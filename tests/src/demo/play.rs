@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::Demo;
 use super::dags::DemoDag;
+use super::fleet::OUTAGE;
 
 /// A run that is played: of which DAG, and how many runs of it are newer.
 #[derive(Clone, Copy)]
@@ -47,7 +48,7 @@ impl Demo {
             self.miss(&dag, slot, why).await;
         }
         for (age, slot) in slots.into_iter().enumerate().rev() {
-            let due = slot + TimeDelta::milliseconds(12 + (age as i64 * 37) % 60);
+            let due = self.outage.over(slot) + TimeDelta::milliseconds(12 + (age as i64 * 37) % 60);
             self.run(Part { demo, dag: &dag, age }, (slot, due), now).await;
         }
     }
@@ -66,9 +67,9 @@ impl Demo {
             outcome: SlotOutcome::Missed,
             reason: Some(why.to_owned()),
             run: None,
-            decided_at: slot + TimeDelta::seconds(751),
+            decided_at: slot + OUTAGE,
         };
-        self.commit(Batch { slots: vec![row], ..Batch::default() }, slot + TimeDelta::seconds(751)).await;
+        self.commit(Batch { slots: vec![row], ..Batch::default() }, slot + OUTAGE).await;
     }
 
     async fn run(&mut self, part: Part<'_>, (slot, due): (DateTime<Utc>, DateTime<Utc>), now: DateTime<Utc>) {
@@ -164,8 +165,8 @@ impl Demo {
         self.clock.set(Some(at));
         self.nonce += 1;
         let request = ClaimRequest {
-            worker: self.worker.clone(),
-            incarnation: self.incarnation,
+            worker: self.hands[0].id.clone(),
+            incarnation: self.hands[0].incarnation,
             nonce: self.nonce,
             keys: vec![key],
         };
@@ -175,7 +176,7 @@ impl Demo {
     async fn log(&self, claimed: &Claimed, at: DateTime<Utc>, fate: &Fate) {
         let stamp =
             |ms: i64| (at + TimeDelta::milliseconds(ms)).to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        let mut text = format!("{} sys attempt 1 claimed by {}\n", stamp(9), self.worker);
+        let mut text = format!("{} sys attempt 1 claimed by {}\n", stamp(9), self.hands[0].id);
         text += &format!(
             "{} out \u{1b}[2m$\u{1b}[0m \u{1b}[1mstarting {}\u{1b}[0m <script>alert(1)</script>\n",
             stamp(61),

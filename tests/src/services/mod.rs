@@ -1,6 +1,7 @@
 //! Private services for tests, on free loopback ports and in directories of their own. They never touch services that
 //! run already, and they end with the test's process, however that ends.
 
+pub mod etcd;
 pub mod postgres;
 
 use std::fs::File;

@@ -6,6 +6,7 @@ pub(crate) mod dags;
 pub(crate) mod logs;
 pub(crate) mod openapi;
 pub(crate) mod runs;
+pub(crate) mod schedulers;
 pub(crate) mod shapes;
 pub(crate) mod tasks;
 pub(crate) mod workers;

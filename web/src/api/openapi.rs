@@ -102,7 +102,12 @@ fn operation(method: &str, path: &str) -> Option<Operation> {
         ),
         ("GET", "/runs/{run}/tasks") => of("Its tasks, in file order", list("task"), &[]),
         ("GET", "/runs/{run}/tasks/{task}/logs") => of("An attempt's log", text("text/plain"), LOGS),
+        ("GET", "/schedulers") => of("Scheduler replicas of the last day, by id", list("scheduler"), &[]),
+        ("GET", "/terms") => of("Terms of leadership, newest first", list("term"), &[("limit", "integer")]),
         ("GET", "/workers") => of("Workers of the last day", list("worker"), &[]),
+        ("POST", "/workers/{worker}/drain") => {
+            of("Let it finish what it has and take nothing more", one("worker"), &[])
+        }
         ("GET", "/audit") => of("Who did what, newest first", list("audit"), PAGED),
         ("GET", "/events") => of("Server-sent `change` events", text("text/event-stream"), &[]),
         ("GET", "/openapi.json") => of("This document", json!({"application/json": {}}), &[]),
@@ -167,7 +172,16 @@ fn schemas() -> Value {
         "worker": object(&[
             ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("queues", "array"),
             ("labels", "object"), ("slots", "integer"), ("running", "integer"), ("state", "string"),
-            ("heartbeat_at", "@string"),
+            ("heartbeat_at", "@string"), ("incarnation", "integer"), ("started_at", "@string"),
+        ]),
+        "scheduler": object(&[
+            ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("dags_dir", "string?"),
+            ("state", "string"), ("leader", "boolean"), ("epoch", "integer?"), ("since", "@string?"),
+            ("started_at", "@string"), ("seen_at", "@string"),
+        ]),
+        "term": object(&[
+            ("epoch", "integer"), ("holder", "string"), ("began_at", "@string"), ("seen_at", "@string"),
+            ("ended_at", "@string?"), ("end", "string"), ("vacant_ms", "integer?"),
         ]),
         "audit": object(&[
             ("at", "@string"), ("actor", "string"), ("origin", "string"), ("action", "string"), ("subject", "string"),

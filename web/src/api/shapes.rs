@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
-use rota_core::port::{DagRow, Object, RunRow, TaskRow, WorkerRow};
+use rota_core::id::Epoch;
+use rota_core::port::{DagRow, Object, ReplicaRow, RunRow, TaskRow, TermRow, WorkerRow};
 use rota_core::state::TaskState;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::lead::{End, Lead, is_silent, vacancy};
 
 /// A DAG: its row, and what its current version says.
 #[derive(Debug, Serialize)]
@@ -200,6 +203,9 @@ pub(crate) struct WorkerShape {
     running: u32,
     state: &'static str,
     heartbeat_at: DateTime<Utc>,
+    /// Which life: a restarted worker is a new one.
+    incarnation: i64,
+    started_at: DateTime<Utc>,
 }
 
 impl From<WorkerRow> for WorkerShape {
@@ -215,6 +221,83 @@ impl From<WorkerRow> for WorkerShape {
             running: worker.running,
             state: worker.state.as_str(),
             heartbeat_at: worker.heartbeat_at,
+            incarnation: worker.incarnation.0,
+            started_at: worker.started_at,
+        }
+    }
+}
+
+/// A scheduler replica.
+#[derive(Debug, Serialize)]
+pub(crate) struct SchedulerShape {
+    id: String,
+    host: String,
+    pid: u32,
+    version: String,
+    dags_dir: Option<String>,
+    /// `standby`, `leader`, `gone`, or `silent` when it was not seen for ten seconds.
+    state: &'static str,
+    /// Whether the newest term is its.
+    leader: bool,
+    /// The epoch of that term; null for others.
+    epoch: Option<i64>,
+    /// When that term began; null for others.
+    since: Option<DateTime<Utc>>,
+    started_at: DateTime<Utc>,
+    seen_at: DateTime<Utc>,
+}
+
+impl SchedulerShape {
+    /// A replica that does not lead.
+    pub(crate) fn new(replica: ReplicaRow, now: DateTime<Utc>) -> Self {
+        Self {
+            state: if is_silent(&replica, now) { "silent" } else { replica.state.as_str() },
+            id: replica.id.to_string(),
+            host: replica.host,
+            pid: replica.pid,
+            version: replica.version,
+            dags_dir: replica.dags_dir,
+            leader: false,
+            epoch: None,
+            since: None,
+            started_at: replica.started_at,
+            seen_at: replica.seen_at,
+        }
+    }
+
+    /// The same as the holder of the newest term.
+    pub(crate) fn leading(self, epoch: Epoch, since: Option<DateTime<Utc>>) -> Self {
+        Self { leader: true, epoch: Some(epoch.0), since, ..self }
+    }
+}
+
+/// A term of leadership.
+#[derive(Debug, Serialize)]
+pub(crate) struct TermShape {
+    epoch: i64,
+    holder: String,
+    began_at: DateTime<Utc>,
+    /// When its leader last said that it leads; it says so once a second.
+    seen_at: DateTime<Utc>,
+    /// When it was given away in good order; null if it was not.
+    ended_at: Option<DateTime<Utc>>,
+    /// `leads`, `silent`, `handed_over`, `lost` or `replaced`.
+    end: &'static str,
+    /// How long nobody had led when it began, at most; null for the first one.
+    vacant_ms: Option<i64>,
+}
+
+impl TermShape {
+    /// A term between the one after it and the one before it.
+    pub(crate) fn new(term: &TermRow, next: Option<&TermRow>, before: Option<&TermRow>, lead: Lead) -> Self {
+        Self {
+            epoch: term.epoch.0,
+            holder: term.holder.to_string(),
+            began_at: term.began_at,
+            seen_at: term.seen_at,
+            ended_at: term.ended_at,
+            end: End::of(term, next, lead).as_str(),
+            vacant_ms: before.map(|before| vacancy(before, term).num_milliseconds()),
         }
     }
 }

@@ -1,14 +1,23 @@
-//! `/workers`.
+//! `/workers`: list, drain.
 
 use axum::Json;
+use axum::extract::Path;
 
 use super::List;
 use super::shapes::WorkerShape;
-use crate::app::Ctx;
+use crate::app::{Ctx, worker_id};
 use crate::error::Outcome;
+use crate::intent;
 
 /// `GET /workers`: those that live, and those seen within the last day.
 pub(crate) async fn list(ctx: Ctx) -> Outcome<Json<List<WorkerShape>>> {
     let workers = ctx.app.ports.store.view_workers().await?;
     Ok(Json(List { items: workers.into_iter().map(WorkerShape::from).collect(), next_cursor: None }))
+}
+
+/// `POST /workers/{worker}/drain`: it takes nothing more and finishes what it has. Answers with the worker as it is now,
+/// which may be before it has heard.
+pub(crate) async fn drain(ctx: Ctx, Path(worker): Path<String>) -> Outcome<Json<WorkerShape>> {
+    let row = intent::drain(&ctx, &worker_id(&worker)?).await?;
+    Ok(Json(WorkerShape::from(row)))
 }

@@ -14,6 +14,9 @@ use crate::show::time::{Moment, Stamp};
 /// Rows on one page.
 const ROWS_MAX: usize = 100;
 
+/// The one action whose subject is neither a DAG nor a run.
+const WORKER_DRAIN: &str = "worker_drain";
+
 /// `?before=`.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct AuditQuery {
@@ -61,6 +64,7 @@ fn row(moment: &Moment, row: AuditRow) -> Row {
     let numeric = row.subject.bytes().all(|byte| byte.is_ascii_digit()) && !row.subject.is_empty();
     let name = row.subject.parse::<rota_core::id::DagId>().is_ok();
     let href = match (numeric, name) {
+        _ if row.action == WORKER_DRAIN => "/cluster#workers".to_owned(),
         (true, _) => format!("/runs/{}", row.subject),
         (false, true) => format!("/dags/{}", row.subject),
         (false, false) => String::new(),
@@ -84,6 +88,7 @@ fn says(action: &str) -> String {
         "dag_unpause" => "released the schedule of".to_owned(),
         "run_cancel" => "cancelled run".to_owned(),
         "run_retry" => "retried tasks of run".to_owned(),
+        WORKER_DRAIN => "drained worker".to_owned(),
         other => other.to_owned(),
     }
 }

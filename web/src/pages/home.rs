@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
+use crate::lead::Lead;
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::axis::Drawing;
 use crate::show::day::{self, Day};
@@ -20,7 +21,7 @@ use crate::show::look::{Look, OK, PAUSED, WARN};
 use crate::show::rota::{self, Entry, Plight, Row};
 use crate::show::runs::RUNS_MAX;
 use crate::show::strip::{Gauge, Health, gauges};
-use crate::show::time::{count, span};
+use crate::show::time::{Moment, count, span};
 
 /// Rows of the rota on one page.
 const ROWS_MAX: usize = 50;
@@ -102,7 +103,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Pa
     let rail = rail(&ctx, &facts, &day_slots);
     let failures = failures(&ctx, &facts.failed).await?;
     let failing = failures.iter().filter(|failure| !failure.recovered).count();
-    let (look, verdict) = verdict(&facts, failing, &health);
+    let (look, verdict) = verdict(&ctx.moment, &facts, failing, &health);
     let chosen = choose(&facts.entries, &query);
     let pages = chosen.len().div_ceil(ROWS_MAX).max(1);
     let page = query.page.clamp(1, pages);
@@ -214,9 +215,13 @@ async fn recent(ctx: &Ctx, shown: &[Entry]) -> Outcome<HashMap<DagId, Vec<RunRow
     Ok(recent)
 }
 
-fn verdict(facts: &Facts, failing: usize, health: &Health) -> (Look, String) {
+fn verdict(moment: &Moment, facts: &Facts, failing: usize, health: &Health) -> (Look, String) {
     let (missed, fired) = (facts.counts.missed, facts.counts.fired);
     let failing = failing as u64;
+    if let Lead::Vacant { since } = health.lead {
+        let verdict = format!("No scheduler leads since {}, so nothing fires", moment.event(since).text);
+        return (crate::show::look::FAILED, verdict);
+    }
     if health.leader.holder.is_none() {
         return (crate::show::look::FAILED, "No scheduler leads, so nothing fires".to_owned());
     }

@@ -1,6 +1,7 @@
 //! The pages. One file per page; this one holds what they all have: the frame around a page, and how it is answered.
 
 pub(crate) mod audit;
+pub(crate) mod cluster;
 pub(crate) mod dag;
 pub(crate) mod dag_file;
 pub(crate) mod error;
@@ -16,14 +17,16 @@ pub(crate) mod run_retry;
 pub(crate) mod runs;
 pub(crate) mod task;
 pub(crate) mod trigger;
+pub(crate) mod worker_drain;
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use chrono::SecondsFormat;
 use rota_core::id::{DagId, RunId};
 
-use crate::app::Ctx;
+use crate::app::{Ctx, Pulse};
 use crate::error::{Error, Outcome};
+use crate::lead::Lead;
 use crate::show::time::{count, zone_name};
 
 /// A page, drawn when it is answered.
@@ -45,6 +48,7 @@ pub(crate) enum Nav {
     Dags,
     Runs,
     Ledger,
+    Cluster,
     Files,
     Audit,
 }
@@ -58,6 +62,8 @@ pub(crate) enum Topic {
     Dag(DagId),
     /// One run.
     Run(RunId),
+    /// Schedulers and workers.
+    Fleet,
     /// Nothing: the page stays as it is.
     Still,
 }
@@ -82,6 +88,8 @@ pub(crate) struct Frame {
     pub(crate) csrf: String,
     pub(crate) topics: String,
     pub(crate) toast: Option<&'static str>,
+    /// What is to be said on every page: that nobody leads.
+    pub(crate) alarm: Option<String>,
 }
 
 const LINKS: &[(Nav, &str, &str)] = &[
@@ -89,6 +97,7 @@ const LINKS: &[(Nav, &str, &str)] = &[
     (Nav::Dags, "/#dags", "DAGs"),
     (Nav::Runs, "/runs", "Runs"),
     (Nav::Ledger, "/ledger", "Ledger"),
+    (Nav::Cluster, "/cluster", "Cluster"),
     (Nav::Files, "/files", "Files"),
     (Nav::Audit, "/audit", "Audit"),
 ];
@@ -101,12 +110,13 @@ const DONE: &[(&str, &str)] = &[
     ("retried", "The tasks will run again."),
     ("paused", "The schedule is held."),
     ("unpaused", "The schedule goes on."),
+    ("drained", "The worker finishes what it has and takes nothing more."),
 ];
 
 impl Frame {
     /// The frame of a page for this request.
     pub(crate) async fn load(ctx: &Ctx, nav: Nav, topic: Topic) -> Outcome<Self> {
-        let broken = ctx.app.files_broken().await?;
+        let Pulse { broken, lead } = ctx.app.pulse().await?;
         let local = ctx.moment.now.with_timezone(&ctx.moment.zone);
         let link =
             |(at, href, name): &(Nav, &'static str, &'static str)| Link { href, name, current: *at == nav };
@@ -122,6 +132,7 @@ impl Frame {
             csrf: ctx.who.csrf.clone().unwrap_or_default(),
             topics: topic.text(),
             toast: None,
+            alarm: alarm(ctx, nav, lead),
         })
     }
 
@@ -132,12 +143,23 @@ impl Frame {
     }
 }
 
+/// Said once: the title of the home page and of the cluster's says it already.
+fn alarm(ctx: &Ctx, nav: Nav, lead: Lead) -> Option<String> {
+    match lead {
+        Lead::Vacant { since } if !matches!(nav, Nav::Home | Nav::Cluster) => {
+            Some(format!("No scheduler leads since {}", ctx.moment.event(since).text))
+        }
+        Lead::Vacant { .. } | Lead::Never | Lead::Held => None,
+    }
+}
+
 impl Topic {
     fn text(&self) -> String {
         match self {
             Self::All => "all".to_owned(),
             Self::Dag(dag) => format!("dag:{dag}"),
             Self::Run(run) => format!("run:{run}"),
+            Self::Fleet => "fleet".to_owned(),
             Self::Still => String::new(),
         }
     }

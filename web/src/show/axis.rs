@@ -61,6 +61,8 @@ pub(crate) enum Shape {
     Base { y: u32 },
     /// A box.
     Box { class: &'static str, x: Pct, width: Pct, y: f32, height: f32 },
+    /// A box through the whole height.
+    Band { class: &'static str, x: Pct, width: Pct },
     /// A word. `anchor`: start, middle or end.
     Text { class: &'static str, x: Pct, dx: i32, y: u32, anchor: &'static str, text: String },
     /// The hollow diamond of a missed slot.
@@ -118,6 +120,27 @@ pub(crate) fn mark_text(moment: &Moment, at: DateTime<Utc>) -> String {
     } else {
         moment.slot(at).text_clock()
     }
+}
+
+/// The axis above a table: words at their marks, every other one only where there is room, and the head of the hand.
+pub(crate) fn scale(ticks: &[(Pct, String)], hand: Option<Pct>) -> Drawing {
+    let word = |(place, (x, text)): (usize, &(Pct, String))| {
+        let anchor = match x.0 {
+            x if x < 3.0 => "start",
+            x if x > 97.0 => "end",
+            _ => "middle",
+        };
+        let is_day = text.starts_with(|first: char| first.is_alphabetic());
+        let class = match place % 2 {
+            _ if is_day => "rail-day",
+            1 => "rail-minor",
+            _ => "",
+        };
+        Shape::Text { class, x: *x, dx: 0, y: 15, anchor, text: text.clone() }
+    };
+    let mut shapes: Vec<Shape> = ticks.iter().enumerate().map(word).collect();
+    shapes.extend(hand.map(|x| Shape::Hand { x, y1: 19, y2: 24 }));
+    Drawing { class: "ahead-axis", height: 0, label: String::new(), shapes }
 }
 
 /// The start of the hour that an instant is in.

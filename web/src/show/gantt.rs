@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::port::{RunRow, TaskRow};
 use rota_core::state::TaskState;
 
-use super::axis::{Drawing, Pct, Shape, Stretch, mark_text, marks};
+use super::axis::{Drawing, Pct, Shape, Stretch, mark_text, marks, scale};
 use super::look::Look;
 use super::time::{Moment, span};
 use crate::tasks::TaskNow;
@@ -59,7 +59,11 @@ pub(crate) fn gantt(moment: &Moment, run: &RunRow, tasks: &[TaskNow], history: &
         line(moment, run, task, track(&sheet, task, attempts))
     });
     let (from, to) = (moment.event(stretch.from).text, moment.event(stretch.to).text_clock());
-    Gantt { axis: axis(&sheet), said: format!("Time, {from} to {to}"), lines: lines.collect() }
+    Gantt {
+        axis: scale(&sheet.ticks, sheet.hand),
+        said: format!("Time, {from} to {to}"),
+        lines: lines.collect(),
+    }
 }
 
 /// From the run's start to its end, or a little past now.
@@ -87,27 +91,6 @@ fn ticks(moment: &Moment, stretch: Stretch) -> Vec<(Pct, String)> {
         (stretch.at(stretch.from + after), if n == 0 { "0".to_owned() } else { format!("+{}", span(after)) })
     };
     (0..=whole_ms / step).map(tick).collect()
-}
-
-fn axis(sheet: &Sheet) -> Drawing {
-    let mut shapes: Vec<Shape> = sheet
-        .ticks
-        .iter()
-        .enumerate()
-        .map(|(place, (x, text))| {
-            let anchor = if x.0 < 3.0 {
-                "start"
-            } else if x.0 > 97.0 {
-                "end"
-            } else {
-                "middle"
-            };
-            let class = if place % 2 == 1 { "rail-minor" } else { "" };
-            Shape::Text { class, x: *x, dx: 0, y: 15, anchor, text: text.clone() }
-        })
-        .collect();
-    shapes.extend(sheet.hand.map(|x| Shape::Hand { x, y1: 19, y2: 24 }));
-    Drawing { class: "ahead-axis", height: 0, label: String::new(), shapes }
 }
 
 fn track(sheet: &Sheet, task: &TaskNow, earlier: &[TaskRow]) -> Drawing {

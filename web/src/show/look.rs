@@ -1,6 +1,6 @@
 //! How a state looks: its class (colour), its glyph and its word. Colour never goes alone.
 
-use rota_core::port::SlotOutcome;
+use rota_core::port::{SlotOutcome, WorkerState};
 use rota_core::state::{RunState, TaskState};
 
 /// Class, glyph and word of a state; all three from fixed lists.
@@ -28,8 +28,24 @@ pub(crate) const FAILED: Look = look("is-failed", "failed", "failed");
 pub(crate) const PAUSED: Look = look("is-paused", "paused", "paused");
 /// A slot without a run that should have had one.
 pub(crate) const MISSED: Look = look("is-missed", "missed", "missed");
+/// A scheduler that leads.
+pub(crate) const LEADS: Look = look("is-accent", "leader", "leads");
+/// A scheduler that waits for its turn.
+pub(crate) const STANDS_BY: Look = look("is-none", "waiting", "stands by");
+/// What ended in good order.
+pub(crate) const GONE: Look = look("is-none", "cancelled", "gone");
 
 impl Look {
+    /// A worker's.
+    pub(crate) const fn worker(state: WorkerState) -> Self {
+        match state {
+            WorkerState::Live => look("is-ok", "success", "live"),
+            WorkerState::Draining => look("is-warn", "paused", "draining"),
+            WorkerState::Gone => GONE,
+            WorkerState::Dead => look("is-failed", "failed", "lost"),
+        }
+    }
+
     /// A task's.
     pub(crate) const fn task(state: TaskState) -> Self {
         match state {

@@ -6,14 +6,17 @@ use chrono::TimeDelta;
 use rota_core::port::{LeaderRow, WorkerRow, WorkerState};
 use tokio::time::Instant;
 
+use super::fleet;
 use super::look::{FAILED, Look, OK, WARN};
 use super::time::{Moment, count, span};
-use crate::app::Ctx;
+use crate::app::{Ctx, Pulse};
 use crate::error::Outcome;
+use crate::lead::Lead;
 
 /// What was read.
 pub(crate) struct Health {
     pub(crate) leader: LeaderRow,
+    pub(crate) lead: Lead,
     pub(crate) workers: Vec<WorkerRow>,
     /// Of live workers.
     pub(crate) slots: u64,
@@ -40,12 +43,9 @@ impl Health {
         let leader = ctx.app.ports.store.view_leader().await?;
         let store_wait = began.elapsed();
         let workers = ctx.app.ports.store.view_workers().await?;
-        let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
-        let (slots, running) = live.fold((0, 0), |(slots, running), worker| {
-            (slots + u64::from(worker.slots), running + u64::from(worker.running))
-        });
-        let broken = ctx.app.files_broken().await?;
-        Ok(Self { leader, workers, slots, running, store_wait, dags, broken, late_max_ms })
+        let (running, slots) = fleet::load(&workers);
+        let Pulse { broken, lead } = ctx.app.pulse().await?;
+        Ok(Self { leader, lead, workers, slots, running, store_wait, dags, broken, late_max_ms })
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn gauges(moment: &Moment, health: &Health) -> Vec<Gauge> {
         name: "Slots in use",
         value: format!("{} of {}", health.running, health.slots),
         under: "processes at a time".to_owned(),
-        href: "",
+        href: "/cluster",
     };
     let store_wait = TimeDelta::from_std(health.store_wait).unwrap_or(TimeDelta::MAX);
     let store = Gauge {
@@ -70,37 +70,27 @@ pub(crate) fn gauges(moment: &Moment, health: &Health) -> Vec<Gauge> {
 }
 
 fn leader(moment: &Moment, health: &Health) -> Gauge {
-    let since = health.leader.since.map(|since| format!(", for {}", moment.since(since))).unwrap_or_default();
-    match &health.leader.holder {
-        Some(holder) => Gauge {
-            look: OK,
-            name: "Leader",
-            value: holder.clone(),
-            under: format!("epoch {}{since}", health.leader.epoch),
-            href: "",
-        },
-        None => Gauge {
-            look: FAILED,
-            name: "Leader",
-            value: "none".to_owned(),
-            under: "since the store was made".to_owned(),
-            href: "",
-        },
+    let none = |under: String| Gauge {
+        look: FAILED,
+        name: "Leader",
+        value: "none".to_owned(),
+        under,
+        href: "/cluster",
+    };
+    match (health.lead, &health.leader.holder) {
+        (Lead::Vacant { since }, _) => none(format!("since {}", moment.event(since).text)),
+        (Lead::Never, None) | (Lead::Held, None) => none("since the store was made".to_owned()),
+        (Lead::Held | Lead::Never, Some(holder)) => {
+            let since = health.leader.since.map(|since| format!(", for {}", moment.since(since)));
+            let under = format!("epoch {}{}", health.leader.epoch, since.unwrap_or_default());
+            Gauge { look: OK, name: "Leader", value: holder.clone(), under, href: "/cluster" }
+        }
     }
 }
 
 fn workers(moment: &Moment, health: &Health) -> Gauge {
-    // Of each worker the newest incarnation comes first; earlier ones are history.
-    let mut newest: Vec<&WorkerRow> = Vec::new();
-    for worker in &health.workers {
-        if newest.last().is_none_or(|last| last.id != worker.id) {
-            newest.push(worker);
-        }
-    }
-    let up = newest
-        .iter()
-        .filter(|worker| matches!(worker.state, WorkerState::Live | WorkerState::Draining))
-        .count();
+    let newest = fleet::newest(&health.workers);
+    let up = newest.iter().filter(|worker| fleet::is_up(worker)).count();
     let dead = newest.iter().find(|worker| worker.state == WorkerState::Dead);
     let under = match (dead, newest.iter().find(|worker| worker.state == WorkerState::Live)) {
         (Some(dead), _) => format!("{} lost {} ago", dead.id, moment.since(dead.heartbeat_at)),
@@ -109,7 +99,7 @@ fn workers(moment: &Moment, health: &Health) -> Gauge {
     };
     let look = if up == 0 || dead.is_some() { WARN } else { OK };
     let counted = newest.iter().filter(|worker| worker.state != WorkerState::Gone).count();
-    Gauge { look, name: "Workers", value: format!("{up} of {}", counted.max(up)), under, href: "" }
+    Gauge { look, name: "Workers", value: format!("{up} of {}", counted.max(up)), under, href: "/cluster" }
 }
 
 fn files(health: &Health) -> Gauge {

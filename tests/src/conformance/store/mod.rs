@@ -8,6 +8,7 @@ mod fence;
 mod files;
 mod intents;
 mod plans;
+mod replica_files;
 mod tasks;
 mod views;
 mod workers;
@@ -19,6 +20,7 @@ pub use fence::*;
 pub use files::*;
 pub use intents::*;
 pub use plans::*;
+pub use replica_files::*;
 pub use tasks::*;
 pub use views::*;
 pub use workers::*;
@@ -52,6 +54,13 @@ macro_rules! store_suite {
             a_broken_file_keeps_the_last_good_version,
             a_dag_whose_file_is_gone_keeps_its_history_and_can_come_back,
             a_source_that_is_unknown_is_not_found,
+            what_a_replica_sees_is_recorded_once,
+            a_record_remembers_the_version_that_was_left,
+            a_record_remembers_an_absence_that_was_left,
+            a_change_is_later_than_what_it_left_whatever_the_clock_did,
+            a_dag_says_since_when_it_is_gone_or_back,
+            contents_that_were_versions_are_known,
+            replicas_that_are_long_gone_are_forgotten,
             a_task_is_queued_once,
             a_thousand_tasks_are_queued_claimed_and_finished_in_batches,
             a_settled_task_ends_without_an_attempt,

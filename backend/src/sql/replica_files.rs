@@ -1,0 +1,87 @@
+//! What each scheduler replica saw in its DAG directory, so that a directory that is behind never takes a DAG back, and an
+//! edit made while nobody led is not missed.
+
+use chrono::{DateTime, Utc};
+use rota_core::id::{DagId, ReplicaId};
+use rota_core::port::{FileRecord, FileSeen, StoreResult};
+
+use super::rows::{Cells, decode};
+use super::{Conn, json, micros, unavailable, write_failed};
+
+const KIND_DAG: &str = "dag";
+const KIND_FILE: &str = "file";
+
+/// A record's content and a DAG's state in the store are compared as texts: a hash, or nothing for an absence. `known`
+/// is the DAG's row if the store has just what this replica moves away from.
+const FILES_SEEN: &str = concat!(
+    "insert into replica_file (replica, kind, name, path, hash, prev_hash, seen_at)
+     select $3, item.value ->> 0, item.value ->> 1, item.value ->> 2, item.value ->> 3, null, $2
+     from ",
+    each!("$1"),
+    " where true
+     on conflict (replica, kind, name) do update set
+         path = excluded.path,
+         hash = excluded.hash,
+         prev_hash = case when coalesce(replica_file.hash, '') <> coalesce(excluded.hash, '') and exists (
+                 select 1 from dag as known where known.dag = replica_file.name and replica_file.kind = 'dag'
+                     and case when known.present then known.hash else '' end = coalesce(replica_file.hash, ''))
+             then coalesce(replica_file.hash, '') else replica_file.prev_hash end,
+         seen_at = case when coalesce(replica_file.hash, '') = coalesce(excluded.hash, '') then replica_file.seen_at
+             else (select max(times.moment) from (
+                 select excluded.seen_at as moment
+                 union all select replica_file.seen_at + 1
+                 union all select known.updated_at + 1 from dag as known
+                     where known.dag = replica_file.name and replica_file.kind = 'dag'
+                         and case when known.present then known.hash else '' end = coalesce(replica_file.hash, '')
+             ) as times) end"
+);
+
+pub(crate) async fn files_seen(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    replica: &ReplicaId,
+    seen: &[FileSeen],
+) -> StoreResult<()> {
+    let items = json(seen.iter().map(|seen| match &seen.dag {
+        Some(dag) => (KIND_DAG, dag.as_str(), seen.path.as_str(), seen.hash.as_deref()),
+        None => (KIND_FILE, seen.path.as_str(), seen.path.as_str(), seen.hash.as_deref()),
+    }));
+    let insert = sqlx::query(FILES_SEEN).bind(items).bind(micros(now)).bind(replica.as_str());
+    insert.execute(conn).await.map(drop).map_err(write_failed)
+}
+
+const FILES_RECORD: &str =
+    "select kind, name, path, hash, prev_hash, seen_at from replica_file where replica = $1";
+
+pub(crate) async fn files_record(conn: &mut Conn, replica: &ReplicaId) -> StoreResult<Vec<FileRecord>> {
+    let query = sqlx::query(FILES_RECORD).bind(replica.as_str());
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, file_record)
+}
+
+fn file_record(cells: &mut Cells<'_>) -> StoreResult<FileRecord> {
+    let (kind, name): (&str, &str) = (cells.take()?, cells.take()?);
+    Ok(FileRecord {
+        dag: (kind == KIND_DAG).then(|| DagId::trusted(name)),
+        path: cells.take()?,
+        hash: cells.take()?,
+        prev_hash: cells.take()?,
+        seen_at: cells.at()?,
+    })
+}
+
+const VERSIONS_KNOWN: &str = concat!(
+    "select distinct v.dag, v.hash from ",
+    each!("$1"),
+    " join dag_version as v on v.dag = item.value ->> 0 and v.hash = item.value ->> 1"
+);
+
+pub(crate) async fn versions_known(
+    conn: &mut Conn,
+    contents: &[(DagId, String)],
+) -> StoreResult<Vec<(DagId, String)>> {
+    if contents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(VERSIONS_KNOWN).bind(json(contents)).fetch_all(conn).await.map_err(unavailable)?;
+    decode(&rows, |cells| Ok((cells.text(DagId::trusted)?, cells.take()?)))
+}

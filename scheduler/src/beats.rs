@@ -1,0 +1,73 @@
+//! What this replica says of itself, once a second, on a task of its own: for people, who see a replica that stopped
+//! saying so. Nothing rests on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rota_core::port::{Plans, ReplicaBeat, ReplicaState};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::options::Options;
+use crate::scheduler::Status;
+
+/// Between two beats.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// How long the last one may take.
+const LAST_MAX: Duration = Duration::from_millis(300);
+
+/// The task; ends when dropped.
+pub(crate) struct Beats {
+    plans: Arc<dyn Plans>,
+    beat: ReplicaBeat,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Beats {
+    /// Starts to beat. Needs a tokio runtime.
+    pub(crate) fn start(options: &Options, plans: &Arc<dyn Plans>, status: watch::Receiver<Status>) -> Self {
+        let beat = ReplicaBeat {
+            id: options.replica.clone(),
+            host: options.host.clone(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            dags_dir: options.dags_dir.as_ref().map(|dir| dir.display().to_string()),
+            state: ReplicaState::Standby,
+            epoch: None,
+        };
+        let run = run(Arc::clone(plans), beat.clone(), status, options.call_timeout);
+        Self { plans: Arc::clone(plans), beat, task: AbortOnDropHandle::new(tokio::spawn(run)) }
+    }
+
+    /// Says that this replica ended in good order.
+    pub(crate) async fn end(self) {
+        self.task.abort();
+        // Waits until it is over, so that none of its beats comes after the last one.
+        let _aborted = self.task.await;
+        let gone = ReplicaBeat { state: ReplicaState::Gone, ..self.beat };
+        let said = tokio::time::timeout(LAST_MAX, self.plans.replica_beat(&gone)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            tracing::debug!("the store did not hear that scheduler {} ended", gone.id);
+        }
+    }
+}
+
+async fn run(
+    plans: Arc<dyn Plans>,
+    mut beat: ReplicaBeat,
+    mut status: watch::Receiver<Status>,
+    limit: Duration,
+) {
+    loop {
+        beat.epoch = status.borrow_and_update().epoch;
+        beat.state = if beat.epoch.is_some() { ReplicaState::Leader } else { ReplicaState::Standby };
+        if !matches!(tokio::time::timeout(limit, plans.replica_beat(&beat)).await, Ok(Ok(()))) {
+            tracing::debug!("the store did not hear the beat of scheduler {}", beat.id);
+        }
+        let turn = status.wait_for(|status| status.epoch != beat.epoch);
+        let turned = tokio::time::timeout(BEAT_EVERY, turn).await.map(|turned| turned.is_err());
+        if turned == Ok(true) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The changes of leader in words: how a term ended, how long nobody led, and what that did to slots.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rota_core::port::{SlotFilter, SlotOutcome, SlotRow, TermRow};
+
+use super::lanes::Known;
+use super::look::{FAILED, Look, MISSED, OK, WARN};
+use super::time::{Moment, Stamp, count, span};
+use crate::app::Ctx;
+use crate::error::Outcome;
+use crate::lead::{End, NOTED_EVERY, ended_at, vacancy};
+
+/// Changes that are listed.
+pub(crate) const TERMS_SHOWN: usize = 8;
+/// Ledger entries that are looked at for one change.
+const SLOTS_MAX: usize = 500;
+
+/// A term, and how it came about.
+pub(crate) struct Row {
+    pub(crate) epoch: i64,
+    pub(crate) holder: String,
+    pub(crate) from: Stamp,
+    /// How long it lasted; for the one that goes on, in words.
+    pub(crate) lasted: String,
+    /// How long nobody had led when it began.
+    pub(crate) gap: String,
+    /// How bad that was; `None`: not worth a colour.
+    pub(crate) gap_look: Option<Look>,
+    /// How the one before ended.
+    pub(crate) why: String,
+    pub(crate) slots: String,
+    pub(crate) slots_look: Option<Look>,
+}
+
+/// What became of the slots that came due while nobody led.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Due {
+    fired: u64,
+    skipped: u64,
+    missed: u64,
+    late_max: TimeDelta,
+}
+
+/// The newest changes of leader, newest first.
+pub(crate) async fn rows(ctx: &Ctx, known: &Known) -> Outcome<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (place, term) in known.terms.iter().take(TERMS_SHOWN).enumerate() {
+        let before = known.terms.get(place + 1);
+        let due = match before {
+            Some(before) => Some(due(ctx, ended_at(before, term), term.began_at).await?),
+            None => None,
+        };
+        let next = place.checked_sub(1).map(|place| &known.terms[place]);
+        rows.push(row(&ctx.moment, known, (before, term, next), due));
+    }
+    Ok(rows)
+}
+
+async fn due(ctx: &Ctx, from: DateTime<Utc>, to: DateTime<Utc>) -> Outcome<Due> {
+    let filter =
+        SlotFilter { since: Some(from), before: Some(to), limit: SLOTS_MAX, ..SlotFilter::default() };
+    Ok(counted(&ctx.app.ports.store.view_slots(&filter).await?))
+}
+
+fn counted(slots: &[SlotRow]) -> Due {
+    slots.iter().fold(Due::default(), |mut due, slot| {
+        match slot.outcome {
+            SlotOutcome::Fired => {
+                due.fired += slot.count;
+                due.late_max = due.late_max.max(slot.decided_at - slot.slot);
+            }
+            SlotOutcome::Skipped => due.skipped += slot.count,
+            SlotOutcome::Missed => due.missed += slot.count,
+        }
+        due
+    })
+}
+
+fn row(
+    moment: &Moment,
+    known: &Known,
+    (before, term, next): (Option<&TermRow>, &TermRow, Option<&TermRow>),
+    due: Option<Due>,
+) -> Row {
+    let lasted = match End::of(term, next, known.lead) {
+        End::GoesOn => format!("{} so far", moment.since(term.began_at)),
+        End::Silent | End::HandedOver | End::Lost | End::Replaced => {
+            let end = next.map_or(term.ended_at.unwrap_or(term.seen_at), |next| ended_at(term, next));
+            span(end - term.began_at)
+        }
+    };
+    let end = before.map(|before| (before, End::of(before, Some(term), known.lead), vacancy(before, term)));
+    let (slots, slots_look) = due.map(|due| says(&due)).unwrap_or_default();
+    Row {
+        epoch: term.epoch.0,
+        holder: term.holder.to_string(),
+        from: moment.event(term.began_at),
+        lasted,
+        gap: end.map(|(_, end, gap)| gap_says(end, gap)).unwrap_or_default(),
+        gap_look: end.and_then(|(_, _, gap)| gap_look(gap)),
+        why: end
+            .map(|(before, end, _)| why(moment, before, term, end))
+            .unwrap_or("the first term".to_owned()),
+        slots,
+        slots_look,
+    }
+}
+
+/// A lost leader had noted that it leads at most a second before it ended, so it ended within a second of that.
+fn gap_says(end: End, gap: TimeDelta) -> String {
+    match end {
+        End::HandedOver | End::Replaced | End::GoesOn | End::Silent => span(gap),
+        End::Lost if gap <= NOTED_EVERY => format!("up to {}", span(gap)),
+        End::Lost if gap < TimeDelta::minutes(1) => {
+            let tenths = |gap: TimeDelta| gap.num_milliseconds() as f64 / 1000.0;
+            format!("{:.1} to {:.1}\u{a0}s", tenths(gap - NOTED_EVERY), tenths(gap))
+        }
+        End::Lost => format!("about {}", span(gap)),
+    }
+}
+
+fn gap_look(gap: TimeDelta) -> Option<Look> {
+    match gap.num_seconds() {
+        0..10 => None,
+        10..60 => Some(WARN),
+        _ => Some(FAILED),
+    }
+}
+
+fn why(moment: &Moment, before: &TermRow, term: &TermRow, end: End) -> String {
+    let who = &before.holder;
+    let seen = moment.event(before.seen_at).text;
+    match end {
+        End::HandedOver if before.holder == term.holder => {
+            format!("{who} ended in good order, then came back")
+        }
+        End::HandedOver => format!("{who} handed over"),
+        End::Replaced => format!("{who} stood still; when it went on, its writes were refused"),
+        End::Lost if before.holder == term.holder => {
+            format!("{who} was lost, last seen {seen}, then came back")
+        }
+        End::Lost | End::Silent | End::GoesOn => format!("{who} was lost, last seen {seen}"),
+    }
+}
+
+fn says(due: &Due) -> (String, Option<Look>) {
+    let mut said = Vec::new();
+    if due.missed > 0 {
+        said.push(format!("{} missed", count(due.missed, "slot")));
+    }
+    if due.fired > 0 {
+        let noun = if said.is_empty() { count(due.fired, "slot") } else { due.fired.to_string() };
+        said.push(format!("{noun} fired, at most {} late", span(due.late_max)));
+    }
+    if due.skipped > 0 {
+        let noun = if said.is_empty() { count(due.skipped, "slot") } else { due.skipped.to_string() };
+        said.push(format!("{noun} skipped by policy"));
+    }
+    match (due.missed, said.is_empty()) {
+        (_, true) => ("none due".to_owned(), None),
+        (0, false) => (said.join(", "), Some(OK)),
+        (_, false) => (said.join(", "), Some(MISSED)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(text: &str) -> String {
+        text.replace('\u{a0}', " ")
+    }
+
+    #[test]
+    fn a_gap_after_a_lost_leader_is_told_as_exactly_as_it_is_known() {
+        let gap = |end, ms| plain(&gap_says(end, TimeDelta::milliseconds(ms)));
+        assert_eq!(gap(End::HandedOver, 180), "0.1 s");
+        assert_eq!(gap(End::Lost, 700), "up to 0.7 s");
+        assert_eq!(gap(End::Lost, 3_140), "2.1 to 3.1 s");
+        assert_eq!(gap(End::Lost, 753_000), "about 12 m 33 s");
+    }
+
+    #[test]
+    fn slots_of_a_gap_are_told_with_the_worst_first() {
+        let due = Due { fired: 2, skipped: 0, missed: 1, late_max: TimeDelta::milliseconds(1_900) };
+        let (text, look) = says(&due);
+        assert_eq!(plain(&text), "1 slot missed, 2 fired, at most 1.9 s late");
+        assert_eq!(look, Some(MISSED));
+        assert_eq!(says(&Due::default()), ("none due".to_owned(), None));
+    }
+}
