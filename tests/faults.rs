@@ -4,16 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot do what it is about has failed")]
 
-#[path = "faults/api.rs"]
-mod api;
 #[expect(dead_code, reason = "written for the tests of commands; these need a part of it")]
 mod cli_support;
-#[path = "faults/dag.rs"]
-mod dag;
 #[path = "faults/lab.rs"]
 mod lab;
-#[path = "faults/rng.rs"]
-mod rng;
 
 use std::fs;
 use std::path::Path;
@@ -21,29 +15,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use api::Api;
-use cli_support::wait_for;
-use dag::{Dag, diamond, task};
+use cli_support::{rota, wait_for};
 use lab::Lab;
-use rng::{Rng, now};
+use rota_tests::lab::api::Api;
+use rota_tests::lab::dag::{Dag, diamond, task};
+use rota_tests::lab::is_full;
+use rota_tests::lab::rng::{Rng, now};
 use rota_tests::witness::check::{Rule, Violation};
 use rota_tests::witness::history::Interruption;
+use rota_tests::witness::record::{self, Kind};
 use rota_tests::witness::residue;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A worker whose heartbeats stop has its tasks killed after five sixths of its lease of 30 s.
 const LEASE_KILL: Duration = Duration::from_secs(25);
 /// From when on a stopping worker ends what still runs: nearly its `drain_grace` of 10 s.
 const DRAIN_MICROS: i64 = 9_000_000;
-
-fn is_full() -> bool {
-    std::env::var_os("ROTA_TESTS_FULL").is_some()
-}
-
-fn pause(rng: &mut Rng, from_ms: u64, to_ms: u64) {
-    thread::sleep(Duration::from_millis(rng.between(from_ms, to_ms)));
-}
 
 /// A DAG that is asked for with keys: two tasks, one of which fails at first.
 fn asked() -> Dag {
@@ -51,16 +39,26 @@ fn asked() -> Dag {
     Dag::asked("asked", vec![task("first", &[], "sleep 0.3"), flaky])
 }
 
+/// Asks for a run by `rota dag trigger`.
+fn trigger_by_command(data: &Path, dag: &str, key: &str) -> Option<i64> {
+    let param = format!("key={key}");
+    let args = ["dag", "trigger", dag, "--param", &param, "--idempotency-key", key, "-o", "json"];
+    let end = rota().args(args).arg("--data").arg(data).finish();
+    let run: Value = serde_json::from_str(&end.stdout).ok()?;
+    run["id"].as_i64().filter(|_| end.code == 0)
+}
+
 /// Asks for runs until it is told to stop, each key again and again until it is granted, some even then.
 fn ask(data: &Path, mut rng: Rng, is_over: &AtomicBool) -> (Vec<String>, Vec<Violation>) {
-    let api = Api::new(data);
+    let api = Api::beside(data);
     let (mut granted, mut found): (Vec<(String, i64)>, Vec<Violation>) = (Vec::new(), Vec::new());
     let mut serial = 0;
     while !is_over.load(Ordering::Relaxed) {
         let again = granted.last().filter(|_| rng.percent(30)).cloned();
         let key = again.as_ref().map_or_else(|| format!("key-{serial}"), |(key, _)| key.clone());
         let by_command = rng.percent(30);
-        let run = if by_command { api.trigger_by_command("asked", &key) } else { api.trigger("asked", &key) };
+        let run =
+            if by_command { trigger_by_command(data, "asked", &key) } else { api.trigger("asked", &key) };
         match (run, again) {
             (Some(run), Some((_, before))) if run != before => {
                 let what = format!("key {key} was answered with run {before}, then with run {run}");
@@ -72,7 +70,7 @@ fn ask(data: &Path, mut rng: Rng, is_over: &AtomicBool) -> (Vec<String>, Vec<Vio
             }
             _ => {}
         }
-        pause(&mut rng, 50, 500);
+        rng.pause(50, 500);
     }
     (granted.into_iter().map(|(key, _)| key).collect(), found)
 }
@@ -100,12 +98,12 @@ fn kill_minus_9_at_random_moments_loses_nothing_and_doubles_nothing() {
             if rng.percent(20) {
                 // It is killed while it stops.
                 lab.signal(Signal::TERM);
-                pause(&mut rng, 0, 1000);
+                rng.pause(0, 1000);
             }
             let killed = lab.kill();
             if rng.percent(50) {
                 lab.bury(&killed);
-                pause(&mut rng, 0, 2500);
+                rng.pause(0, 2500);
                 lab.spawn();
             } else {
                 lab.spawn();
@@ -113,7 +111,7 @@ fn kill_minus_9_at_random_moments_loses_nothing_and_doubles_nothing() {
             }
         }
         lab.wait_ready();
-        pause(&mut rng, 1000, 2000);
+        rng.pause(1000, 2000);
         is_over.store(true, Ordering::Relaxed);
         asking.join().unwrap()
     });
@@ -133,22 +131,22 @@ fn a_graceful_stop_lets_tasks_end_and_takes_up_the_rest_at_the_next_start() {
     ];
     let mut lab = Lab::start("stop", vec![diamond("tick"), Dag::asked("long", long)]);
     for _ in 0..if is_full() { 12 } else { 3 } {
-        pause(&mut rng, 500, 2500);
+        rng.pause(500, 2500);
         // All tasks of `tick` end within the time that running tasks are given, so nothing may be lost.
         assert_eq!(lab.stop().code(), Some(0));
-        pause(&mut rng, 0, 1500);
+        rng.pause(0, 1500);
         lab.spawn();
         lab.wait_ready();
     }
     let api = lab.api();
     wait_for("a run of `long`", || api.trigger("long", "long-1").is_some());
     wait_for("its three tasks", || {
-        let log = fs::read_to_string(lab.witness().join("log")).unwrap_or_default();
-        log.lines().filter(|line| line.starts_with("start|-|long|")).count() == 3
+        let (events, _) = record::read(&lab.witness());
+        events.iter().filter(|event| event.kind == Kind::Start && event.dag == "long").count() == 3
     });
     let at = now() + DRAIN_MICROS;
     assert_eq!(lab.stop().code(), Some(0));
-    lab.history.interruptions.push(Interruption { at, until: now(), run: None });
+    lab.history.interruptions.push(Interruption::all(at, now()));
     lab.spawn();
     lab.history.keys.push("long-1".to_owned());
     lab.verdict();
@@ -159,21 +157,21 @@ fn short_pauses_and_dead_wardens_cost_no_attempt() {
     let mut rng = Rng::from_environment("warden");
     let mut lab = Lab::start("warden", vec![diamond("tick"), asked()]);
     for _ in 0..if is_full() { 12 } else { 2 } {
-        pause(&mut rng, 500, 1500);
+        rng.pause(500, 1500);
         lab.signal(Signal::STOP);
-        pause(&mut rng, 1000, 4000);
+        rng.pause(1000, 4000);
         lab.signal(Signal::CONT);
     }
     for _ in 0..if is_full() { 12 } else { 3 } {
-        pause(&mut rng, 100, 1500);
+        rng.pause(100, 1500);
         replace_warden(&lab);
     }
-    pause(&mut rng, 500, 1500);
+    rng.pause(500, 1500);
     let killed = lab.kill();
     lab.bury(&killed);
     lab.spawn();
     lab.wait_ready();
-    pause(&mut rng, 1500, 2500);
+    rng.pause(1500, 2500);
     // Killed in the same moment as its warden, the server leaves tasks behind, which its next start ends.
     let warden = residue::warden_of(lab.pid()).unwrap();
     kill_minus_9(warden);
@@ -181,7 +179,7 @@ fn short_pauses_and_dead_wardens_cost_no_attempt() {
     lab.spawn();
     lab.bury_within(&killed, Duration::from_secs(10));
     lab.wait_ready();
-    pause(&mut rng, 1000, 2000);
+    rng.pause(1000, 2000);
     lab.verdict();
 }
 
@@ -211,7 +209,7 @@ fn a_worker_that_is_stopped_beyond_its_lease_has_lost_its_tasks_before_it_goes_o
     let api = lab.api();
     wait_for("a run of `long`", || api.trigger("long", "long-1").is_some());
     wait_for("its tasks", || residue::of_tasks(&lab.witness()).len() >= 4);
-    pause(&mut rng, 0, 2000);
+    rng.pause(0, 2000);
     let (at, since) = (now(), Instant::now());
     lab.signal(Signal::STOP);
     wait_for("the end of the tasks of a worker that is stopped", || {
@@ -225,12 +223,12 @@ fn a_worker_that_is_stopped_beyond_its_lease_has_lost_its_tasks_before_it_goes_o
     }
     if rng.percent(50) {
         // Else it goes on while its warden is still looking for what is left.
-        pause(&mut rng, 0, 2000);
+        rng.pause(0, 2000);
     }
     lab.signal(Signal::CONT);
-    lab.history.interruptions.push(Interruption { at, until: now(), run: None });
+    lab.history.interruptions.push(Interruption::all(at, now()));
     lab.history.keys.push("long-1".to_owned());
-    pause(&mut rng, 2000, 3000);
+    rng.pause(2000, 3000);
     lab.verdict();
 }
 
@@ -258,14 +256,14 @@ fn edits_pauses_cancels_and_retries_leave_everything_accounted_for() {
         scope.spawn(|| switch(&data, switcher, &is_over));
         let tossing = scope.spawn(|| toss(&data, tosser, &is_over));
         for _ in 0..if is_full() { 12 } else { 3 } {
-            pause(&mut rng, 2000, 4000);
+            rng.pause(2000, 4000);
             let killed = lab.kill();
             lab.bury(&killed);
-            pause(&mut rng, 0, 2500);
+            rng.pause(0, 2500);
             lab.spawn();
             lab.wait_ready();
         }
-        pause(&mut rng, 1000, 3000);
+        rng.pause(1000, 3000);
         is_over.store(true, Ordering::Relaxed);
         tossing.join().unwrap()
     });
@@ -303,7 +301,7 @@ fn edit(file: &Path, change: impl Fn(&str, &mut Rng) -> String, mut rng: Rng, is
             fs::rename(&beside, file).unwrap();
         }
         if rng.percent(50) {
-            pause(&mut rng, 20, 400);
+            rng.pause(20, 400);
         } else {
             // A change is read some 50 ms after it was made.
             let to_slot = 1_000_000 - now().rem_euclid(1_000_000).unsigned_abs();
@@ -316,10 +314,10 @@ fn edit(file: &Path, change: impl Fn(&str, &mut Rng) -> String, mut rng: Rng, is
 
 /// Pauses and releases a DAG again and again. Released in the end.
 fn switch(data: &Path, mut rng: Rng, is_over: &AtomicBool) {
-    let api = Api::new(data);
+    let api = Api::beside(data);
     while !is_over.load(Ordering::Relaxed) {
-        let _answered = api.pause("held", rng.percent(50));
-        pause(&mut rng, 5, 300);
+        let _answered = if rng.percent(50) { api.hold("held") } else { api.release("held") };
+        rng.pause(5, 300);
     }
 }
 
@@ -333,7 +331,7 @@ struct Tossing {
 
 /// Asks for runs, cancels them and asks for their tasks again, as fast as the server answers.
 fn toss(data: &Path, mut rng: Rng, is_over: &AtomicBool) -> Tossing {
-    let api = Api::new(data);
+    let api = Api::beside(data);
     let mut tossing = Tossing::default();
     let mut runs = Vec::new();
     let mut serial = 0;
@@ -357,15 +355,14 @@ fn toss(data: &Path, mut rng: Rng, is_over: &AtomicBool) -> Tossing {
             let at = now();
             let answer = api.post(&format!("/runs/{run}/{verb}"), &body);
             if verb == "cancel" {
-                let until = now() + 20_000_000;
-                tossing.cancels.push(Interruption { at, until, run: Some(run) });
+                tossing.cancels.push(Interruption::run(run, at, now() + 20_000_000));
             }
             if let Some((status, body)) = answer.filter(|(status, _)| *status >= 500) {
                 let what = format!("{verb} of run {run} was answered with {status}: {body}");
                 tossing.found.push(Violation::new(Rule::Disagreement, what));
             }
         }
-        pause(&mut rng, 0, 120);
+        rng.pause(0, 120);
     }
     tossing
 }

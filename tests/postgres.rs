@@ -1,5 +1,7 @@
 //! The clustered store over a private Postgres: the conformance suite, and what only a server can do wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot do what it is about has failed")]
+
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/outages.rs"]
@@ -8,6 +10,8 @@ mod outages;
 mod partitions;
 #[path = "postgres/schema.rs"]
 mod schema;
+#[path = "postgres/witness.rs"]
+mod witness;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -9,4 +9,5 @@ pub mod id;
 pub mod plan;
 pub mod port;
 pub mod schedule;
+pub mod seeded;
 pub mod state;

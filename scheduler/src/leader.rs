@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{DagId, Epoch, RunId, TaskKey};
 use rota_core::plan::{Aftermath, Planner};
-use rota_core::port::{Bell, DagRow, StoreError, Term};
+use rota_core::port::{Batch, Bell, DagRow, StoreError, Term};
+use rota_core::seeded;
 use rota_core::state::IllegalTransition;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -235,9 +236,12 @@ impl<'a> Leader<'a> {
     pub(crate) async fn drive(&mut self) -> Result<bool, Trouble> {
         for _ in 0..BATCHES_MAX {
             let now = self.now().await?;
-            let batch = self.planner.plan(now)?;
+            let mut batch = self.planner.plan(now)?;
             if batch.is_empty() {
                 return Ok(true);
+            }
+            if seeded::bug("cursor-apart") {
+                self.cursors_apart(&mut batch).await?;
             }
             let commit = self.ports.plans.batch_commit(self.epoch, &batch);
             let committed = bounded(self.options.call_timeout, commit).await?;
@@ -250,6 +254,16 @@ impl<'a> Leader<'a> {
             self.outbox.announce(changed);
         }
         Ok(false)
+    }
+
+    /// A sown fault: moves the cursors in a transaction of their own, some time before the rest.
+    async fn cursors_apart(&self, batch: &mut Batch) -> Result<(), Trouble> {
+        let alone = Batch { cursors: std::mem::take(&mut batch.cursors), ..Batch::default() };
+        if !alone.cursors.is_empty() {
+            bounded(self.options.call_timeout, self.ports.plans.batch_commit(self.epoch, &alone)).await?;
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        Ok(())
     }
 
     pub(crate) async fn now(&self) -> Result<DateTime<Utc>, Trouble> {

@@ -10,11 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub(crate) use rota_tests::lab::wait_for;
+use rota_tests::lab::{PATIENCE, binary};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-/// Nothing here takes longer on a machine that is not hopelessly busy.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command that will be run.
 pub(crate) struct Rota(Command);
@@ -40,21 +39,6 @@ pub(crate) struct Finished {
 /// The `rota` that was built beside this test, with an environment of its own.
 pub(crate) fn rota() -> Rota {
     Rota(binary())
-}
-
-/// The same, as a plain command.
-pub(crate) fn binary() -> Command {
-    let test = std::env::current_exe().unwrap();
-    let dir = test.parent().and_then(Path::parent).expect("tests are built into target/PROFILE/deps");
-    let binary = dir.join("rota");
-    assert!(binary.is_file(), "{} is missing: run `cargo build` first", binary.display());
-    let mut command = Command::new(binary);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ROTA_") || name == "RUST_LOG" {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 impl Rota {
@@ -203,15 +187,6 @@ impl Server {
         let running = self.running.take().unwrap();
         running.interrupt();
         running.finish()
-    }
-}
-
-/// Polls until `done`, with a deadline.
-pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
-        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,31 +1,27 @@
 //! A `rota standalone` that is treated badly, and the record of what was done to it.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rota_backend::{SqliteStore, SystemClock};
+use rota_tests::lab::api::Api;
+use rota_tests::lab::burial::{BURIAL_MAX, Killed};
+use rota_tests::lab::dag::Dag;
+use rota_tests::lab::rng::now;
+use rota_tests::lab::{binary, calm, wait_for};
 use rota_tests::witness::check::{Rule, Violation, check};
 use rota_tests::witness::history::{History, Interruption};
 use rota_tests::witness::record::{self, Micros, SCRIPT};
 use rota_tests::witness::{agree, residue};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tempfile::TempDir;
 
-use super::api::Api;
-use super::cli_support::{binary, wait_for};
-use super::dag::Dag;
-use super::rng::now;
-
-/// After a `kill -9` no process of a task may be alive for longer.
-const BURIAL_MAX: Duration = Duration::from_secs(1);
 /// After the last disturbance everything must have ended within this time, on a machine that has other things to do.
 const QUIET_MAX: Duration = Duration::from_secs(60);
-/// From a pause that was answered to the last slot that may still fire.
-const PAUSE_SECONDS: i64 = 3;
 const SECOND: Micros = 1_000_000;
 
 /// A server on directories of its own; killed when dropped.
@@ -37,14 +33,6 @@ pub(crate) struct Lab {
     pub(crate) found: Vec<Violation>,
     test: &'static str,
     lives: u32,
-}
-
-/// A server that was killed, before its processes were seen to be gone.
-pub(crate) struct Killed {
-    at: Micros,
-    since: Instant,
-    lives: BTreeSet<String>,
-    warden: Option<i32>,
 }
 
 impl Lab {
@@ -64,7 +52,9 @@ impl Lab {
         lab.spawn();
         lab.wait_ready();
         let after = now() / SECOND;
-        lab.slots(|slots, _| (slots.possible_from, slots.owed_from) = (before, after + 1));
+        calm::set_slots(&mut lab.history, &lab.dags, |slots, _| {
+            (slots.possible_from, slots.owed_from) = (before, after + 1);
+        });
         lab
     }
 
@@ -81,7 +71,7 @@ impl Lab {
     }
 
     pub(crate) fn api(&self) -> Api {
-        Api::new(&self.data())
+        Api::beside(&self.data())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -90,7 +80,7 @@ impl Lab {
 
     /// How many lines the witness has.
     pub(crate) fn witnessed(&self) -> usize {
-        super::cli_support::lines(&self.witness().join("log"))
+        record::lines(&self.witness())
     }
 
     /// Starts the server and does not wait for it.
@@ -115,8 +105,7 @@ impl Lab {
                 let log = fs::read_to_string(self.dir.path().join("server.log")).unwrap();
                 panic!("the server ended with {status}: {log}");
             }
-            let known = api.get("/dags").and_then(|(_, body)| Some(body["items"].as_array()?.len()));
-            known == Some(count)
+            api.dags() == Some(count)
         });
         self.server = Some(server);
     }
@@ -128,12 +117,10 @@ impl Lab {
     /// Ends it as `kill -9` does.
     pub(crate) fn kill(&mut self) -> Killed {
         let mut server = self.server.take().unwrap();
-        let warden = residue::warden_of(server.id());
-        let (at, since) = (now(), Instant::now());
-        server.kill().unwrap();
-        server.wait().unwrap();
-        let lives = residue::lives(&residue::of_tasks(&self.witness()));
-        Killed { at, since, lives, warden }
+        Killed::by(server.id(), &self.witness(), None, || {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        })
     }
 
     /// Waits until nothing of a killed server is alive, which must not take long, and notes how long it took.
@@ -143,23 +130,9 @@ impl Lab {
 
     /// The same with another limit, for what is only ended by the next start.
     pub(crate) fn bury_within(&mut self, killed: &Killed, limit: Duration) {
-        let witness = self.witness();
-        let mut is_told = false;
-        wait_for("the end of a killed server's processes", || {
-            let mut left = residue::of_tasks(&witness);
-            left.retain(|stray| killed.lives.contains(&stray.life));
-            let warden = killed.warden.filter(|pid| residue::is_alive(*pid));
-            if left.is_empty() && warden.is_none() {
-                return true;
-            }
-            if killed.since.elapsed() > limit && !is_told {
-                is_told = true;
-                let what = format!("{limit:?} after the end of the server: {left:?}, warden {warden:?}");
-                self.found.push(Violation::new(Rule::Residue, what));
-            }
-            false
-        });
-        self.history.interruptions.push(Interruption { at: killed.at, until: now(), run: None });
+        let buried = killed.bury(limit);
+        self.found.extend(buried.violation);
+        self.history.interruptions.push(Interruption::all(killed.at, buried.until));
     }
 
     /// Asks it to stop, and waits until it has.
@@ -192,54 +165,9 @@ impl Lab {
     /// Pauses all schedules and waits until everything has ended.
     pub(crate) fn settle(&mut self) {
         self.wait_ready();
-        let (since, api) = (Instant::now(), self.api());
-        let run_to = now() / SECOND - 2;
-        self.slots(|slots, must_run| slots.run_to = if must_run { run_to } else { 0 });
-        let mut active = None;
-        while active.as_ref().is_none_or(|active: &Vec<i64>| !active.is_empty()) {
-            self.hold(&api);
-            // Runs that still wait for their turn wait until their DAG is released.
-            active = api.runs("state=queued,running");
-            if since.elapsed() > QUIET_MAX {
-                let what = format!("runs {active:?} had not ended {QUIET_MAX:?} after the last disturbance");
-                self.found.push(Violation::new(Rule::Stuck, what));
-                break;
-            }
-        }
-        self.history.quiet_at = now();
-        println!("{}: quiet {:.1} s after the last disturbance", self.test, since.elapsed().as_secs_f64());
-    }
-
-    /// Pauses all schedules when no slot waits for its decision and no run for its turn, and waits until no run runs.
-    fn hold(&mut self, api: &Api) {
-        let scheduled: Vec<&str> = self.dags.iter().filter(|dag| dag.every > 0).map(|dag| dag.name).collect();
-        for dag in &scheduled {
-            wait_for("the answer to a release", || api.pause(dag, false));
-        }
-        let before = now() / SECOND;
-        wait_for("the decisions about all slots", || {
-            let is_decided = |dag: &&str| {
-                let next = api.get(&format!("/dags/{dag}")).and_then(|(_, dag)| seconds(&dag["next_slot"]));
-                next.is_some_and(|next| next >= before - 1)
-            };
-            scheduled.iter().all(is_decided)
-        });
-        wait_for("the start of all runs", || api.runs("state=queued").is_some_and(|runs| runs.is_empty()));
-        let pause_at = now() / SECOND;
-        for dag in &scheduled {
-            wait_for("the answer to a pause", || api.pause(dag, true));
-        }
-        let paused_at = now() / SECOND;
-        self.slots(|slots, _| {
-            slots.owed_to = pause_at - 1;
-            slots.possible_to = paused_at + PAUSE_SECONDS;
-        });
-        // A slot may be on its way while its DAG is paused. Whoever called knows what it means if this takes too long.
-        let is_calm = || api.runs("state=running").is_some_and(|runs| runs.is_empty());
         let since = Instant::now();
-        while since.elapsed() < QUIET_MAX && (now() / SECOND <= paused_at + 1 || !is_calm()) {
-            thread::sleep(Duration::from_millis(50));
-        }
+        self.found.extend(calm::settle(&self.api(), &self.dags, &mut self.history, QUIET_MAX));
+        println!("{}: quiet {:.1} s after the last disturbance", self.test, since.elapsed().as_secs_f64());
     }
 
     /// Settles, stops the server, and judges.
@@ -250,8 +178,11 @@ impl Lab {
             self.found.push(Violation::new(Rule::Disagreement, format!("the server ended with {status}")));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let told = runtime.block_on(agree::read(&self.data().join("rota.db")));
-        (self.history.events, self.history.unreadable) = record::read(&self.witness().join("log"));
+        let told = runtime.block_on(async {
+            let store = SqliteStore::open(&self.data().join("rota.db"), Arc::new(SystemClock)).await;
+            agree::read(&store.unwrap()).await
+        });
+        (self.history.events, self.history.unreadable) = record::read(&self.witness());
         self.history.excuses = told.excuses();
         self.found.extend(check(&self.history));
         self.found.extend(agree::compare(&self.history, &told));
@@ -277,15 +208,6 @@ impl Lab {
         let interruptions = &self.history.interruptions;
         panic!("{test}: {count} violations (kept in {place}):\n{}\n{interruptions:?}", lines.join("\n"));
     }
-
-    fn slots(&mut self, change: impl Fn(&mut rota_tests::witness::history::Slots, bool)) {
-        for dag in &self.dags {
-            let plan = self.history.dags.get_mut(dag.name).unwrap();
-            if let Some(slots) = &mut plan.slots {
-                change(slots, dag.must_run);
-            }
-        }
-    }
 }
 
 impl Drop for Lab {
@@ -295,9 +217,4 @@ impl Drop for Lab {
             let _gone = server.wait();
         }
     }
-}
-
-/// An instant of the API, in seconds since 1970.
-fn seconds(instant: &Value) -> Option<i64> {
-    chrono::DateTime::parse_from_rfc3339(instant.as_str()?).ok().map(|at| at.timestamp())
 }

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod conformance;
 pub mod demo;
 pub mod faulty;
+pub mod lab;
 pub mod proxy;
 pub mod services;
 pub mod witness;

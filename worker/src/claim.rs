@@ -6,6 +6,7 @@ use std::time::Duration;
 use rota_core::dag::Action;
 use rota_core::id::{AttemptKey, QueueName};
 use rota_core::port::{BrokerError, Change, ClaimRequest, Claimed, Consumer, Delivery, StoreError};
+use rota_core::seeded;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
@@ -114,6 +115,9 @@ async fn take(
     consumer: &mut dyn Consumer,
     deliveries: Vec<Delivery>,
 ) -> Result<(), BrokerError> {
+    if seeded::bug("ack-before-claim") {
+        return consumer.ack(&deliveries.iter().map(|delivery| delivery.tag).collect::<Vec<_>>()).await;
+    }
     let slots = lane.slots(life, deliveries.len()).await;
     let keys = deliveries.iter().map(|delivery| delivery.key).collect();
     // Without an answer they are not acknowledged; the broker delivers them again.
@@ -126,6 +130,9 @@ async fn take(
 
 /// Looks for queued attempts in the store: slowly, in case a message was lost; faster while the broker is away.
 pub(crate) async fn poll(life: Arc<Life>) {
+    if seeded::bug("sweep-off") || seeded::bug("ack-before-claim") {
+        return;
+    }
     loop {
         for lane in [Lane::Noops, Lane::Processes] {
             while !life.claiming.is_cancelled() && look(&life, lane).await {}

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use rota_core::id::{AttemptKey, TaskKey};
 use rota_core::port::{ClaimRequest, Claimed, Finish, QueuedTask, StoreResult, TaskRow};
+use rota_core::seeded;
 
 use super::dialect::Conn;
 use super::sql::claims::{claimed_load, claimed_rows, lease_check, nonce_bytes};
@@ -64,6 +65,9 @@ pub(super) async fn tasks_claim(
     now: DateTime<Utc>,
     request: &ClaimRequest,
 ) -> StoreResult<Vec<Claimed>> {
+    if seeded::bug("claim-unguarded") {
+        unclaim(conn, &request.keys).await?;
+    }
     let keys = Keys::of_attempts(request.keys.iter());
     let query = sqlx::query(CLAIM)
         .bind(keys.runs)
@@ -75,6 +79,9 @@ pub(super) async fn tasks_claim(
         .bind(micros(now))
         .bind(nonce_bytes(request));
     let rows = query.fetch_all(&mut *conn).await.map_err(write_failed)?;
+    if seeded::bug("spawn-before-commit") {
+        unclaim(conn, &request.keys).await?;
+    }
     if rows.len() == request.keys.len() && !rows.is_empty() {
         return claimed_rows(&rows);
     }
@@ -82,6 +89,18 @@ pub(super) async fn tasks_claim(
         lease_check(conn, now, &request.worker, request.incarnation).await?;
     }
     claimed_load(conn, request).await
+}
+
+/// Two sown faults: as if a claim did not look at the state, as if a claim was answered before it is committed.
+async fn unclaim(conn: &mut Conn, attempts: &[AttemptKey]) -> StoreResult<()> {
+    const UNCLAIM: &str = "
+        update task set state = 'queued'
+        from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as item(run, task_no, attempt)
+        where task.run = item.run and task.task_no = item.task_no and task.attempt = item.attempt
+            and task.state = 'running'";
+    let keys = Keys::of_attempts(attempts.iter());
+    let query = sqlx::query(UNCLAIM).bind(keys.runs).bind(keys.tasks).bind(keys.attempts);
+    query.execute(conn).await.map(drop).map_err(write_failed)
 }
 
 const FINISH: &str = "
@@ -121,7 +140,23 @@ pub(super) async fn finish(conn: &mut Conn, now: DateTime<Utc>, finishes: &[Fini
         .bind(column(finishes, |it| it.signal.map(i64::from)))
         .bind(column(finishes, |it| it.error.as_deref().map(|text| clean(text).into_owned())))
         .bind(column(finishes, |it| it.outputs.as_ref().map(json_of)));
-    query.execute(conn).await.map(|done| done.rows_affected()).map_err(write_failed)
+    let done = query.execute(&mut *conn).await.map_err(write_failed)?;
+    if seeded::bug("finish-without-token") {
+        finish_any(conn, finishes).await?;
+    }
+    Ok(done.rows_affected())
+}
+
+/// A sown fault: a result ends whatever attempt of its task runs now.
+async fn finish_any(conn: &mut Conn, finishes: &[Finish]) -> StoreResult<()> {
+    const FINISH_ANY: &str = "
+        update task set state = item.state, finished_at = started_at
+        from unnest($1::bigint[], $2::bigint[], $3::text[]) as item(run, task_no, state)
+        where task.run = item.run and task.task_no = item.task_no and task.state = 'running'";
+    let keys = Keys::of_attempts(finishes.iter().map(|finish| &finish.key));
+    let states: Vec<&str> = finishes.iter().map(|finish| finish.state.as_str()).collect();
+    let query = sqlx::query(FINISH_ANY).bind(keys.runs).bind(keys.tasks).bind(states);
+    query.execute(conn).await.map(drop).map_err(write_failed)
 }
 
 const QUEUE: &str = "

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::planner::{Known, Planner, is_of_schedule_alone};
 use crate::dag::{Dag, Overlap};
 use crate::id::{DagId, RunId};
 use crate::port::{CursorMove, Ending, NewRun, Object, SlotOutcome, SlotRow};
 use crate::schedule::{self, Catchup, Decision, Schedule, format_duration};
+use crate::seeded;
 use crate::state::{IllegalTransition, RunState};
 
 /// Most schedules that one batch looks at, so that a midnight herd does not make one endless transaction.
@@ -199,7 +200,7 @@ impl Planner {
         now: DateTime<Utc>,
     ) {
         let Some(known) = self.dags.get(dag) else { return };
-        self.batch.runs.push(NewRun {
+        let run = NewRun {
             dag: dag.clone(),
             version: known.row.version,
             slot,
@@ -207,7 +208,11 @@ impl Planner {
             state,
             params: default_params(&known.dag),
             at: now,
-        });
+        };
+        if seeded::bug("slot-twice") {
+            self.batch.runs.push(NewRun { slot: slot + TimeDelta::milliseconds(1), ..run.clone() });
+        }
+        self.batch.runs.push(run);
     }
 
     fn skip_slot(&mut self, dag: &DagId, slot: DateTime<Utc>, reason: String, now: DateTime<Utc>) {

@@ -1,10 +1,7 @@
-//! Compares rota's own account with the witness. What rota tells is read after it has stopped, from its store.
+//! Compares rota's own account with the witness. What rota tells is read from its store after it has stopped.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use rota_backend::{SqliteStore, SystemClock};
 use rota_core::id::TaskKey;
 use rota_core::port::{RunFilter, SlotFilter, SlotOutcome, TaskRow, Views};
 use rota_core::state::{RunState, TaskState};
@@ -74,12 +71,11 @@ pub struct ToldSlot {
     pub reason: String,
 }
 
-/// Reads everything from the store of a server that has stopped.
+/// Reads everything from the store when all is at rest.
 ///
 /// # Panics
 /// The store cannot be read.
-pub async fn read(db: &Path) -> Told {
-    let store = SqliteStore::open(db, Arc::new(SystemClock)).await.unwrap();
+pub async fn read(store: &dyn Views) -> Told {
     let mut told = Told::default();
     let filter = RunFilter { limit: PLENTY, ..RunFilter::default() };
     let runs = store.view_runs(&filter).await.unwrap();
@@ -238,7 +234,7 @@ fn is_recorded(history: &History, event: &Event, attempt: &ToldAttempt, code: i3
     let state = if code == 0 { TaskState::Success } else { TaskState::Failed };
     let is_right = attempt.exit_code == Some(code) && attempt.state == state;
     // A result that was interrupted on its way is lost, and the attempt with it.
-    is_right || history.interruptions(event.run, event.at, event.at + COMMIT_MAX).next().is_some()
+    is_right || history.interruptions(event, event.at, event.at + COMMIT_MAX).next().is_some()
 }
 
 /// Each slot has exactly one entry, and each entry has its slots.
@@ -327,6 +323,7 @@ mod tests {
 
     fn event(attempt: u32, kind: Kind, second: i64) -> Event {
         Event {
+            host: "w1".to_owned(),
             kind,
             dag: "d".to_owned(),
             slot: Some(100),
@@ -367,7 +364,7 @@ mod tests {
         let (mut history, mut told) = world();
         attempts(&mut told)[0].exit_code = None;
         assert_eq!(rules(&history, &told), [Rule::EndNotRecorded]);
-        history.interruptions.push(Interruption { at: 101_500_000, until: 101_900_000, run: None });
+        history.interruptions.push(Interruption::all(101_500_000, 101_900_000));
         assert_eq!(rules(&history, &told), []);
     }
 

@@ -7,7 +7,7 @@ use super::record::{Event, Kind, Micros};
 /// What a checker judges.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// What the tasks witnessed, in the order of its writing.
+    /// What the tasks witnessed, in the order of time.
     pub events: Vec<Event>,
     /// Lines of the witness that could not be read.
     pub unreadable: Vec<String>,
@@ -15,6 +15,8 @@ pub struct History {
     pub dags: BTreeMap<String, Plan>,
     /// What was done to the server or to runs, in the order of time.
     pub interruptions: Vec<Interruption>,
+    /// The same and everything else that was done, by name.
+    pub faults: Vec<Fault>,
     /// The idempotency keys under which runs were asked for, and granted.
     pub keys: Vec<String>,
     /// The ledger's reasons for slots that did not run.
@@ -67,14 +69,47 @@ pub struct Slots {
 }
 
 /// Something that ends attempts before their time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interruption {
     /// From when on attempts may be ended by it.
     pub at: Micros,
     /// By when it was over: whatever it ended is gone.
     pub until: Micros,
-    /// The run that was cancelled; `None`: all runs.
-    pub run: Option<i64>,
+    /// Which attempts.
+    pub hit: Hit,
+    /// Whether it spares any.
+    pub effect: Effect,
+}
+
+/// Which attempts something ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hit {
+    /// Those of all hosts.
+    All,
+    /// Those of one host.
+    Host(String),
+    /// Those of one run.
+    Run(i64),
+}
+
+/// How sure an end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing that it hits lives on.
+    Ends,
+    /// Some may live on.
+    MayEnd,
+}
+
+/// A fault, for the report: slots that come due in this time are counted as hit by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What was done.
+    pub name: String,
+    /// When it began.
+    pub at: Micros,
+    /// When it was healed.
+    pub until: Micros,
 }
 
 /// A reason in the ledger.
@@ -97,6 +132,46 @@ pub struct Attempt<'a> {
     pub start: &'a Event,
     /// When it ended by itself, and with which exit code.
     pub end: Option<(Micros, i32)>,
+}
+
+impl Interruption {
+    /// All attempts of all hosts were ended.
+    #[must_use]
+    pub fn all(at: Micros, until: Micros) -> Self {
+        Self { at, until, hit: Hit::All, effect: Effect::Ends }
+    }
+
+    /// All attempts of one host were ended.
+    #[must_use]
+    pub fn host(host: &str, at: Micros, until: Micros) -> Self {
+        Self { hit: Hit::Host(host.to_owned()), ..Self::all(at, until) }
+    }
+
+    /// Attempts of one run may have been ended.
+    #[must_use]
+    pub fn run(run: i64, at: Micros, until: Micros) -> Self {
+        Self { hit: Hit::Run(run), ..Self::all(at, until) }.spares_some()
+    }
+
+    /// It need not have ended all of them.
+    #[must_use]
+    pub fn spares_some(self) -> Self {
+        Self { effect: Effect::MayEnd, ..self }
+    }
+
+    /// Whether it can have ended this attempt, by one of its lines.
+    #[must_use]
+    pub fn hits(&self, event: &Event) -> bool {
+        match &self.hit {
+            Hit::All => true,
+            Hit::Host(host) => *host == event.host,
+            Hit::Run(run) => *run == event.run,
+        }
+    }
+
+    fn is_between(&self, from: Micros, to: Micros) -> bool {
+        self.at <= to && self.until >= from
+    }
 }
 
 impl Slots {
@@ -133,10 +208,24 @@ impl History {
         self.dags.get(dag)?.tasks.iter().find(|task| task.name == name)
     }
 
-    /// What may have ended an attempt of this run between two instants.
-    pub fn interruptions(&self, run: i64, from: Micros, to: Micros) -> impl Iterator<Item = &Interruption> {
-        self.interruptions
-            .iter()
-            .filter(move |it| it.run.is_none_or(|hit| hit == run) && it.at <= to && it.until >= from)
+    /// What may have ended this attempt between two instants.
+    pub fn interruptions(
+        &self,
+        event: &Event,
+        from: Micros,
+        to: Micros,
+    ) -> impl Iterator<Item = &Interruption> {
+        self.interruptions.iter().filter(move |it| it.hits(event) && it.is_between(from, to))
+    }
+
+    /// What may have ended an attempt of this run that left no line, on whatever host, between two instants.
+    pub fn interruptions_anywhere(
+        &self,
+        run: i64,
+        from: Micros,
+        to: Micros,
+    ) -> impl Iterator<Item = &Interruption> {
+        let is_of = move |it: &Interruption| !matches!(it.hit, Hit::Run(hit) if hit != run);
+        self.interruptions.iter().filter(move |it| is_of(it) && it.is_between(from, to))
     }
 }

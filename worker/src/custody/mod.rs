@@ -104,6 +104,9 @@ impl Warden {
 
     /// Tells that from `at` on this worker has no right to run anything.
     pub fn set_deadline(&self, at: BootTime) {
+        if rota_core::seeded::bug("no-self-fence") {
+            return;
+        }
         let mut state = self.shared.lock();
         state.deadline = Some(at);
         state.tell(Record::Deadline(at));

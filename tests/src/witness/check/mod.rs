@@ -64,6 +64,10 @@ pub enum Rule {
     BadLedger,
     /// A process that should be gone.
     Residue,
+    /// A replica planned something after another one had taken over.
+    OldEpoch,
+    /// A state, an attempt or a token changed as it must not.
+    IllegalChange,
 }
 
 /// A broken promise.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{COMMIT_MAX, Rule, Violation};
-use crate::witness::history::{Attempt, History, Plan, Task};
+use crate::witness::history::{Attempt, Effect, History, Plan, Task};
 use crate::witness::record::{Kind, Micros};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
@@ -66,7 +66,7 @@ pub(super) fn check_narrow(history: &History) -> Vec<Violation> {
 fn has_ended(history: &History, attempt: &Attempt<'_>, by: Micros) -> bool {
     match attempt.end {
         Some((end, _)) => end <= by,
-        None => history.interruptions(attempt.start.run, attempt.start.at, by).next().is_some(),
+        None => history.interruptions(attempt.start, attempt.start.at, by).next().is_some(),
     }
 }
 
@@ -95,7 +95,7 @@ fn numbers(history: &History, attempts: &[Attempt<'_>]) -> Vec<(Rule, String)> {
             found.push((Rule::AttemptGap, format!("attempt {number} came after attempt {last}")));
         } else {
             let missing = (number - last - 1) as usize;
-            if missing > history.interruptions(attempt.start.run, since, at).count() {
+            if missing > history.interruptions_anywhere(attempt.start.run, since, at).count() {
                 found.push((Rule::AttemptGap, format!("attempt {number} came right after attempt {last}")));
             }
         }
@@ -118,7 +118,7 @@ fn order(history: &History, plan: &Plan, attempts: &[Attempt<'_>]) -> Vec<(Rule,
                 format!("attempt {} began before attempt {} ended", numbers.1, numbers.0),
             ));
         }
-        let is_lost = history.interruptions(before.start.run, end, end + COMMIT_MAX).next().is_some();
+        let is_lost = history.interruptions(before.start, end, end + COMMIT_MAX).next().is_some();
         if code == 0 && !is_lost && !plan.has_people {
             found.push((
                 Rule::AfterSuccess,
@@ -136,7 +136,7 @@ fn ends(history: &History, attempts: &[Attempt<'_>]) -> Vec<(Rule, String)> {
         let (number, start) = (attempt.start.attempt, attempt.start.at);
         let next = attempts.get(place + 1).map_or(Micros::MAX, |next| next.start.at);
         match attempt.end {
-            None if history.interruptions(attempt.start.run, start, next).next().is_none() => {
+            None if history.interruptions(attempt.start, start, next).next().is_none() => {
                 found.push((Rule::MissingEnd, format!("attempt {number} has no end, and nothing ended it")));
             }
             None => {}
@@ -144,7 +144,8 @@ fn ends(history: &History, attempts: &[Attempt<'_>]) -> Vec<(Rule, String)> {
                 let outlived = history
                     .interruptions
                     .iter()
-                    .any(|it| it.run.is_none() && start < it.at && it.until < end);
+                    .filter(|it| it.effect == Effect::Ends && it.hits(attempt.start))
+                    .any(|it| start < it.at && it.until < end);
                 if outlived {
                     found.push((
                         Rule::Outlived,

@@ -28,6 +28,7 @@ fn history() -> History {
 
 fn event((run, slot): (i64, i64), name: &str, attempt: u32, kind: Kind) -> Event {
     Event {
+        host: "w1".to_owned(),
         kind,
         dag: "d".to_owned(),
         slot: Some(slot),
@@ -57,7 +58,7 @@ fn failed(run: (i64, i64), name: &str, number: u32, (begin, end): (i64, i64)) ->
 }
 
 fn kill(second: i64) -> Interruption {
-    Interruption { at: second * SECOND, until: (second + 1) * SECOND, run: None }
+    Interruption::all(second * SECOND, (second + 1) * SECOND)
 }
 
 fn excuse(from: i64, to: i64) -> Excuse {
@@ -215,7 +216,7 @@ fn a_missing_end_is_named_unless_something_ended_the_attempt() {
     assert_eq!(rules(&endless), [Rule::MissingEnd]);
     endless.interruptions.push(kill(120));
     assert_eq!(rules(&endless), [Rule::MissingEnd], "that was before it began");
-    endless.interruptions[0] = Interruption { run: Some(3), ..kill(133) };
+    endless.interruptions[0] = Interruption::run(3, 133 * SECOND, 134 * SECOND);
     assert_eq!(rules(&endless), [Rule::MissingEnd], "that was another run");
     endless.interruptions[0] = kill(133);
     assert_eq!(rules(&endless), []);
@@ -228,6 +229,55 @@ fn an_attempt_that_outlives_its_worker_is_named() {
     outlived.events.extend(attempt((4, 130), "b", 1, (2, 9)));
     outlived.interruptions.push(kill(135));
     assert_eq!(rules(&outlived), [Rule::Outlived]);
+}
+
+#[test]
+fn what_happens_to_one_host_excuses_nothing_on_another() {
+    let of_host = |host: &str| Interruption::host(host, 133 * SECOND, 134 * SECOND);
+    let mut endless = history();
+    endless.events.retain(|event| !(event.run == 4 && event.task == "b" && event.kind == Kind::End(0)));
+    endless.interruptions.push(of_host("w2"));
+    assert_eq!(rules(&endless), [Rule::MissingEnd]);
+    endless.interruptions[0] = of_host("w1");
+    assert_eq!(rules(&endless), []);
+    // The next attempt is another host's.
+    let [start, end] = attempt((4, 130), "b", 2, (8, 9));
+    endless.events.extend([start, end].map(|event| Event { host: "w2".to_owned(), ..event }));
+    assert_eq!(rules(&endless), []);
+
+    let mut again = history();
+    again.events.extend(attempt((4, 130), "b", 2, (10, 11)));
+    again.interruptions.push(of_host("w2"));
+    assert_eq!(rules(&again), [Rule::AfterSuccess]);
+
+    let mut gap = history();
+    gap.events.retain(|event| !(event.run == 4 && event.task == "b"));
+    gap.events.extend(attempt((4, 130), "b", 2, (8, 9)));
+    gap.interruptions.push(of_host("w2"));
+    assert_eq!(rules(&gap), [], "an attempt without a line may have been anywhere");
+}
+
+#[test]
+fn who_may_be_spared_may_live_on() {
+    let mut outlived = history();
+    outlived.events.retain(|event| !(event.run == 4 && event.task == "b"));
+    outlived.events.extend(attempt((4, 130), "b", 1, (2, 9)));
+    outlived.interruptions.push(Interruption::host("w2", 135 * SECOND, 136 * SECOND));
+    assert_eq!(rules(&outlived), [], "another host's worker was gone");
+    outlived.interruptions[0] = Interruption::host("w1", 135 * SECOND, 136 * SECOND);
+    assert_eq!(rules(&outlived), [Rule::Outlived]);
+    outlived.interruptions[0] = outlived.interruptions[0].clone().spares_some();
+    assert_eq!(rules(&outlived), []);
+}
+
+#[test]
+fn attempts_of_two_hosts_at_a_time_are_named() {
+    let mut both = history();
+    both.events.extend(failed((1, 100), "c", 1, (0, 5)));
+    both.events
+        .extend(attempt((1, 100), "c", 2, (4, 6)).map(|event| Event { host: "w2".to_owned(), ..event }));
+    both.dags.get_mut("d").unwrap().tasks[2].once = false;
+    assert_eq!(rules(&both), [Rule::Overlap]);
 }
 
 #[test]

@@ -1,14 +1,24 @@
 //! Seeded chance: the same seed makes the same choices. (What the machine does in between is its own.)
 
-use rota_tests::witness::record::Micros;
+use crate::witness::record::Micros;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A splitmix64 generator.
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
+    /// From a seed that is known already.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// From `FAULT_SEED`, or from the clock. Prints the seed, so that a failure can be replayed.
-    pub(crate) fn from_environment(test: &str) -> Self {
+    ///
+    /// # Panics
+    /// `FAULT_SEED` is no number.
+    #[must_use]
+    pub fn from_environment(test: &str) -> Self {
         let chosen = std::env::var("FAULT_SEED").ok();
         let seed = chosen.map_or_else(|| now().unsigned_abs() % 1_000_000_007, |text| text.parse().unwrap());
         println!("{test}: FAULT_SEED={seed}");
@@ -16,18 +26,32 @@ impl Rng {
     }
 
     /// Another generator, for another thread.
-    pub(crate) fn split(&mut self) -> Self {
+    #[must_use]
+    pub fn split(&mut self) -> Self {
         Self(self.next())
     }
 
     /// A number from `from` up to `to`, both inclusive.
-    pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from + 1)
     }
 
     /// True in so many of a hundred cases.
-    pub(crate) fn percent(&mut self, share: u64) -> bool {
+    pub fn percent(&mut self, share: u64) -> bool {
         self.next() % 100 < share
+    }
+
+    /// Waits between so many milliseconds.
+    pub fn pause(&mut self, from_ms: u64, to_ms: u64) {
+        std::thread::sleep(std::time::Duration::from_millis(self.between(from_ms, to_ms)));
+    }
+
+    /// One of these.
+    ///
+    /// # Panics
+    /// There are none.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.between(0, items.len() as u64 - 1) as usize]
     }
 
     fn next(&mut self) -> u64 {
@@ -40,7 +64,8 @@ impl Rng {
 }
 
 /// The wall clock, which the tasks' witness reads as well.
-pub(crate) fn now() -> Micros {
+#[must_use]
+pub fn now() -> Micros {
     let now = clock_gettime(ClockId::Realtime);
     now.tv_sec * 1_000_000 + now.tv_nsec / 1000
 }

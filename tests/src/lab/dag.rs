@@ -3,53 +3,59 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use rota_tests::witness::history::{Plan, Slots, Task};
-use rota_tests::witness::record::DIR_VARIABLE;
+use crate::witness::history::{Plan, Slots, Task};
+use crate::witness::record::DIR_VARIABLE;
 
 /// A DAG of witnessed tasks.
-pub(crate) struct Dag {
-    pub(crate) name: &'static str,
+pub struct Dag {
+    /// Its id.
+    pub name: &'static str,
     /// Seconds between two slots; 0 for a DAG that runs only when it is asked to, with a parameter `key`.
-    pub(crate) every: i64,
+    pub every: i64,
     /// More of its `schedule:`.
-    pub(crate) policy: &'static str,
+    pub policy: &'static str,
     /// Whether each slot must run, whatever happens.
-    pub(crate) must_run: bool,
+    pub must_run: bool,
     /// Whether people ask for tasks to run again.
-    pub(crate) has_people: bool,
+    pub has_people: bool,
     /// Whether it allows one run at a time, and skips slots meanwhile.
-    pub(crate) is_narrow: bool,
-    pub(crate) tasks: Vec<TaskText>,
+    pub is_narrow: bool,
+    /// Its tasks.
+    pub tasks: Vec<TaskText>,
 }
 
 /// A task: its script comes between the witness's start and end.
-pub(crate) struct TaskText {
+pub struct TaskText {
     plan: Task,
     more: &'static str,
     script: &'static str,
 }
 
 /// A task that does this and succeeds.
-pub(crate) fn task(name: &str, needs: &[&str], script: &'static str) -> TaskText {
+#[must_use]
+pub fn task(name: &str, needs: &[&str], script: &'static str) -> TaskText {
     let needs = needs.iter().map(ToString::to_string).collect();
     TaskText { plan: Task { name: name.to_owned(), needs, ..Task::default() }, more: "", script }
 }
 
 impl TaskText {
     /// It is never started again if it is lost.
-    pub(crate) fn once(mut self) -> Self {
+    #[must_use]
+    pub fn once(mut self) -> Self {
         self.plan.once = true;
         self
     }
 
     /// It waits for any end of what it needs.
-    pub(crate) fn after_any_end(mut self) -> Self {
+    #[must_use]
+    pub fn after_any_end(mut self) -> Self {
         self.plan.after_any_end = true;
         self
     }
 
     /// More fields of its entry, as one line.
-    pub(crate) fn with(mut self, more: &'static str) -> Self {
+    #[must_use]
+    pub fn with(mut self, more: &'static str) -> Self {
         self.more = more;
         self
     }
@@ -57,7 +63,8 @@ impl TaskText {
 
 impl Dag {
     /// A DAG with slots, each of which must run.
-    pub(crate) fn every(seconds: i64, name: &'static str, tasks: Vec<TaskText>) -> Self {
+    #[must_use]
+    pub fn every(seconds: i64, name: &'static str, tasks: Vec<TaskText>) -> Self {
         Self {
             name,
             every: seconds,
@@ -70,19 +77,25 @@ impl Dag {
     }
 
     /// A DAG that runs when it is asked to.
-    pub(crate) fn asked(name: &'static str, tasks: Vec<TaskText>) -> Self {
+    #[must_use]
+    pub fn asked(name: &'static str, tasks: Vec<TaskText>) -> Self {
         Self { name, every: 0, policy: "", must_run: false, has_people: false, is_narrow: false, tasks }
     }
 
     /// What the checker knows.
-    pub(crate) fn plan(&self) -> Plan {
+    #[must_use]
+    pub fn plan(&self) -> Plan {
         let slots = (self.every > 0).then(|| Slots { every: self.every, ..Slots::default() });
         let tasks = self.tasks.iter().map(|it| it.plan.clone()).collect();
         Plan { tasks, slots, has_people: self.has_people, is_narrow: self.is_narrow }
     }
 
     /// The file.
-    pub(crate) fn yaml(&self, witness: &Path) -> String {
+    ///
+    /// # Panics
+    /// Never: writing to a text does not fail.
+    #[must_use]
+    pub fn yaml(&self, witness: &Path) -> String {
         let mut text = format!("dag: {}\n", self.name);
         let every = self.every;
         let line = match every {
@@ -120,7 +133,8 @@ impl TaskText {
 
 /// Six tasks that take some two seconds: one fails at first, one must not be started twice, one comes after any end, one
 /// leaves a process behind that left its group.
-pub(crate) fn diamond(name: &'static str) -> Dag {
+#[must_use]
+pub fn diamond(name: &'static str) -> Dag {
     let tasks = vec![
         task("split", &[], "sleep 0.1"),
         task("left", &["split"], "sleep 0.2\n((ROTA_ATTEMPT > 1)) || finish 3").with("retries: 3"),
