@@ -192,7 +192,7 @@ impl Cluster {
         let at = now();
         self.services.rabbit.kill();
         thread::sleep(Duration::from_secs(1));
-        self.services.rabbit.restart();
+        self.services.rabbit.start_again();
         let took = self.wait_claimed(now());
         self.note("broker killed", at);
         took

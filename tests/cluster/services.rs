@@ -54,7 +54,7 @@ impl Services {
         self.etcd.kill(0);
         self.start_etcd();
         self.rabbit.kill();
-        self.rabbit.restart();
+        self.rabbit.start_again();
     }
 
     /// A database, a virtual host and a prefix that nobody used before.
@@ -101,7 +101,7 @@ impl Services {
     }
 
     /// Takes everything out of the broker but the virtual host.
-    pub(crate) fn wipe_broker(&self, place: &Place) {
+    pub(crate) fn wipe_broker(&mut self, place: &Place) {
         self.rabbit.wipe();
         self.add_vhost(&place.name);
     }
