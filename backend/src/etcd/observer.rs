@@ -47,6 +47,34 @@ impl Default for SeatView {
     }
 }
 
+impl SeatView {
+    /// Takes over what a look found. A seat that somebody held when last seen is left alone until `later`.
+    fn looked(&mut self, held: Option<Held>, revision: i64, now: Instant, later: Instant) {
+        self.refused = None;
+        self.revision = revision;
+        self.seat = match (held, &self.seat) {
+            (Some(held), _) => Seat::Held(held),
+            (None, Seat::Free(from)) => Seat::Free(*from),
+            (None, Seat::Unknown) => Seat::Free(now),
+            (None, Seat::Held(_)) => Seat::Free(later),
+        };
+    }
+
+    /// Takes over a change that a watch reported, and says whether it was news.
+    fn saw(&mut self, held: Option<Held>, revision: i64, now: Instant) -> bool {
+        let seat = match (held, &self.seat) {
+            (Some(held), _) if revision > self.revision => Seat::Held(held),
+            (None, _) if revision > self.revision => Seat::Free(now),
+            // A look was faster than the watch: the seat was not lost from sight, so it need not be left alone.
+            (None, Seat::Free(from)) if *from > now => Seat::Free(now),
+            _ => return false,
+        };
+        self.revision = self.revision.max(revision);
+        self.seat = seat;
+        true
+    }
+}
+
 /// See the module's text.
 pub(super) struct Observer {
     seats: Seats,
@@ -132,32 +160,19 @@ impl Observer {
             return Err(Trouble::Away("its revision went back: it was wiped or restored".to_owned()));
         }
         self.is_up();
-        self.view.send_modify(|view| {
-            view.refused = None;
-            view.revision = revision;
-            view.seat = match (held, &view.seat) {
-                (Some(held), _) => Seat::Held(held),
-                (None, Seat::Free(from)) => Seat::Free(*from),
-                (None, Seat::Unknown) => Seat::Free(Instant::now() + jitter(JITTER_MAX)),
-                (None, Seat::Held(_)) => Seat::Free(Instant::now() + self.grace + jitter(JITTER_MAX)),
-            };
-        });
+        let now = Instant::now() + jitter(JITTER_MAX);
+        self.view.send_modify(|view| view.looked(held, revision, now, now + self.grace));
         Ok(revision)
     }
 
     fn changed(&self, event: &Event) {
         let Some(kv) = event.kv() else { return };
-        self.view.send_if_modified(|view| {
-            let is_news = kv.mod_revision() > view.revision;
-            if is_news {
-                view.revision = kv.mod_revision();
-                view.seat = match event.event_type() {
-                    EventType::Put => Seat::Held(Held::from(kv)),
-                    EventType::Delete => Seat::Free(Instant::now() + jitter(JITTER_MAX)),
-                };
-            }
-            is_news
-        });
+        let held = match event.event_type() {
+            EventType::Put => Some(Held::from(kv)),
+            EventType::Delete => None,
+        };
+        let now = Instant::now() + jitter(JITTER_MAX);
+        self.view.send_if_modified(|view| view.saw(held, kv.mod_revision(), now));
     }
 
     fn is_up(&self) {
@@ -194,4 +209,71 @@ fn cancelled(message: &WatchResponse) -> Trouble {
         message.compact_revision(),
         message.cancel_reason()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(10);
+    const LATER: Duration = Duration::from_secs(1);
+
+    fn held(lease: i64) -> Option<Held> {
+        Some(Held { lease, holder: None })
+    }
+
+    fn view_of(held: Option<Held>, revision: i64) -> SeatView {
+        let mut view = SeatView::default();
+        let now = Instant::now();
+        view.looked(held, revision, now, now + LATER);
+        view
+    }
+
+    #[test]
+    fn a_seat_that_is_seen_to_become_free_is_free_now() {
+        let now = Instant::now();
+        let mut view = view_of(held(1), 5);
+        assert!(view.saw(None, 6, now + SOON));
+        assert_eq!((view.seat, view.revision), (Seat::Free(now + SOON), 6));
+    }
+
+    #[test]
+    fn a_seat_that_is_found_free_is_left_to_its_last_holder_for_a_while() {
+        let now = Instant::now();
+        let mut view = view_of(held(1), 5);
+        view.looked(None, 6, now, now + LATER);
+        assert_eq!(view.seat, Seat::Free(now + LATER));
+        view.looked(None, 7, now + SOON, now + SOON + LATER);
+        assert_eq!(view.seat, Seat::Free(now + LATER), "another look does not prolong it");
+        assert!(
+            matches!(view_of(None, 1).seat, Seat::Free(from) if from < now + LATER),
+            "nobody held it before"
+        );
+    }
+
+    #[test]
+    fn a_look_that_is_faster_than_the_watch_costs_nothing() {
+        let now = Instant::now();
+        let mut view = view_of(held(1), 5);
+        view.looked(None, 9, now, now + LATER);
+        assert!(view.saw(None, 6, now + SOON));
+        assert_eq!((view.seat, view.revision), (Seat::Free(now + SOON), 9));
+    }
+
+    #[test]
+    fn late_reports_do_not_undo_what_a_look_found() {
+        let mut view = view_of(held(2), 7);
+        assert!(!view.saw(None, 6, Instant::now()));
+        assert!(!view.saw(held(1), 5, Instant::now()));
+        assert_eq!(Some(view.seat), held(2).map(Seat::Held));
+    }
+
+    #[test]
+    fn a_wiped_etcd_counts_anew() {
+        let mut view = view_of(held(2), 700);
+        let now = Instant::now();
+        view.looked(None, 2, now, now + LATER);
+        assert!(view.saw(held(3), 3, now));
+        assert_eq!(Some(view.seat), held(3).map(Seat::Held));
+    }
 }
