@@ -1,6 +1,6 @@
-//! The adapters: everything that rota needs from the outside, once embedded (SQLite, this process) and later once
-//! clustered. The only crate that names sqlx, and it decides nothing: every rule is in `core`, every verb here is a
-//! guarded write or a bounded read.
+//! The adapters: everything that rota needs from the outside, once embedded (SQLite, this process) and once clustered
+//! (Postgres, RabbitMQ, etcd). The only crate that names their clients, and it decides nothing: every rule is in `core`, every
+//! verb here is a guarded write or a bounded read.
 //!
 //! - [`SqliteStore`] and [`PostgresStore`] implement all four roles of the store. Their statements stand in `sql/`, which is
 //!   compiled inside each adapter's module, against its connection type; what differs between the two databases is a
