@@ -55,9 +55,15 @@ impl Rabbit {
         self.port
     }
 
-    /// Kills it, as a crash would.
+    /// Kills it, as a crash would, and waits until its port is closed.
     pub fn kill(&mut self) {
-        self.server = None;
+        if self.server.take().is_some() {
+            wait_until("the end of rabbitmq", &self.path().join("out.log"), || !self.takes_connections());
+        }
+    }
+
+    fn takes_connections(&self) -> bool {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
 
     /// Starts it with the data that it had, and waits until it takes connections.
@@ -70,10 +76,9 @@ impl Rabbit {
         command.current_dir(self.path());
         let log = self.path().join("out.log");
         let mut server = Leashed::start(&command, &log);
-        let port = self.port;
         wait_until("rabbitmq", &log, || {
             assert!(!server.has_ended(), "rabbitmq ended while starting, see {}", log.display());
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            self.takes_connections()
         });
         self.server = Some(server);
     }
@@ -86,6 +91,21 @@ impl Rabbit {
         self.kill();
         std::fs::remove_dir_all(self.path().join("mnesia")).expect("data that can be removed");
         self.start_again();
+    }
+
+    /// Waits until a crash would not lose the quorum queues whose names begin with `prefix`, `count` of them: RabbitMQ
+    /// writes their directory now and then, and a queue that it does not know after a crash never has a leader again.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub fn quorum_queues_are_kept(&self, prefix: &str, count: usize) {
+        let node = format!("rota{}@localhost", self.port);
+        let names = self.path().join(format!("mnesia/{node}/quorum/{node}/names.dets"));
+        let start = format!("%2F_{prefix}");
+        wait_until("the directory of quorum queues", &self.path().join("out.log"), || {
+            let written = std::fs::read(&names).unwrap_or_default();
+            written.windows(start.len()).filter(|text| *text == start.as_bytes()).count() >= count
+        });
     }
 
     /// Runs `rabbitmqctl` against it: what it printed.
