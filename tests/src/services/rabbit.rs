@@ -1,9 +1,8 @@
 //! A private RabbitMQ server: its own node name, its own epmd, its own directories, nothing of the system's configuration.
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -182,11 +181,6 @@ impl Rabbit {
     fn path(&self) -> &Path {
         self.directory.path()
     }
-
-    /// The end of what the server wrote, for a test that failed.
-    pub fn log(&self) -> PathBuf {
-        self.path().join("log")
-    }
 }
 
 fn forget_with_the_test(directory: &Path) {
@@ -198,6 +192,3 @@ fn forget_with_the_test(directory: &Path) {
     // Nobody waits for it: it outlives this process by a moment.
     drop(janitor);
 }
-
-/// How long a broker may take to notice that its server is back, on a busy machine.
-pub const BACK_MAX: Duration = Duration::from_secs(30);
