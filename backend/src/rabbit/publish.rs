@@ -3,7 +3,7 @@
 //! could swap them; and a returned message may be handed over with another message's confirm. Within one batch that does
 //! not matter, because a returned message is known by the ids in its body.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,14 @@ use super::message::{read_task, write_task};
 use super::session::{Session, Supervised};
 use super::topology::Topology;
 
-/// How long one call may take, confirms included.
-const PUBLISH_MAX: Duration = Duration::from_secs(5);
+/// How long one call may take, confirms included. The leader does nothing else meanwhile.
+const PUBLISH_MAX: Duration = Duration::from_secs(2);
+/// How long the declaration of one queue may take.
+const DECLARE_MAX: Duration = Duration::from_secs(1);
+/// How long a link that works may take to open a channel.
+const PROBE_MAX: Duration = Duration::from_secs(1);
+/// How long a queue that took nothing is left alone.
+const SHUN: Duration = Duration::from_secs(15);
 /// Messages that await their confirms at a time.
 const IN_FLIGHT_MAX: usize = 1024;
 /// How long a hint may take to be written.
@@ -32,10 +38,22 @@ const HINT_MAX: Duration = Duration::from_secs(1);
 /// AMQP's delivery mode for messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
 
+type Answer<T> = std::result::Result<T, BrokerError>;
 /// What became of a message.
 type Verdict = Result<Confirmation>;
 /// A message on its way.
 type Confirm = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+/// How the wait for a batch ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Every message has its verdict.
+    Complete,
+    /// The deadline passed.
+    Late,
+    /// The link broke, or the broker blocks publishers.
+    Halted,
+}
 
 /// Everything that goes out.
 pub(super) struct Publisher {
@@ -50,6 +68,8 @@ struct Turn {
     /// In confirm mode.
     channel: Channel,
     declared: HashSet<QueueName>,
+    /// Queues that took nothing, and when they are tried again.
+    shunned: HashMap<QueueName, Instant>,
     /// A batch was left before all of its confirms had come.
     is_unfinished: bool,
 }
@@ -60,33 +80,31 @@ impl Publisher {
     }
 
     /// Publishes; the keys that are known not to have arrived.
-    pub(super) async fn publish(
-        &self,
-        dispatches: &[Dispatch],
-    ) -> std::result::Result<Vec<AttemptKey>, BrokerError> {
+    pub(super) async fn publish(&self, dispatches: &[Dispatch]) -> Answer<Vec<AttemptKey>> {
         let deadline = Instant::now() + PUBLISH_MAX;
         let session = self.connection.session().await?;
         let late = || BrokerError(format!("rabbitmq took no messages within {} s", PUBLISH_MAX.as_secs()));
         let mut turn = timeout_at(deadline, self.turn.lock()).await.map_err(|_| late())?;
-        let prepared = timeout_at(deadline, self.prepare(&mut turn, session.clone(), dispatches));
         let prepared = tokio::select! {
-            prepared = prepared => prepared,
+            prepared = timeout_at(deadline, self.prepare(&mut turn, session.clone(), dispatches)) => prepared,
             () = self.connection.halted(&session) => return Err(self.refusal().await),
         };
-        let Ok(prepared) = prepared else {
-            *turn = None;
-            session.lost.cancel();
-            return Err(late());
-        };
         let turn = match prepared {
-            Ok(turn) => turn,
-            Err(error) => {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(error)) => {
                 *turn = None;
                 return Err(BrokerError(words(&error)));
             }
+            Err(_) => {
+                *turn = None;
+                session.lost.cancel();
+                return Err(late());
+            }
         };
-        let mut failed = Vec::new();
-        for batch in dispatches.chunks(IN_FLIGHT_MAX) {
+        let (welcome, shunned): (Vec<&Dispatch>, Vec<&Dispatch>) =
+            dispatches.iter().partition(|dispatch| !turn.shunned.contains_key(&dispatch.queue));
+        let mut failed = shunned.iter().map(|dispatch| dispatch.key).collect();
+        for batch in welcome.chunks(IN_FLIGHT_MAX) {
             self.publish_batch(turn, batch, deadline, &mut failed).await;
         }
         Ok(failed)
@@ -98,7 +116,7 @@ impl Publisher {
         exchange: &ShortString,
         key: &ShortString,
         bodies: &[Vec<u8>],
-    ) -> std::result::Result<(), BrokerError> {
+    ) -> Answer<()> {
         let session = self.connection.session().await?;
         let send = async {
             for body in bodies {
@@ -133,42 +151,61 @@ impl Publisher {
             |turn: &Turn| Arc::ptr_eq(&turn.session, &session) && turn.channel.status().connected();
         let mut ready = match turn.take().filter(is_current) {
             Some(ready) => ready,
-            None => {
-                let channel = session.connection.create_channel().await?;
-                channel.confirm_select(ConfirmSelectOptions::default()).await?;
-                Turn { session, channel, declared: HashSet::new(), is_unfinished: false }
-            }
+            None => Turn {
+                channel: confirming(&session).await?,
+                session,
+                declared: HashSet::new(),
+                shunned: HashMap::new(),
+                is_unfinished: false,
+            },
         };
         if ready.is_unfinished {
             // Their keys were reported as failed; late returns must not be mistaken for those of the next batch.
             ready.channel.wait_for_confirms().await?;
             ready.is_unfinished = false;
         }
+        let now = Instant::now();
+        ready.shunned.retain(|_, until| *until > now);
         let mut last = None;
         for queue in dispatches.iter().map(|dispatch| &dispatch.queue) {
-            if last != Some(queue) && !ready.declared.contains(queue) {
-                self.topology.declare_tasks(&ready.session.connection, &self.topology.tasks(queue)).await?;
-                ready.declared.insert(queue.clone());
+            if last.replace(queue) != Some(queue) {
+                self.declare(&mut ready, queue).await?;
             }
-            last = Some(queue);
         }
         Ok(turn.insert(ready))
+    }
+
+    /// Declares a queue unless that was done. One that does not answer is shunned.
+    async fn declare(&self, turn: &mut Turn, queue: &QueueName) -> Result<()> {
+        if turn.declared.contains(queue) || turn.shunned.contains_key(queue) {
+            return Ok(());
+        }
+        let name = self.topology.tasks(queue);
+        match timeout(DECLARE_MAX, self.topology.declare_tasks(&turn.session.connection, &name)).await {
+            Ok(declared) => {
+                declared?;
+                turn.declared.insert(queue.clone());
+            }
+            Err(_) => turn.shun(queue),
+        }
+        Ok(())
     }
 
     async fn publish_batch(
         &self,
         turn: &mut Turn,
-        batch: &[Dispatch],
+        batch: &[&Dispatch],
         deadline: Instant,
         failed: &mut Vec<AttemptKey>,
     ) {
         turn.is_unfinished = true;
-        let verdicts = self.await_all(&turn.session, self.write(&turn.channel, batch), deadline).await;
-        let mut returned = Vec::new();
-        let mut is_unfinished = false;
+        let (verdicts, end) = self.await_all(&turn.session, self.write(&turn.channel, batch), deadline).await;
+        let (mut returned, mut silent) = (Vec::new(), HashSet::new());
         for (dispatch, verdict) in batch.iter().zip(verdicts) {
             let is_taken = matches!(verdict, Some(Ok(Confirmation::Ack(_))));
-            is_unfinished |= verdict.is_none();
+            if verdict.is_none() {
+                silent.insert(&dispatch.queue);
+            }
             if let Some(Ok(Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)))) = verdict {
                 returned.push(message);
             }
@@ -176,46 +213,48 @@ impl Publisher {
                 failed.push(dispatch.key);
             }
         }
-        turn.is_unfinished = is_unfinished;
+        turn.is_unfinished = !silent.is_empty();
+        if end == End::Late && turn.is_unfinished {
+            turn.tell_apart(silent).await;
+        }
         self.take_returned(turn, batch, returned, failed).await;
     }
 
-    /// What became of each message; `None` if that was not known when the deadline passed or the link broke.
+    /// What became of each message; `None` if that was not known at the end.
     async fn await_all(
         &self,
         session: &Arc<Session>,
         confirms: Vec<(Confirm, Option<Verdict>)>,
         deadline: Instant,
-    ) -> Vec<Option<Verdict>> {
+    ) -> (Vec<Option<Verdict>>, End) {
         let mut halt = pin!(async {
             tokio::select! {
-                // A link that stands and confirms nothing for so long is as good as none.
-                () = sleep_until(deadline) => session.lost.cancel(),
-                () = self.connection.halted(session) => {}
+                () = sleep_until(deadline) => End::Late,
+                () = self.connection.halted(session) => End::Halted,
             }
         });
-        let mut is_halted = false;
+        let mut end = End::Complete;
         let mut verdicts = Vec::with_capacity(confirms.len());
         for (mut confirm, early) in confirms {
             let verdict = match early {
                 Some(verdict) => Some(verdict),
-                None if is_halted => confirm.now_or_never(),
+                None if end != End::Complete => confirm.now_or_never(),
                 None => tokio::select! {
                     biased;
                     verdict = &mut confirm => Some(verdict),
-                    () = &mut halt => {
-                        is_halted = true;
+                    halted = &mut halt => {
+                        end = halted;
                         None
                     }
                 },
             };
             verdicts.push(verdict);
         }
-        verdicts
+        (verdicts, end)
     }
 
     /// Queues a batch for the socket, in order: each message's confirm, or its verdict if that is known at once.
-    fn write(&self, channel: &Channel, batch: &[Dispatch]) -> Vec<(Confirm, Option<Verdict>)> {
+    fn write(&self, channel: &Channel, batch: &[&Dispatch]) -> Vec<(Confirm, Option<Verdict>)> {
         let mut last: Option<(&QueueName, ShortString)> = None;
         batch
             .iter()
@@ -237,7 +276,7 @@ impl Publisher {
     async fn take_returned(
         &self,
         turn: &mut Turn,
-        batch: &[Dispatch],
+        batch: &[&Dispatch],
         returned: Vec<BasicReturnMessage>,
         failed: &mut Vec<AttemptKey>,
     ) {
@@ -256,13 +295,45 @@ impl Publisher {
         for queue in gone {
             tracing::warn!("queue {queue} was gone from rabbitmq, declaring it again");
             turn.declared.remove(queue);
-            let name = self.topology.tasks(queue);
-            let declare = self.topology.declare_tasks(&turn.session.connection, &name);
-            if let Ok(Ok(())) = timeout(HINT_MAX, declare).await {
-                turn.declared.insert(queue.clone());
+            if let Err(error) = self.declare(turn, queue).await {
+                tracing::debug!(
+                    "queue {queue} was not declared, trying again with its next task: {}",
+                    words(&error)
+                );
             }
         }
     }
+}
+
+impl Turn {
+    /// Some queues confirmed nothing in time. Either the link is as good as gone, or only they are: a quorum queue
+    /// without a majority, or one that lost its log, takes messages and never says so.
+    async fn tell_apart(&mut self, silent: HashSet<&QueueName>) {
+        match timeout(PROBE_MAX, confirming(&self.session)).await {
+            Ok(Ok(channel)) => {
+                // What comes on the old channel is of no interest any more.
+                self.channel = channel;
+                self.is_unfinished = false;
+                silent.into_iter().for_each(|queue| self.shun(queue));
+            }
+            Ok(Err(_)) | Err(_) => self.session.lost.cancel(),
+        }
+    }
+
+    fn shun(&mut self, queue: &QueueName) {
+        tracing::warn!(
+            "queue {queue} of rabbitmq takes no messages; its tasks are found in the store meanwhile, and it is tried \
+             again in {} s",
+            SHUN.as_secs()
+        );
+        self.shunned.insert(queue.clone(), Instant::now() + SHUN);
+    }
+}
+
+async fn confirming(session: &Session) -> Result<Channel> {
+    let channel = session.connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
 }
 
 fn confirm(channel: Channel, queue: ShortString, body: Vec<u8>) -> Confirm {

@@ -31,6 +31,8 @@ const SET_UP_MAX: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(250);
 /// How long callers wait for the very first attempt to connect.
 const FIRST_MAX: Duration = Duration::from_secs(2);
+/// How long a connection is kept after the last user has left.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// How long an orderly goodbye may take.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
@@ -141,6 +143,8 @@ impl Supervisor {
             () = self.keep_connected() => {}
             () = shutdown.cancelled() => {}
         }
+        // Subscriptions that were just left still have acknowledgements to send.
+        sleep(LAST_WORDS).await;
         let state = self.state.send_replace(State::Down("the broker's adapter has ended".to_owned()));
         if let State::Up(session) | State::Blocked(session, _) = state {
             session.lost.cancel();

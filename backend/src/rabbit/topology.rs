@@ -112,6 +112,10 @@ impl Topology {
     fn arguments(&self, limits: &[(&str, i32)]) -> FieldTable {
         let mut arguments = FieldTable::default();
         arguments.insert("x-queue-type".into(), text(self.kind.as_str()));
+        if self.kind == QueueKind::Classic {
+            // Twice the messages per second of version 1, and none of its pauses. The only one since RabbitMQ 4.
+            arguments.insert("x-queue-version".into(), AMQPValue::LongInt(2));
+        }
         for (name, limit) in limits {
             arguments.insert((*name).into(), AMQPValue::LongInt(*limit));
         }

@@ -1,9 +1,8 @@
 //! A private RabbitMQ server: its own node name, its own epmd, its own directories, nothing of the system's configuration.
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -55,9 +54,15 @@ impl Rabbit {
         self.port
     }
 
-    /// Kills it, as a crash would.
+    /// Kills it, as a crash would, and waits until its port is closed.
     pub fn kill(&mut self) {
-        self.server = None;
+        if self.server.take().is_some() {
+            wait_until("the end of rabbitmq", &self.path().join("out.log"), || !self.takes_connections());
+        }
+    }
+
+    fn takes_connections(&self) -> bool {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
 
     /// Starts it with the data that it had, and waits until it takes connections.
@@ -70,10 +75,9 @@ impl Rabbit {
         command.current_dir(self.path());
         let log = self.path().join("out.log");
         let mut server = Leashed::start(&command, &log);
-        let port = self.port;
         wait_until("rabbitmq", &log, || {
             assert!(!server.has_ended(), "rabbitmq ended while starting, see {}", log.display());
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            self.takes_connections()
         });
         self.server = Some(server);
     }
@@ -86,6 +90,21 @@ impl Rabbit {
         self.kill();
         std::fs::remove_dir_all(self.path().join("mnesia")).expect("data that can be removed");
         self.start_again();
+    }
+
+    /// Waits until a crash would not lose the quorum queues whose names begin with `prefix`, `count` of them: RabbitMQ
+    /// writes their directory now and then, and a queue that it does not know after a crash never has a leader again.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub fn quorum_queues_are_kept(&self, prefix: &str, count: usize) {
+        let node = format!("rota{}@localhost", self.port);
+        let names = self.path().join(format!("mnesia/{node}/quorum/{node}/names.dets"));
+        let start = format!("%2F_{prefix}");
+        wait_until("the directory of quorum queues", &self.path().join("out.log"), || {
+            let written = std::fs::read(&names).unwrap_or_default();
+            written.windows(start.len()).filter(|text| *text == start.as_bytes()).count() >= count
+        });
     }
 
     /// Runs `rabbitmqctl` against it: what it printed.
@@ -162,11 +181,6 @@ impl Rabbit {
     fn path(&self) -> &Path {
         self.directory.path()
     }
-
-    /// The end of what the server wrote, for a test that failed.
-    pub fn log(&self) -> PathBuf {
-        self.path().join("log")
-    }
 }
 
 fn forget_with_the_test(directory: &Path) {
@@ -178,6 +192,3 @@ fn forget_with_the_test(directory: &Path) {
     // Nobody waits for it: it outlives this process by a moment.
     drop(janitor);
 }
-
-/// How long a broker may take to notice that its server is back, on a busy machine.
-pub const BACK_MAX: Duration = Duration::from_secs(30);
