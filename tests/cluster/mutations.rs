@@ -8,6 +8,7 @@ use rota_tests::lab::dag::{Dag, task};
 use rota_tests::lab::is_full;
 use rota_tests::lab::rng::Rng;
 use rota_tests::witness::check::Rule;
+use rota_tests::witness::history::Interruption;
 
 use super::bench::{Cluster, Setup};
 use super::process::Role;
@@ -130,7 +131,11 @@ fn kill_leaders(cluster: &mut Cluster, rng: &mut Rng) {
 fn doze_workers(cluster: &mut Cluster, rng: &mut Rng) {
     thread::sleep(Duration::from_secs(1));
     let worker = cluster.any_worker(rng);
+    let at = rota_tests::lab::rng::now();
     cluster.worker_dozed(&worker, Duration::from_millis(3600));
+    // Together with the time since its last heartbeat this may have been more than 4/6 of its lease.
+    let until = rota_tests::lab::rng::now() + 2_000_000;
+    cluster.history.interruptions.push(Interruption::host(&worker, at, until).spares_some());
 }
 
 fn cut_worker(cluster: &mut Cluster, rng: &mut Rng) {

@@ -5,11 +5,14 @@ pub mod etcd;
 pub mod postgres;
 pub mod rabbit;
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -63,13 +66,26 @@ impl Drop for Folder {
     }
 }
 
-/// A port that was free a moment ago.
+/// Ports below those that the kernel gives to outgoing connections. A client that keeps trying to reach a server that is
+/// down would sooner or later be given the server's own port, reach itself, and keep the server from coming back.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A port that was free a moment ago, and that this process has not given out before.
 ///
 /// # Panics
 /// If there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    listener.local_addr().expect("a bound listener has an address").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let span = u64::from(PORTS.end - PORTS.start);
+    for _ in 0..10_000 {
+        let random = RandomState::new().build_hasher().finish();
+        let port = PORTS.start + u16::try_from(random % span).expect("less than the span of ports");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && given.insert(port) {
+            return port;
+        }
+    }
+    panic!("no free port between {} and {}", PORTS.start, PORTS.end);
 }
 
 /// Looks until `is_so`, or for [`START_MAX`].
