@@ -72,9 +72,16 @@ impl Rung {
 
 impl Doorbell {
     pub(crate) fn ring(&self, bell: Bell) {
+        self.ring_all(&[bell]);
+    }
+
+    /// Rings several bells at once: a listener hears all or none of them.
+    pub(crate) fn ring_all(&self, bells: &[Bell]) {
         lock(&self.doors).retain(|door| {
             let Some(door) = door.upgrade() else { return false };
-            lock(&door.rung).add(&bell);
+            let mut rung = lock(&door.rung);
+            bells.iter().for_each(|bell| rung.add(bell));
+            drop(rung);
             door.wake.notify_one();
             true
         });

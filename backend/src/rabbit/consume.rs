@@ -40,8 +40,8 @@ use super::window::Window;
 pub(super) const LINGER: Duration = Duration::from_millis(100);
 /// The largest prefetch. The port's callers ask for at most this many.
 const PREFETCH_MAX: usize = 1024;
-/// How long opening channels and declaring queues may take.
-const SUBSCRIBE_MAX: Duration = Duration::from_secs(5);
+/// How long declaring a queue and opening its channel may take.
+const OPEN_MAX: Duration = Duration::from_secs(1);
 /// Where a delivery's lane stands in the tag that the port's callers see.
 const LANE_BITS: u32 = 8;
 
@@ -194,21 +194,29 @@ pub(super) async fn consume(
     unreadable: Arc<AtomicU64>,
 ) -> Result<Box<dyn Consumer>, BrokerError> {
     let session = connection.session().await?;
-    let lanes = timeout(SUBSCRIBE_MAX, open(&session, topology, queues)).await;
-    let lanes = lanes.map_err(|_| BrokerError(format!("no answer within {} s", SUBSCRIBE_MAX.as_secs())))?;
-    let lanes = lanes.map_err(|error| BrokerError(words(&error)))?;
+    let lanes = open(&session, topology, queues).await?;
     let state = Mutex::new(DeskState { lanes, ..DeskState::default() });
     let desk = Arc::new(Desk { state, unreadable, ..Desk::default() });
     tokio::spawn(Window::new(desk.clone(), session).run());
     Ok(Box::new(RabbitConsumer { desk }))
 }
 
-async fn open(session: &Session, topology: &Topology, queues: &[QueueName]) -> lapin::Result<Vec<Lane>> {
+async fn open(
+    session: &Session,
+    topology: &Topology,
+    queues: &[QueueName],
+) -> Result<Vec<Lane>, BrokerError> {
     let mut lanes: Vec<Lane> = Vec::new();
     for queue in queues.iter().map(|queue| topology.tasks(queue)) {
         if lanes.len() < 1 << LANE_BITS && lanes.iter().all(|lane| lane.queue != queue) {
-            topology.declare_tasks(&session.connection, &queue).await?;
-            let channel = session.connection.create_channel().await?;
+            let opened = async {
+                topology.declare_tasks(&session.connection, &queue).await?;
+                session.connection.create_channel().await
+            };
+            let opened = timeout(OPEN_MAX, opened).await;
+            let opened =
+                opened.map_err(|_| BrokerError(format!("queue {queue} of rabbitmq does not answer")))?;
+            let channel = opened.map_err(|error| BrokerError(words(&error)))?;
             lanes.push(Lane { channel, queue, account: Account::default() });
         }
     }

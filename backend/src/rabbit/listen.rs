@@ -146,8 +146,7 @@ impl Ear for Doorbell {
     }
 
     fn missed(&self) {
-        self.ring(Bell::Intent);
-        self.ring(Bell::Workers);
+        self.ring_all(&[Bell::Intent, Bell::Workers]);
     }
 }
 

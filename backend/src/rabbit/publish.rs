@@ -104,9 +104,13 @@ impl Publisher {
         let (welcome, shunned): (Vec<&Dispatch>, Vec<&Dispatch>) =
             dispatches.iter().partition(|dispatch| !turn.shunned.contains_key(&dispatch.queue));
         let mut failed = shunned.iter().map(|dispatch| dispatch.key).collect();
-        for batch in welcome.chunks(IN_FLIGHT_MAX) {
-            self.publish_batch(turn, batch, deadline, &mut failed).await;
+        let mut batches = welcome.chunks(IN_FLIGHT_MAX);
+        for batch in &mut batches {
+            if self.publish_batch(turn, batch, deadline, &mut failed).await != End::Complete {
+                break;
+            }
         }
+        failed.extend(batches.flatten().map(|dispatch| dispatch.key));
         Ok(failed)
     }
 
@@ -197,14 +201,16 @@ impl Publisher {
         batch: &[&Dispatch],
         deadline: Instant,
         failed: &mut Vec<AttemptKey>,
-    ) {
+    ) -> End {
         turn.is_unfinished = true;
         let (verdicts, end) = self.await_all(&turn.session, self.write(&turn.channel, batch), deadline).await;
-        let (mut returned, mut silent) = (Vec::new(), HashSet::new());
+        turn.is_unfinished = verdicts.iter().any(Option::is_none);
+        let mut returned = Vec::new();
+        let mut silent: HashSet<&QueueName> = batch.iter().map(|dispatch| &dispatch.queue).collect();
         for (dispatch, verdict) in batch.iter().zip(verdicts) {
             let is_taken = matches!(verdict, Some(Ok(Confirmation::Ack(_))));
-            if verdict.is_none() {
-                silent.insert(&dispatch.queue);
+            if verdict.is_some() {
+                silent.remove(&dispatch.queue);
             }
             if let Some(Ok(Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)))) = verdict {
                 returned.push(message);
@@ -213,11 +219,11 @@ impl Publisher {
                 failed.push(dispatch.key);
             }
         }
-        turn.is_unfinished = !silent.is_empty();
         if end == End::Late && turn.is_unfinished {
             turn.tell_apart(silent).await;
         }
         self.take_returned(turn, batch, returned, failed).await;
+        end
     }
 
     /// What became of each message; `None` if that was not known at the end.
@@ -306,8 +312,8 @@ impl Publisher {
 }
 
 impl Turn {
-    /// Some queues confirmed nothing in time. Either the link is as good as gone, or only they are: a quorum queue
-    /// without a majority, or one that lost its log, takes messages and never says so.
+    /// Not all was confirmed in time, and nothing at all by the `silent` queues. Either the link is as good as gone, or
+    /// only they are: a quorum queue without a majority, or one that lost its log, takes messages and never says so.
     async fn tell_apart(&mut self, silent: HashSet<&QueueName>) {
         match timeout(PROBE_MAX, confirming(&self.session)).await {
             Ok(Ok(channel)) => {

@@ -222,7 +222,7 @@ impl Supervisor {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => self.blocked(session, reason),
-                    Some(Event::ConnectionUnblocked) => self.unblocked(session).await,
+                    Some(Event::ConnectionUnblocked) => self.unblocked(session),
                     Some(Event::Error(error)) => why = Some(words(&error)),
                     Some(_) => {}
                     None => return "its events ended".to_owned(),
@@ -242,7 +242,7 @@ impl Supervisor {
         }
     }
 
-    async fn unblocked(&self, session: &Arc<Session>) {
+    fn unblocked(&self, session: &Arc<Session>) {
         if self.is_publisher() {
             self.tell(State::Up(session.clone()), Part::Up(self.address()));
         }

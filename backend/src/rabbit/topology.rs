@@ -32,6 +32,9 @@ pub(super) struct Topology {
     dead: ShortString,
     /// Queues whose other settings were told about.
     differing: Mutex<HashSet<String>>,
+    /// One declaration at a time: RabbitMQ 3.10 says of a quorum queue that it exists while another declaration still
+    /// starts it, and closes the connection of whoever then consumes.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Topology {
@@ -45,6 +48,7 @@ impl Topology {
             changes: name("changes"),
             dead: name("dead"),
             differing: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -129,6 +133,7 @@ impl Topology {
         name: &ShortString,
         arguments: FieldTable,
     ) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
         let channel = connection.create_channel().await?;
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         match channel.queue_declare(name.clone(), durable, arguments).await {
