@@ -34,8 +34,15 @@ pub fn warden_main() -> ExitCode {
         eprintln!("rota: the warden is started by a worker, never by hand");
         return ExitCode::from(2);
     };
-    Warden { marker, groups: BTreeSet::new(), deadline: None, is_swept: false, pending: Vec::new() }
-        .serve(stdin);
+    Warden {
+        marker,
+        groups: BTreeSet::new(),
+        may_have_strays: false,
+        deadline: None,
+        is_swept: false,
+        pending: Vec::new(),
+    }
+    .serve(stdin);
     ExitCode::SUCCESS
 }
 
@@ -63,6 +70,8 @@ fn greet(stdin: BorrowedFd<'_>) -> Option<Marker> {
 struct Warden {
     marker: Marker,
     groups: BTreeSet<i32>,
+    /// Whether something was started since the last sweep: it may have left processes outside its group.
+    may_have_strays: bool,
     deadline: Option<BootTime>,
     /// Whether the deadline that passed was acted on.
     is_swept: bool,
@@ -115,6 +124,7 @@ impl Warden {
             match record {
                 Record::Started(group) => {
                     self.groups.insert(group);
+                    self.may_have_strays = true;
                     self.is_swept = false;
                 }
                 Record::Ended(group) => {
@@ -136,7 +146,7 @@ impl Warden {
     fn wait(&self, stdin: BorrowedFd<'_>, is_busy: bool) {
         let (events, timeout) = if is_busy {
             (PollFlags::empty(), Some(BUSY_PACE))
-        } else if self.groups.is_empty() || self.is_swept {
+        } else if self.has_nothing_to_end() {
             (PollFlags::IN, None)
         } else {
             let left = self.deadline.map_or(GUARD_PACE, BootTime::left);
@@ -149,7 +159,7 @@ impl Warden {
 
     /// The lease is over and the worker has not said otherwise: it is stopped, or cut off.
     fn end_overdue(&mut self, stdin: BorrowedFd<'_>) {
-        if self.is_swept || self.groups.is_empty() {
+        if self.has_nothing_to_end() {
             return;
         }
         self.kill_groups();
@@ -161,6 +171,13 @@ impl Warden {
             eprintln!("rota: the warden ended {strays} process(es) outside their groups");
         }
         self.is_swept = !has_news(stdin);
+        self.may_have_strays = !self.is_swept;
+    }
+
+    /// Whether a deadline that passes is of no consequence. A task that has ended may have left processes outside its
+    /// group, which must not outlive the lease either.
+    fn has_nothing_to_end(&self) -> bool {
+        self.is_swept || (self.groups.is_empty() && !self.may_have_strays)
     }
 
     /// The worker is gone.
