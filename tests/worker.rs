@@ -1,5 +1,8 @@
 //! The worker over the real embedded store and broker. The leader's part is played by the tests.
 
+#[path = "worker/cluster.rs"]
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

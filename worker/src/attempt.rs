@@ -36,6 +36,7 @@ pub(crate) async fn run(
     let report = Report::new(life.clone(), &claimed);
     let mut log = AttemptLog::new(claimed.key, life.shared.logs.clone());
     let work = prepare(&life, &claimed, &mut stopped).await;
+    let mut used = None;
     let outcome = match work {
         Ok(Work::Nothing) => unstarted(&life, End::Success, None),
         Ok(Work::Process(job, folder)) => {
@@ -51,7 +52,8 @@ pub(crate) async fn run(
                 None => life.shared.slots.clone().acquire_owned().await.ok(),
             };
             let outcome = life.shared.executor.run(&job, &mut stopped, &mut log).await;
-            drop((slot, folder));
+            drop(slot);
+            used = Some(folder);
             outcome
         }
         Err(error) => match stopped.reason() {
@@ -72,6 +74,10 @@ pub(crate) async fn run(
         report.withdraw();
     } else {
         report.send(outcome).await;
+    }
+    // Last, because others wait for the result and nobody for this.
+    if let Some(folder) = used {
+        folder.close().await;
     }
 }
 

@@ -155,7 +155,7 @@ async fn start(
     std::fs::create_dir_all(&options.state_dir).map_err(unusable)?;
     let marker = marker(&options).map_err(unusable)?;
     sweep(&marker).await;
-    scratch::clear(&options).map_err(unusable)?;
+    clear_scratch(&options).await;
     let warden = match &options.warden {
         Some(command) => {
             Some(Warden::start(command.clone(), marker.clone()).await.map_err(WorkerError::Warden)?)
@@ -205,6 +205,12 @@ async fn sweep(marker: &Marker) {
     if swept > 0 {
         tracing::warn!("ended {swept} process(es) that an earlier life of this worker had left");
     }
+}
+
+async fn clear_scratch(options: &WorkerOptions) {
+    let options = options.clone();
+    // A panic in it is already logged.
+    let _ = tokio::task::spawn_blocking(move || scratch::clear(&options)).await;
 }
 
 /// Begins a life. `None` if the worker is told to stop before the store answers.
