@@ -151,12 +151,17 @@ impl IntoResponse for Error {
     }
 }
 
+/// Marks an answer whose text is part of its contract (a probe's): it is no problem document, whatever its status.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AsItIs;
+
 /// Layer: every refusal leaves as a problem document to programs, and as a page to people.
 pub(crate) async fn present(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let for_people = wants_page(&request);
     let response = next.run(request).await;
     let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || is_page(&response) {
+    let is_settled = is_page(&response) || response.extensions().get::<AsItIs>().is_some();
+    if !(status.is_client_error() || status.is_server_error()) || is_settled {
         return response;
     }
     let response = with_problem(response).await;

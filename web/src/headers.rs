@@ -18,7 +18,7 @@ pub(crate) const CSP: &str = "default-src 'none'; script-src 'self'; style-src '
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// How long a handler may take until its answer begins. Streams begin at once.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Layer: security headers, and no caching of what is behind the login.
 pub(crate) async fn secure(request: Request, next: Next) -> Response {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// How long answers under way may take when the process ends: a client that sends half a request must not hold it.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
 /// What a process says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vitals {
@@ -24,6 +27,8 @@ pub struct Vitals {
     pub degraded: Vec<String>,
     /// Whether it leads.
     pub leads: bool,
+    /// The services that it uses, and whether each answers.
+    pub links: Vec<(&'static str, bool)>,
     /// Gauges: name, what it is, value.
     pub gauges: Vec<(&'static str, &'static str, i64)>,
 }
@@ -38,6 +43,40 @@ impl Vitals {
             (StatusCode::SERVICE_UNAVAILABLE, lines(&self.waits) + &lines(&self.degraded))
         }
     }
+
+    /// The answer to `/leader`.
+    pub(crate) fn leadership(&self) -> (StatusCode, &'static str) {
+        if self.leads {
+            (StatusCode::OK, "leader\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not the leader\n")
+        }
+    }
+
+    /// All of it as Prometheus reads it.
+    pub(crate) fn exposition(&self) -> String {
+        let own = [
+            ("rota_leader", "1 on the process that leads", i64::from(self.leads)),
+            ("rota_ready", "1 if it waits for nothing", i64::from(self.waits.is_empty())),
+        ];
+        let mut text: String = own
+            .iter()
+            .chain(&self.gauges)
+            .map(|(name, help, value)| format!("{}{name} {value}\n", heading(name, help)))
+            .collect();
+        if !self.links.is_empty() {
+            text.push_str(&heading("rota_service_up", "1 if the service answers"));
+        }
+        for (service, is_up) in &self.links {
+            writeln!(text, "rota_service_up{{service=\"{service}\"}} {}", u8::from(*is_up))
+                .expect("a string takes all that is written to it");
+        }
+        text
+    }
+}
+
+fn heading(name: &str, help: &str) -> String {
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n")
 }
 
 /// The probes' server.
@@ -51,7 +90,7 @@ impl Health {
         Self { vitals }
     }
 
-    /// Serves until `shutdown`.
+    /// Serves until `shutdown`, and a moment longer for answers under way.
     ///
     /// # Errors
     /// The listener failed.
@@ -62,8 +101,26 @@ impl Health {
             .route("/leader", get(leader))
             .route("/metrics", get(metrics))
             .with_state(self.vitals);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
+        let told = shutdown.clone();
+        let served =
+            axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
+        end_within(CLOSE_MAX, served, &shutdown).await
+    }
+}
+
+/// Waits for a server's end, but not for longer than `patience` once it was told to stop.
+pub(crate) async fn end_within(
+    patience: Duration,
+    served: impl IntoFuture<Output = io::Result<()>>,
+    shutdown: &CancellationToken,
+) -> io::Result<()> {
+    let given_up = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(patience).await;
+    };
+    tokio::select! {
+        ended = served.into_future() => ended,
+        () = given_up => Ok(()),
     }
 }
 
@@ -74,24 +131,11 @@ async fn readyz(State(vitals): Told) -> Response {
 }
 
 async fn leader(State(vitals): Told) -> Response {
-    if vitals.borrow().leads {
-        "leader\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not the leader\n").into_response()
-    }
+    vitals.borrow().leadership().into_response()
 }
 
 async fn metrics(State(vitals): Told) -> Response {
-    let vitals = vitals.borrow().clone();
-    let own = [
-        ("rota_leader", "1 on the process that leads", i64::from(vitals.leads)),
-        ("rota_ready", "1 if it waits for nothing", i64::from(vitals.waits.is_empty())),
-    ];
-    let mut text = String::new();
-    for (name, help, value) in own.iter().chain(&vitals.gauges) {
-        writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")
-            .expect("a string takes all that is written to it");
-    }
+    let text = vitals.borrow().exposition();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -110,5 +154,25 @@ mod tests {
         vitals = Vitals { degraded: vec!["degraded: rabbitmq: away".into()], ..Vitals::default() };
         let (status, text) = vitals.readiness();
         assert_eq!((status, text.as_str()), (StatusCode::OK, "ready\ndegraded: rabbitmq: away\n"));
+    }
+    #[test]
+    fn every_service_and_every_gauge_has_its_line() {
+        let vitals = Vitals {
+            leads: true,
+            links: vec![("postgres", true), ("rabbitmq", false)],
+            gauges: vec![("rota_leader_epoch", "The epoch", 7)],
+            ..Vitals::default()
+        };
+        let text = vitals.exposition();
+        for line in [
+            "rota_leader 1",
+            "rota_ready 1",
+            "rota_leader_epoch 7",
+            "# TYPE rota_service_up gauge",
+            "rota_service_up{service=\"postgres\"} 1",
+            "rota_service_up{service=\"rabbitmq\"} 0",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}: {text}");
+        }
     }
 }

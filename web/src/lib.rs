@@ -30,6 +30,7 @@ mod why;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -40,6 +41,10 @@ pub use health::{Health, Vitals};
 pub use options::{Options, OptionsError, TOKEN_CHARS_MIN};
 
 use app::{App, SharedApp};
+
+/// How long requests under way may take once the dashboard is told to stop. No answer takes longer to begin; a client that
+/// does not read, or sends half a request, is not waited for.
+const CLOSE_MAX: Duration = headers::ANSWER_WAIT;
 
 /// The dashboard, ready to run.
 pub struct Web {
@@ -91,12 +96,14 @@ impl Web {
         let router = self.router();
         let stop = self.app.shutdown.clone();
         let listening = tokio::spawn(live::listen(Arc::clone(&self.app)));
+        let told = shutdown.clone();
         let stopped = async move {
-            shutdown.cancelled().await;
+            told.cancelled().await;
             stop.cancel();
         };
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
+        let served = axum::serve(listener, service).with_graceful_shutdown(stopped);
+        let served = health::end_within(CLOSE_MAX, served, &shutdown).await;
         self.app.shutdown.cancel();
         // The listener task only ends by the token just cancelled; a panic in it is already logged.
         let _ = listening.await;

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use rota_core::port::WorkerState;
 
 use crate::app::{Ctx, SharedApp};
-use crate::error::{Error, Outcome};
+use crate::error::{AsItIs, Error, Outcome};
 
 /// How long the store may take to answer until this process is not ready.
 const READY_WAIT: Duration = Duration::from_secs(2);
@@ -26,23 +26,27 @@ pub(crate) async fn healthz() -> &'static str {
 pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
     let (status, text) = app.ports.vitals.borrow().readiness();
     if status != StatusCode::OK {
-        return (status, text).into_response();
+        return plain(status, text);
     }
     match tokio::time::timeout(READY_WAIT, app.ports.store.view_leader()).await {
-        Ok(Ok(_)) => text.into_response(),
+        Ok(Ok(_)) => plain(status, text),
         Ok(Err(_)) | Err(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response()
+            plain(StatusCode::SERVICE_UNAVAILABLE, "waits for the store: it does not answer\n".to_owned())
         }
     }
 }
 
 /// `GET /leader`: 200 on the leader, 503 elsewhere.
 pub(crate) async fn leader(State(app): State<SharedApp>) -> Response {
-    if app.ports.vitals.borrow().leads {
-        "leader\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not the leader\n").into_response()
-    }
+    let (status, text) = app.ports.vitals.borrow().leadership();
+    plain(status, text.to_owned())
+}
+
+/// Text for programs that look at the status and people who look at the words.
+fn plain(status: StatusCode, text: String) -> Response {
+    let mut response = (status, text).into_response();
+    response.extensions_mut().insert(AsItIs);
+    response
 }
 
 /// `GET /metrics`: Prometheus text.
@@ -59,7 +63,6 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
     let paused = dags.iter().filter(|dag| dag.paused && dag.present).count() as u64;
     let present = dags.iter().filter(|dag| dag.present).count() as u64;
     let mut out = Exposition::default();
-    out.gauge("rota_leader", "1 on the process that leads", u64::from(ctx.app.ports.vitals.borrow().leads));
     out.gauge("rota_leader_epoch", "The fencing epoch", leader.epoch.0.unsigned_abs());
     out.gauge("rota_workers_live", "Workers whose lease runs", count);
     out.gauge("rota_worker_slots", "Processes that live workers can run", capacity);
@@ -72,6 +75,7 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
     out.gauge("rota_slots_missed_day", "Slots of the last 24 h that were missed", slots.missed);
     out.gauge("rota_slot_late_max_ms_day", "How late the latest fired slot of 24 h was", slots.late_max_ms);
     out.counter("rota_web_requests_total", "Requests answered to people and programs", &ctx);
+    out.text.push_str(&ctx.app.ports.vitals.borrow().exposition());
     if out.failed {
         return Err(Error::Internal("the metrics could not be written".into()));
     }
