@@ -27,8 +27,15 @@ impl LogArg {
 /// The `--log` of a process that nobody sits in front of: it says what it does.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StartLogArg {
-    /// What to log to stderr, in tracing's filter language (warn, info, rota_scheduler=debug)
-    #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER", default_value = QUIET_OTHERS)]
+    /// What to log to stderr, in tracing's filter language (warn, info, rota_scheduler=debug) [default: info of rota's own,
+    /// warn of its libraries]
+    #[arg(
+        long = "log",
+        env = "RUST_LOG",
+        value_name = "FILTER",
+        default_value = QUIET_OTHERS,
+        hide_default_value = true
+    )]
     filter: String,
 }
 

@@ -81,7 +81,7 @@ impl Loops {
         Ok(loops)
     }
 
-    /// Adds a loop. It must end when [`Loops::shutdown`] is cancelled, and not before.
+    /// Adds a loop. It must end once [`Loops::shutdown`] is cancelled, and not before.
     pub(crate) fn add<F>(&mut self, name: &'static str, run: F)
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -103,7 +103,10 @@ impl Loops {
     pub(crate) async fn failure(&mut self) -> Failure {
         let what = match self.set.join_next().await {
             Some(Ok((name, Ok(())))) => format!("{name} ended without being told to"),
-            Some(Ok((name, Err(error)))) => format!("{name} failed: {error:#}"),
+            Some(Ok((name, Err(error)))) => match error.downcast::<Failure>() {
+                Ok(failure) => return failure,
+                Err(error) => format!("{name} failed: {error:#}"),
+            },
             Some(Err(error)) => format!("a part of rota broke down: {error}"),
             None => "no loop is left".to_owned(),
         };

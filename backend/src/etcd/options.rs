@@ -71,6 +71,17 @@ impl EtcdOptions {
         }
     }
 
+    /// Checks everything that can be checked without etcd.
+    ///
+    /// # Errors
+    /// In words: no or wrong endpoints, a wrong prefix, unreadable certificates.
+    pub fn validate(&self) -> Result<(), LeadershipError> {
+        for endpoint in self.endpoints_checked()? {
+            self.connect_options(if endpoint.starts_with("https://") { Tls::On } else { Tls::Off })?;
+        }
+        Ok(())
+    }
+
     /// The TTL as etcd takes it.
     pub(super) fn ttl_s(&self) -> i64 {
         i64::try_from(self.ttl.as_millis().div_ceil(1000).max(1)).unwrap_or(i64::MAX)

@@ -73,6 +73,13 @@ impl RabbitOptions {
     }
 
     /// Checks everything that can be checked without the broker.
+    ///
+    /// # Errors
+    /// In words without the password: no or bad URLs, an unreadable file of authorities.
+    pub fn validate(&self) -> Result<(), BrokerError> {
+        self.check().map(drop)
+    }
+
     pub(super) fn check(&self) -> Result<Checked, BrokerError> {
         if self.urls.is_empty() {
             return Err(BrokerError("no URL of a broker was given: expected amqp://host:port".to_owned()));

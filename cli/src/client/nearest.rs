@@ -2,7 +2,7 @@
 
 use rota_core::id::{DagId, RunId, TaskName};
 
-use super::{Client, Dag, Task};
+use super::{Client, Dag, Task, Worker};
 use crate::failure::Failure;
 
 impl Client {
@@ -23,6 +23,21 @@ impl Client {
             Err(_) => Vec::new(),
         };
         Err(failure.help(advice(dag.as_str(), &names, "`rota dag list` lists the DAGs")).into())
+    }
+
+    /// `result`, and if it failed because there is no such worker, the nearest name in its help.
+    pub(crate) async fn or_nearest_worker<T>(
+        &self,
+        worker: &str,
+        result: anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let Err(error) = result else { return result };
+        let failure = missing(error)?;
+        let found = self.list("/workers", usize::MAX).await.unwrap_or_default();
+        let workers = found.into_iter().filter_map(|row| serde_json::from_value::<Worker>(row).ok());
+        let live = workers.filter(|row| matches!(row.state.as_str(), "live" | "draining"));
+        let names: Vec<String> = live.map(|row| row.id).collect();
+        Err(failure.help(advice(worker, &names, "`rota worker list` lists the workers")).into())
     }
 
     /// `result`, and if it failed because the run or its task does not exist, what does exist in its help.

@@ -19,9 +19,12 @@ pub(super) struct Config {
     given: BTreeMap<&'static str, Given>,
 }
 
+/// What a flag said, if it was given: the setting, the flag, its value.
+pub(super) type Flag = (Key, &'static str, Option<String>);
+
 impl Config {
     /// Reads the file and the environment. `flags` come first.
-    pub(super) fn read(path: Option<&Path>, flags: &[(Key, Option<String>)]) -> anyhow::Result<Self> {
+    pub(super) fn read(path: Option<&Path>, flags: &[Flag]) -> anyhow::Result<Self> {
         let mut given = match path {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
@@ -33,43 +36,29 @@ impl Config {
             }
             None => BTreeMap::new(),
         };
+        let one = |value: &str, place: &str| Given {
+            parts: vec![value.to_owned()],
+            is_list: false,
+            place: place.to_owned(),
+        };
         for key in ALL {
             if let Some(value) = std::env::var(key.variable).ok().filter(|value| !value.is_empty()) {
-                given.insert(key.path, Given { parts: vec![value], place: key.variable.to_owned() });
+                given.insert(key.path, one(&value, key.variable));
             }
         }
-        for (key, value) in flags {
+        for (key, flag, value) in flags {
             if let Some(value) = value {
-                let name = key.path.rsplit('.').next().unwrap_or(key.path);
-                given.insert(key.path, Given { parts: vec![value.clone()], place: format!("--{name}") });
+                given.insert(key.path, one(value, flag));
             }
         }
-        let mut config = Self { given };
-        config.resolve_secrets()?;
-        Ok(config)
-    }
-
-    /// Replaces `file:/path` by what the file holds.
-    fn resolve_secrets(&mut self) -> anyhow::Result<()> {
-        for key in ALL.iter().filter(|key| key.is_secret) {
-            let Some(given) = self.given.get_mut(key.path) else { continue };
-            for part in &mut given.parts {
-                let Some(path) = part.strip_prefix("file:") else { continue };
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::usage(format!("the secret's file cannot be read: {error}"))
-                        .at(format!("{}: {path}", given.place))
-                })?;
-                *part = text.trim().to_owned();
-            }
-        }
-        Ok(())
+        Ok(Self { given })
     }
 
     /// A text, if it was given.
     pub(super) fn text(&self, key: Key) -> anyhow::Result<Option<String>> {
         let Some(given) = self.given.get(key.path) else { return Ok(None) };
         match given.parts.as_slice() {
-            [one] => Ok(Some(one.trim().to_owned())),
+            [one] if !given.is_list => Ok(Some(resolved(key, given, one.trim())?)),
             _ => Err(self.refuse(key, "one value, not a list").into()),
         }
     }
@@ -80,15 +69,28 @@ impl Config {
     }
 
     /// A list: several values, or one with commas.
-    pub(super) fn list(&self, key: Key) -> Option<Vec<String>> {
-        let given = self.given.get(key.path)?;
-        let split = given.parts.iter().flat_map(|part| part.split(','));
-        Some(split.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+    pub(super) fn list(&self, key: Key) -> anyhow::Result<Option<Vec<String>>> {
+        let Some(given) = self.given.get(key.path) else { return Ok(None) };
+        let split = |text: &str| text.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>();
+        let parts = if given.is_list {
+            given.parts.clone()
+        } else {
+            given.parts.iter().flat_map(|part| split(part)).collect()
+        };
+        let mut values = Vec::new();
+        for part in parts {
+            match resolved(key, given, &part)? {
+                value if value == part => values.push(value),
+                from_file => values.extend(split(&from_file)),
+            }
+        }
+        values.retain(|value| !value.is_empty());
+        Ok(Some(values))
     }
 
     /// A list that has to be given.
     pub(super) fn needed_list(&self, key: Key, example: &str) -> anyhow::Result<Vec<String>> {
-        self.list(key).filter(|list| !list.is_empty()).ok_or_else(|| missing(key, example).into())
+        self.list(key)?.filter(|list| !list.is_empty()).ok_or_else(|| missing(key, example).into())
     }
 
     /// A length of time such as `30s`.
@@ -134,21 +136,47 @@ impl Config {
             }
             _ => format!("the value of {} cannot be used", key.path),
         };
-        let place = given.map_or_else(|| key.variable.to_owned(), |given| given.place.clone());
-        Failure::usage(value).at(place).expected(expected)
+        Failure::usage(value).at(self.place(key)).expected(expected)
     }
 
-    /// All that was given, without secrets, as lines for people.
-    pub(super) fn print(&self) -> String {
+    /// Where a value was given, or may be given.
+    pub(super) fn place(&self, key: Key) -> String {
+        self.given.get(key.path).map_or_else(|| key.variable.to_owned(), |given| given.place.clone())
+    }
+
+    /// Whether somebody gave it.
+    pub(super) fn is_given(&self, key: Key) -> bool {
+        self.given.contains_key(key.path)
+    }
+
+    /// All settings that a kind of process reads, without secrets, as lines for people: value and where it comes from.
+    pub(super) fn print(&self, reader: &str) -> String {
         let mut text = String::new();
-        for key in ALL {
-            let Some(given) = self.given.get(key.path) else { continue };
-            let value = if key.is_secret { "(secret)".to_owned() } else { given.parts.join(",") };
-            writeln!(text, "{:<22} {value}  ({})", key.path, given.place)
+        for key in ALL.iter().filter(|key| key.readers.contains(&reader)) {
+            let (value, place) = match self.given.get(key.path) {
+                Some(given) if key.is_secret => ("(secret)".to_owned(), given.place.as_str()),
+                Some(given) => (given.parts.join(","), given.place.as_str()),
+                None => (key.default.to_owned(), "default"),
+            };
+            writeln!(text, "{:<22} {value}  ({place})", key.path)
                 .expect("a string takes all that is written to it");
         }
         text
     }
+}
+
+/// A value as it is meant: for a secret `file:/path` is what that file holds. Only asked of settings that are used, because a
+/// process need not be allowed to read the secrets of the others.
+fn resolved(key: Key, given: &Given, value: &str) -> anyhow::Result<String> {
+    let Some(path) = value.strip_prefix("file:").filter(|_| key.is_secret) else {
+        return Ok(value.to_owned());
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("the file of {} cannot be read: {error}", key.path))
+            .at(format!("{}: {path}", given.place))
+            .expected("a file that this user may read, with the value and nothing else")
+    })?;
+    Ok(text.trim().to_owned())
 }
 
 fn missing(key: Key, example: &str) -> Failure {
@@ -176,14 +204,14 @@ mod tests {
     use super::*;
 
     fn config(key: Key, value: &str) -> Config {
-        Config::read(None, &[(key, Some(value.to_owned()))]).unwrap()
+        Config::read(None, &[(key, "--flag", Some(value.to_owned()))]).unwrap()
     }
 
     #[test]
     fn a_flag_names_itself_in_messages() {
         let error =
             config(keys::WORKER_LEASE, "soon").duration(keys::WORKER_LEASE, TTL_MIN).unwrap_err().to_string();
-        assert!(error.contains("--lease") && error.contains("`soon`"), "{error}");
+        assert!(error.contains("--flag") && error.contains("`soon`"), "{error}");
         let error = leader_ttl(&config(keys::LEADER_TTL, "1s")).unwrap_err().to_string();
         assert!(error.contains("at least 2s"), "{error}");
     }
@@ -195,13 +223,34 @@ mod tests {
         std::fs::write(&path, "postgres://u:hunter2@h/d\n").unwrap();
         let config = config(keys::DATABASE_URL, &format!("file:{}", path.display()));
         assert_eq!(config.text(keys::DATABASE_URL).unwrap().as_deref(), Some("postgres://u:hunter2@h/d"));
-        assert!(!config.print().contains("hunter2"));
-        let flags = [(keys::DATABASE_URL, Some("file:/nowhere/at/all".to_owned()))];
-        assert!(Config::read(None, &flags).unwrap_err().to_string().contains("/nowhere/at/all"));
+        assert!(!config.print("web").contains("hunter2"));
+        let flags = [(keys::DATABASE_URL, "--database-url", Some("file:/nowhere/at/all".to_owned()))];
+        let error = Config::read(None, &flags).unwrap().text(keys::DATABASE_URL).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/at/all") && error.contains("--database-url"), "{error}");
     }
 
     #[test]
-    fn lists_take_commas() {
-        assert_eq!(config(keys::WORKER_QUEUES, "a, b,").list(keys::WORKER_QUEUES).unwrap(), ["a", "b"]);
+    fn lists_take_commas_but_for_those_written_as_lists() {
+        assert_eq!(
+            config(keys::WORKER_QUEUES, "a, b,").list(keys::WORKER_QUEUES).unwrap().unwrap(),
+            ["a", "b"]
+        );
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("urls"), "amqp://a,amqp://b\n").unwrap();
+        let path = directory.path().join("rota.toml");
+        let text =
+            format!("[broker]\nurls = ['amqp://u:x,y@h', 'file:{}/urls']\n", directory.path().display());
+        std::fs::write(&path, text).unwrap();
+        let urls = Config::read(Some(&path), &[]).unwrap().list(keys::BROKER_URLS).unwrap().unwrap();
+        assert_eq!(urls, ["amqp://u:x,y@h", "amqp://a", "amqp://b"]);
+    }
+
+    #[test]
+    fn what_is_printed_is_what_that_process_reads_with_its_defaults() {
+        let text = config(keys::WORKER_SLOTS, "3").print("worker");
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default();
+        assert!(line("worker.slots").ends_with(" 3  (--flag)"), "{text}");
+        assert!(line("worker.lease").ends_with(" 30s  (default)"), "{text}");
+        assert!(!text.contains("etcd.") && !text.contains("web."), "{text}");
     }
 }

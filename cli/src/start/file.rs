@@ -13,6 +13,8 @@ use crate::failure::Failure;
 pub(super) struct Given {
     /// Its parts: one for a text or a number, several for a list, `k=v` for each entry of a table.
     pub(super) parts: Vec<String>,
+    /// Whether it was written as a list or a table: its parts then hold commas of their own.
+    pub(super) is_list: bool,
     /// Where it was written, for messages: `rota.toml:3:7`, `ROTA_NAME`, `--name`.
     pub(super) place: String,
 }
@@ -69,7 +71,8 @@ fn take(
             .expected("a text, a number, or a list of them")
     };
     let parts: Vec<String> = parts.ok_or_else(odd)?;
-    values.insert(key.path, Given { parts, place });
+    let is_list = matches!(value, DeValue::Array(_) | DeValue::Table(_));
+    values.insert(key.path, Given { parts, is_list, place });
     Ok(())
 }
 
@@ -83,10 +86,15 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
 }
 
 fn unknown(path: &str, place: String) -> Failure {
-    let nearest = ALL.iter().map(|key| (strsim::damerau_levenshtein(key.path, path), key.path)).min();
+    let sections = ALL.iter().filter_map(|key| key.path.split_once('.').map(|(section, _)| section));
+    let names = ALL.iter().map(|key| key.path).chain(sections);
+    let nearest = names.map(|name| (strsim::damerau_levenshtein(name, path), name)).min();
+    let near_max = (path.chars().count() / 3).max(1);
     let failure = Failure::usage(format!("there is no setting `{path}`")).at(place);
     match nearest {
-        Some((distance, nearest)) if distance <= 4 => failure.help(format!("did you mean `{nearest}`?")),
+        Some((distance, nearest)) if distance <= near_max => {
+            failure.help(format!("did you mean `{nearest}`?"))
+        }
         _ => failure.help("docs/configuration.md lists all settings"),
     }
 }
@@ -103,7 +111,8 @@ mod tests {
     fn texts_numbers_lists_and_tables_are_taken_with_their_places() {
         let text = "name = \"one\"\n[worker]\nslots = 8\nqueues = [\"a\", \"b\"]\nlabels = {zone = \"x\"}\n";
         let values = values(text).unwrap();
-        assert_eq!(values["worker.slots"], Given { parts: vec!["8".into()], place: "rota.toml:3:1".into() });
+        let slots = Given { parts: vec!["8".into()], is_list: false, place: "rota.toml:3:1".into() };
+        assert_eq!(values["worker.slots"], slots);
         assert_eq!(values["worker.queues"].parts, ["a", "b"]);
         assert_eq!(values["worker.labels"].parts, ["zone=x"]);
     }
@@ -112,7 +121,10 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_place_and_the_nearest_one() {
         let error = values("[worker]\n\nslot = 8\n").unwrap_err().to_string();
         assert!(error.contains("rota.toml:3:1") && error.contains("`worker.slots`"), "{error}");
-        assert!(values("[wroker]\nslots = 1\n").is_err() && values("nam = 1\n").is_err());
+        let error = values("[wrker]\nslots = 1\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `worker`?"), "{error}");
+        assert!(values("nam = 1\n").unwrap_err().to_string().contains("`name`"));
+        assert!(values("colour = 1\n").unwrap_err().to_string().contains("docs/configuration.md"));
     }
 
     #[test]

@@ -15,8 +15,9 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use self::config::Config;
-use self::keys::Key;
+use self::config::{Config, Flag};
+use self::roles::Role;
+use self::services::Places;
 use crate::failure::{CommandResult, Outcome};
 use crate::log::StartLogArg;
 use crate::output::print_block;
@@ -118,40 +119,46 @@ pub(crate) fn run(command: Command) -> CommandResult {
     let (common, flags) = match &command {
         Command::Scheduler(args) => (&args.common, scheduler_flags(args)),
         Command::Worker(args) => (&args.common, worker_flags(args)),
-        Command::Web(args) => (&args.common, vec![(keys::WEB_HOSTS, args.hosts.clone())]),
+        Command::Web(args) => (&args.common, vec![(keys::WEB_HOSTS, "--hosts", args.hosts.clone())]),
     };
-    let own = [(keys::NAME, common.name.clone()), (keys::LISTEN, common.listen.clone())];
-    let flags: Vec<(Key, Option<String>)> = own.into_iter().chain(flags).collect();
+    let own =
+        [(keys::NAME, "--name", common.name.clone()), (keys::LISTEN, "--listen", common.listen.clone())];
+    let flags: Vec<Flag> = own.into_iter().chain(flags).collect();
     common.log.start()?;
     let config = Config::read(common.config.as_deref(), &flags)?;
-    let role = roles::Role::of(&command, &config)?;
+    let role = Role::of(&command, &config)?;
+    let name = roles::name(&config)?;
+    let places = Places::of(&config, &role, &name)?;
+    let listen = role.listen(&config)?;
     if common.check {
-        print_block(&config.print())?;
+        print_block(&config.print(role.word()))?;
         return Ok(Outcome::Done);
     }
-    process::run(&config, role)
+    process::run(process::Setup { role, name, places, listen })
 }
 
-fn scheduler_flags(args: &SchedulerArgs) -> Vec<(Key, Option<String>)> {
+fn scheduler_flags(args: &SchedulerArgs) -> Vec<Flag> {
     vec![
-        (keys::SCHEDULER_DAGS, args.dags.clone()),
-        (keys::PEER_LISTEN, args.peer_listen.clone()),
-        (keys::PEER_ADVERTISE, args.peer_advertise.clone()),
+        (keys::SCHEDULER_DAGS, "--dags", args.dags.clone()),
+        (keys::PEER_LISTEN, "--peer-listen", args.peer_listen.clone()),
+        (keys::PEER_ADVERTISE, "--peer-advertise", args.peer_advertise.clone()),
     ]
 }
 
-fn worker_flags(args: &WorkerArgs) -> Vec<(Key, Option<String>)> {
+fn worker_flags(args: &WorkerArgs) -> Vec<Flag> {
     vec![
-        (keys::WORKER_SLOTS, args.slots.clone()),
-        (keys::WORKER_QUEUES, args.queues.clone()),
-        (keys::WORKER_LABELS, args.labels.clone()),
-        (keys::WORKER_DATA, args.data.clone()),
-        (keys::WORKER_DAGS, args.dags.clone()),
+        (keys::WORKER_SLOTS, "--slots", args.slots.clone()),
+        (keys::WORKER_QUEUES, "--queues", args.queues.clone()),
+        (keys::WORKER_LABELS, "--labels", args.labels.clone()),
+        (keys::WORKER_DATA, "--data", args.data.clone()),
+        (keys::WORKER_DAGS, "--dags", args.dags.clone()),
     ]
 }
 
 /// Applies the schema's migrations.
 pub(crate) mod migrate {
+    use rota_core::port::StoreError;
+
     use super::{Config, keys, services};
     use crate::failure::{CommandResult, Failure, Outcome};
     use crate::output::print_line;
@@ -178,13 +185,18 @@ date; processes that need the new one wait for it.";
 
     /// Carries it out.
     pub(crate) fn run(args: Args) -> CommandResult {
-        let config = Config::read(args.config.as_deref(), &[(keys::DATABASE_URL, args.database_url)])?;
+        let config = Config::read(
+            args.config.as_deref(),
+            &[(keys::DATABASE_URL, "--database-url", args.database_url)],
+        )?;
         let options = services::database(&config, "rota migrate")?;
         let runtime = crate::process::runtime()?;
-        let applied = runtime.block_on(rota_backend::postgres_migrate(&options)).map_err(|error| {
-            Failure::failed(error.to_string())
-                .help("nothing was half applied: mend it and run `rota migrate` again")
-        })?;
+        let applied =
+            runtime.block_on(rota_backend::postgres_migrate(&options)).map_err(|error| match error {
+                StoreError::Refused(why) => Failure::failed(why),
+                error => Failure::failed(error.to_string())
+                    .help("nothing is half applied: mend it and run `rota migrate` again"),
+            })?;
         for name in &applied {
             print_line(&format!("applied {name}"))?;
         }

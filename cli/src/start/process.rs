@@ -1,22 +1,24 @@
-//! One process of a cluster, from its listener to its last loop.
+//! One process of a cluster, from its listener to its last loop. The probes answer until everything else has ended: a worker
+//! that finishes long tasks is alive, and says that it stops.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rota_backend::SystemClock;
-use rota_core::id::ReplicaId;
+use rota_backend::{DataDir, EtcdLeadership, EtcdOptions, PostgresStore, RabbitBroker, SystemClock};
 use rota_core::port::WorkerState;
-use rota_scheduler::Scheduler;
+use rota_scheduler::{Scheduler, Status};
 use rota_web::{Health, Vitals, Web};
-use rota_worker::{Worker, WorkerPorts};
+use rota_worker::{Worker, WorkerHandle, WorkerPorts};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::config::Config;
-use super::roles::{Role, name};
-use super::services;
-use super::vitals::{self, Services};
+use super::keys;
+use super::roles::Role;
+use super::services::Places;
+use super::vitals::{self, Watched};
 use crate::failure::{CommandResult, Failure, Outcome};
 use crate::loops::Loops;
 use crate::process::signals::StopSignals;
@@ -27,65 +29,82 @@ const STOP_MAX: Duration = Duration::from_secs(3600);
 /// How often a worker's gauges are read.
 const GAUGES: Duration = Duration::from_secs(2);
 
+/// A process that is ready to start: everything that can be refused has been checked.
+pub(super) struct Setup {
+    /// What it is.
+    pub(super) role: Role,
+    /// Its name.
+    pub(super) name: String,
+    /// Its services.
+    pub(super) places: Places,
+    /// Where its probes, or its dashboard, listen.
+    pub(super) listen: SocketAddr,
+}
+
 /// Runs it until a signal, or until a loop ends by itself.
-pub(super) fn run(config: &Config, role: Role) -> CommandResult {
-    let listener = listen::bind(role.listen(config)?)?;
+pub(super) fn run(setup: Setup) -> CommandResult {
+    // Two workers in one directory would end each other's tasks.
+    let _held = match &setup.role {
+        Role::Worker(options) => {
+            Some(DataDir::acquire(&options.state_dir).map_err(|error| Failure::failed(error.to_string()))?)
+        }
+        Role::Scheduler(_) | Role::Web(_) => None,
+    };
+    let listener = listen::bind(setup.listen)?;
     let runtime = runtime()?;
-    let outcome = runtime.block_on(async {
-        let mut signals = StopSignals::listen().context("cannot listen to signals")?;
-        watchdog::start(tokio::runtime::Handle::current()).context("cannot start the watchdog")?;
-        let word = role.word();
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
-        let mut loops = start(config, role, listener)?;
-        tracing::info!("rota {} {word} {}: probes on http://{address}", env!("CARGO_PKG_VERSION"), name(config)?);
-        let outcome = tokio::select! {
-            () = signals.next() => Ok(Outcome::Done),
-            failure = loops.failure() => Err(failure.into()),
-        };
-        if outcome.is_ok() {
-            tracing::info!("{word} stops; a second signal does not wait");
-        }
-        tokio::select! {
-            () = loops.stop_within(STOP_MAX) => outcome,
-            () = signals.next() => Err(Failure::failed("stopped at once; what was running is taken up by others").into()),
-        }
-    });
+    let outcome = runtime.block_on(until_told(setup, listener));
     // What still runs has been told to stop and is not waited for again.
     runtime.shutdown_background();
     outcome
 }
 
-fn start(config: &Config, role: Role, listener: tokio::net::TcpListener) -> anyhow::Result<Loops> {
-    let name = name(config)?;
-    let store = services::store(config, &format!("rota {} {name}", role.word()))?;
-    let broker = services::broker(config, &format!("rota {} {name}", role.word()))?;
-    let vitals = watch::Sender::new(Vitals {
-        waits: vec!["waits for its first look at its services".to_owned()],
-        ..Vitals::default()
-    });
-    let election = match &role {
-        Role::Scheduler(_) => Some(services::election(config, ReplicaId::trusted(&name))?),
-        Role::Worker(_) | Role::Web(_) => None,
+async fn until_told(setup: Setup, listener: std::net::TcpListener) -> CommandResult {
+    let mut signals = StopSignals::listen().context("cannot listen to signals")?;
+    watchdog::start(tokio::runtime::Handle::current()).context("cannot start the watchdog")?;
+    let (word, name) = (setup.role.word(), setup.name.clone());
+    let listener = TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    tracing::info!("rota {} {word} {name}: probes on http://{address}", env!("CARGO_PKG_VERSION"));
+    let mut loops = start(setup, listener)?;
+    let outcome = tokio::select! {
+        () = signals.next() => Ok(Outcome::Done),
+        failure = loops.failure() => Err(failure.into()),
     };
+    if outcome.is_ok() {
+        tracing::info!("{word} {name} stops; a second signal does not wait");
+    }
+    tokio::select! {
+        () = loops.stop_within(STOP_MAX) => outcome,
+        () = signals.next() => {
+            Err(Failure::failed("stopped at once; what was running is taken up by others").into())
+        }
+    }
+}
+
+fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Loops> {
+    let Setup { role, places, .. } = setup;
+    let store = PostgresStore::new(places.database);
+    let broker = RabbitBroker::start(places.broker).map_err(|error| Failure::usage(error.0))?;
+    let election = places.election.map(take_part).transpose()?;
+    let waits = vec!["waits for its first look at its services".to_owned()];
+    let vitals = watch::Sender::new(Vitals { waits, ..Vitals::default() });
     let (store_is_up, is_up) = watch::channel(false);
-    let watched = Services {
+    let watched = Watched {
         store: store.clone(),
         broker: broker.link(),
-        election: election.as_ref().map(|election| election.link()),
+        election: election.as_ref().map(EtcdLeadership::link),
         store_is_up,
     };
     let mut loops = Loops::none();
-    let shutdown = loops.shutdown();
-    let told = vitals.clone();
+    let (told, shutdown) = (vitals.clone(), loops.shutdown());
     loops.add("the look at the services", async move { Ok(vitals::watch(watched, told, shutdown).await?) });
-    let part = Part { vitals, is_up };
+    let broker = Arc::new(broker);
+    let part = Part { vitals, is_up, ended: CancellationToken::new() };
     match role {
         Role::Scheduler(options) => {
             part.probes(&mut loops, listener);
-            let leadership = election.context("a scheduler takes part in the election")?;
-            let ports =
-                rota_scheduler::Ports { plans: Arc::new(store), broker, leadership: Arc::new(leadership) };
+            let leadership = Arc::new(election.context("a scheduler takes part in the election")?);
+            let ports = rota_scheduler::Ports { plans: Arc::new(store), broker, leadership };
             part.scheduler(&mut loops, Scheduler::new(*options, ports));
         }
         Role::Worker(options) => {
@@ -108,80 +127,120 @@ fn start(config: &Config, role: Role, listener: tokio::net::TcpListener) -> anyh
     Ok(loops)
 }
 
+/// Joins the election. What can go wrong now is the address that the other schedulers connect to.
+fn take_part(options: EtcdOptions) -> Result<EtcdLeadership, Failure> {
+    EtcdLeadership::start(options).map_err(|error| {
+        Failure::failed(error.0)
+            .at(format!("{} or {}", keys::PEER_LISTEN.variable, "--peer-listen"))
+            .help("give each scheduler of a machine an address of its own, or `off` to do without the fast fail-over")
+    })
+}
+
 /// What the loops of a role share.
 struct Part {
     vitals: watch::Sender<Vitals>,
     is_up: watch::Receiver<bool>,
+    /// Cancelled when the role has done its last.
+    ended: CancellationToken,
 }
 
 impl Part {
-    fn probes(&self, loops: &mut Loops, listener: tokio::net::TcpListener) {
-        let (health, shutdown) = (Health::new(self.vitals.subscribe()), loops.shutdown());
-        loops.add("the probes", async move { Ok(health.run(listener, shutdown).await?) });
+    fn probes(&self, loops: &mut Loops, listener: TcpListener) {
+        let (health, ended) = (Health::new(self.vitals.subscribe()), self.ended.clone());
+        loops.add("the probes", async move { Ok(health.run(listener, ended).await?) });
     }
 
     fn scheduler(self, loops: &mut Loops, scheduler: Scheduler) {
-        let mut status = scheduler.status();
-        let (vitals, told_shutdown) = (self.vitals, loops.shutdown());
+        let Self { vitals, is_up, ended } = self;
+        let (status, until) = (scheduler.status(), ended.clone());
         loops.add("the scheduler's state", async move {
-            loop {
-                let now = status.borrow_and_update().clone();
-                let epoch = now.epoch.map_or(0, |epoch| epoch.0);
-                vitals.send_modify(|vitals| {
-                    vitals.leads = now.epoch.is_some();
-                    vitals.gauges = vec![
-                        ("rota_leader_epoch", "The epoch it leads under; 0 while it stands by", epoch),
-                        ("rota_leader_doubtful", "1 while it leads without reaching etcd", i64::from(now.is_doubtful)),
-                        ("rota_files_broken", "DAG files that cannot be used", count(now.broken.len())),
-                        ("rota_files_behind", "DAG files older than what the store has", count(now.behind.len())),
-                    ];
-                });
-                tokio::select! {
-                    changed = status.changed() => if changed.is_err() { told_shutdown.cancelled().await; return Ok(()) },
-                    () = told_shutdown.cancelled() => return Ok(()),
-                }
-            }
+            tell_scheduler(status, vitals, until).await;
+            Ok(())
         });
-        let (shutdown, is_up) = (loops.shutdown(), self.is_up);
+        let shutdown = loops.shutdown();
+        let ends = ended.drop_guard();
         loops.add("the scheduler", async move {
             if store_is_there(is_up, &shutdown).await {
                 scheduler.run(shutdown).await;
             }
+            drop(ends);
             Ok(())
         });
     }
 
     fn worker(self, loops: &mut Loops, worker: Worker, slots: u32) {
-        let handle = worker.handle();
-        let (vitals, told_shutdown) = (self.vitals, loops.shutdown());
+        let Self { vitals, is_up, ended } = self;
+        let (handle, until) = (worker.handle(), ended.clone());
         loops.add("the worker's state", async move {
-            while !told_shutdown.is_cancelled() {
-                let status = handle.status();
-                vitals.send_modify(|vitals| {
-                    vitals.gauges = vec![
-                        ("rota_worker_slots", "Processes that it runs at a time", i64::from(slots)),
-                        ("rota_worker_running", "Attempts that it runs now", count(status.running)),
-                        (
-                            "rota_worker_draining",
-                            "1 if it claims nothing more",
-                            i64::from(status.state == WorkerState::Draining),
-                        ),
-                    ];
-                });
-                tokio::select! {
-                    () = tokio::time::sleep(GAUGES) => {}
-                    () = told_shutdown.cancelled() => {}
-                }
-            }
+            tell_worker(handle, slots, vitals, until).await;
             Ok(())
         });
-        let (shutdown, is_up) = (loops.shutdown(), self.is_up);
+        let shutdown = loops.shutdown();
+        let ends = ended.drop_guard();
         loops.add("the worker", async move {
             if store_is_there(is_up, &shutdown).await {
                 worker.run(shutdown).await?;
             }
+            drop(ends);
             Ok(())
         });
+    }
+}
+
+/// Keeps what the probes tell in step with a scheduler, until it has ended.
+async fn tell_scheduler(
+    mut status: watch::Receiver<Status>,
+    vitals: watch::Sender<Vitals>,
+    ended: CancellationToken,
+) {
+    loop {
+        let now = status.borrow_and_update().clone();
+        let epoch = now.epoch.map_or(0, |epoch| epoch.0);
+        vitals.send_modify(|vitals| {
+            vitals.leads = now.epoch.is_some();
+            vitals.gauges = vec![
+                ("rota_leader_epoch", "The epoch it leads under; 0 while it stands by", epoch),
+                (
+                    "rota_leader_doubtful",
+                    "1 while it leads without reaching etcd",
+                    i64::from(now.is_doubtful),
+                ),
+                ("rota_files_broken", "DAG files that cannot be used", count(now.broken.len())),
+                ("rota_files_behind", "DAG files older than what the store has", count(now.behind.len())),
+            ];
+        });
+        let is_gone = tokio::select! {
+            changed = status.changed() => changed.is_err(),
+            () = ended.cancelled() => true,
+        };
+        if is_gone {
+            vitals.send_modify(|vitals| vitals.leads = false);
+            return ended.cancelled().await;
+        }
+    }
+}
+
+/// The same with a worker.
+async fn tell_worker(
+    handle: WorkerHandle,
+    slots: u32,
+    vitals: watch::Sender<Vitals>,
+    ended: CancellationToken,
+) {
+    while !ended.is_cancelled() {
+        let status = handle.status();
+        let is_draining = status.state == WorkerState::Draining;
+        vitals.send_modify(|vitals| {
+            vitals.gauges = vec![
+                ("rota_worker_slots", "Processes that it runs at a time", i64::from(slots)),
+                ("rota_worker_running", "Attempts that it runs now", count(status.running)),
+                ("rota_worker_draining", "1 if it claims nothing more", i64::from(is_draining)),
+            ];
+        });
+        tokio::select! {
+            () = tokio::time::sleep(GAUGES) => {}
+            () = ended.cancelled() => {}
+        }
     }
 }
 

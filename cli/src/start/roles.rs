@@ -99,7 +99,7 @@ fn worker(config: &Config) -> anyhow::Result<WorkerOptions> {
         }
         options.slots = slots;
     }
-    if let Some(queues) = config.list(keys::WORKER_QUEUES) {
+    if let Some(queues) = config.list(keys::WORKER_QUEUES)? {
         let parsed: Result<Vec<QueueName>, _> = queues.iter().map(|queue| queue.parse()).collect();
         options.queues = parsed
             .map_err(|error| config.refuse(keys::WORKER_QUEUES, "names of queues").help(error.to_string()))?;
@@ -115,7 +115,7 @@ fn worker(config: &Config) -> anyhow::Result<WorkerOptions> {
 
 fn labels(config: &Config) -> anyhow::Result<Object> {
     let mut labels = Object::new();
-    for entry in config.list(keys::WORKER_LABELS).into_iter().flatten() {
+    for entry in config.list(keys::WORKER_LABELS)?.into_iter().flatten() {
         let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return Err(config.refuse(keys::WORKER_LABELS, "labels such as zone=a,disk=ssd").into());
         };
@@ -132,7 +132,7 @@ fn web(config: &Config) -> anyhow::Result<rota_web::Options> {
             .map_err(|_| config.refuse(keys::WEB_TIMEZONE, "an IANA zone such as Europe/Berlin"))?,
         None => zone(),
     };
-    let hosts = config.list(keys::WEB_HOSTS).unwrap_or_default();
+    let hosts = config.list(keys::WEB_HOSTS)?.unwrap_or_default();
     Ok(rota_web::Options {
         listen,
         place: config.text(keys::WEB_PLACE)?.unwrap_or_else(|| "cluster".to_owned()),

@@ -1,54 +1,68 @@
-//! From settings to the clustered adapters.
+//! From settings to the options of the clustered adapters, checked before anything starts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rota_backend::{
-    EtcdLeadership, EtcdOptions, EtcdTls, PeerOptions, PostgresOptions, PostgresStore, QueueKind,
-    RabbitBroker, RabbitOptions,
-};
+use rota_backend::{EtcdOptions, EtcdTls, PeerOptions, PostgresOptions, QueueKind, RabbitOptions};
 use rota_core::id::ReplicaId;
 
 use super::config::{Config, leader_ttl};
 use super::keys;
+use super::roles::Role;
 use crate::failure::Failure;
 use crate::process::listen::host_name;
 
 /// Where schedulers listen for each other unless told otherwise.
 const PEER_LISTEN: &str = "127.0.0.1:7685";
 
+/// Where a process finds its services.
+pub(super) struct Places {
+    /// The database.
+    pub(super) database: PostgresOptions,
+    /// The broker.
+    pub(super) broker: RabbitOptions,
+    /// The election, in a scheduler.
+    pub(super) election: Option<EtcdOptions>,
+}
+
+impl Places {
+    /// Checks the settings of all services that a process of this kind uses.
+    pub(super) fn of(config: &Config, role: &Role, name: &str) -> anyhow::Result<Self> {
+        let title = format!("rota {} {name}", role.word());
+        let election = match role {
+            Role::Scheduler(_) => Some(election(config, ReplicaId::trusted(name))?),
+            Role::Worker(_) | Role::Web(_) => None,
+        };
+        Ok(Self { database: database(config, &title)?, broker: broker(config, &title)?, election })
+    }
+}
+
 /// The database's address.
-pub(crate) fn database(config: &Config, name: &str) -> anyhow::Result<PostgresOptions> {
+pub(super) fn database(config: &Config, title: &str) -> anyhow::Result<PostgresOptions> {
     let url = config.needed(keys::DATABASE_URL, "postgres://user:password@host:5432/database")?;
-    Ok(PostgresOptions::new(&url, name).map_err(|error| {
+    Ok(PostgresOptions::new(&url, title).map_err(|error| {
         config
             .refuse(keys::DATABASE_URL, "postgres://user:password@host:5432/database")
             .help(error.to_string())
     })?)
 }
 
-/// A store that connects when it is used.
-pub(super) fn store(config: &Config, name: &str) -> anyhow::Result<PostgresStore> {
-    Ok(PostgresStore::new(database(config, name)?))
-}
-
-/// A broker that connects in the background.
-pub(super) fn broker(config: &Config, name: &str) -> anyhow::Result<Arc<RabbitBroker>> {
+fn broker(config: &Config, title: &str) -> anyhow::Result<RabbitOptions> {
     let urls = config.needed_list(keys::BROKER_URLS, "amqp://user:password@host:5672/vhost")?;
-    let mut options = RabbitOptions::new(urls, name.to_owned());
+    let mut options = RabbitOptions::new(urls, title);
     options.kind = match config.text(keys::BROKER_QUEUES)?.as_deref() {
         None | Some("classic") => QueueKind::Classic,
         Some("quorum") => QueueKind::Quorum,
         Some(_) => return Err(config.refuse(keys::BROKER_QUEUES, "quorum or classic").into()),
     };
-    let broker = RabbitBroker::start(options).map_err(|error| {
-        config.refuse(keys::BROKER_URLS, "amqp://user:password@host:5672/vhost").help(error.to_string())
-    })?;
-    Ok(Arc::new(broker))
+    if let Some(prefix) = config.text(keys::BROKER_PREFIX)? {
+        options.prefix = prefix;
+    }
+    options.ca_file = config.path(keys::BROKER_CA)?;
+    options.validate().map_err(|error| Failure::usage(error.0).at(config.place(keys::BROKER_URLS)))?;
+    Ok(options)
 }
 
-/// An election that connects in the background.
-pub(super) fn election(config: &Config, replica: ReplicaId) -> anyhow::Result<EtcdLeadership> {
+fn election(config: &Config, replica: ReplicaId) -> anyhow::Result<EtcdOptions> {
     let endpoints = config.needed_list(keys::ETCD_ENDPOINTS, "http://host:2379,http://other:2379")?;
     let mut options = EtcdOptions::new(endpoints, replica);
     options.ttl = leader_ttl(config)?;
@@ -58,23 +72,31 @@ pub(super) fn election(config: &Config, replica: ReplicaId) -> anyhow::Result<Et
     options.user = match (config.text(keys::ETCD_USER)?, config.text(keys::ETCD_PASSWORD)?) {
         (Some(user), Some(password)) => Some((user, password)),
         (None, None) => None,
-        _ => return Err(Failure::usage("etcd.user and etcd.password go together").at("[etcd]").into()),
+        _ => return Err(pair(config, keys::ETCD_USER, keys::ETCD_PASSWORD).into()),
     };
     options.tls = tls(config)?;
     options.peer = peer(config)?;
-    Ok(EtcdLeadership::start(options).map_err(|error| {
-        config.refuse(keys::ETCD_ENDPOINTS, "addresses of etcd members").help(error.to_string())
-    })?)
+    options.validate().map_err(|error| Failure::usage(error.0).at(config.place(keys::ETCD_ENDPOINTS)))?;
+    Ok(options)
 }
 
 fn tls(config: &Config) -> anyhow::Result<Option<EtcdTls>> {
     let cert = match (config.path(keys::ETCD_CERT)?, config.path(keys::ETCD_KEY)?) {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
-        _ => return Err(Failure::usage("etcd.cert and etcd.key go together").at("[etcd]").into()),
+        _ => return Err(pair(config, keys::ETCD_CERT, keys::ETCD_KEY).into()),
     };
     let tls = EtcdTls { ca: config.path(keys::ETCD_CA)?, cert, domain: config.text(keys::ETCD_DOMAIN)? };
     Ok((tls != EtcdTls::default()).then_some(tls))
+}
+
+/// Two settings of which one was given without the other.
+fn pair(config: &Config, one: keys::Key, other: keys::Key) -> Failure {
+    let (given, absent) = if config.is_given(one) { (one, other) } else { (other, one) };
+    Failure::usage(format!("{} is set without {}", given.path, absent.path))
+        .at(config.place(given))
+        .expected("both or none")
+        .help(format!("set {} in the environment, or {} in rota.toml", absent.variable, absent.path))
 }
 
 /// The fast path between schedulers; `off` turns it off.
@@ -88,6 +110,11 @@ fn peer(config: &Config) -> anyhow::Result<Option<PeerOptions>> {
         None if listen.ip().is_unspecified() => format!("{}:{}", host_name(), listen.port()),
         None => listen.to_string(),
     };
+    if advertise.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
+        return Err(config
+            .refuse(keys::PEER_ADVERTISE, "host:port, as other schedulers reach this one")
+            .into());
+    }
     Ok(Some(PeerOptions { listen, advertise }))
 }
 

@@ -1,4 +1,5 @@
-//! What a process waits for: looked at again and again, logged when it changes, told by the probes.
+//! What a process waits for: looked at again and again, told by the probes, logged when it changes. The adapters of RabbitMQ
+//! and etcd log for themselves when theirs is away and when it is back; here the database is logged, and readiness.
 
 use std::time::Duration;
 
@@ -6,14 +7,19 @@ use rota_backend::{Link, PostgresStore};
 use rota_core::port::StoreError;
 use rota_web::Vitals;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
 
 /// Between two looks at a store that answers, and at one that does not.
 const LOOK: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Between two lines about a database that is away for another reason than before.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// The services of a process, as they are watched.
-pub(super) struct Services {
+pub(super) struct Watched {
     /// The database.
     pub(super) store: PostgresStore,
     /// The broker's connection.
@@ -24,89 +30,101 @@ pub(super) struct Services {
     pub(super) store_is_up: watch::Sender<bool>,
 }
 
-/// What is known of one service.
-#[derive(Debug, Clone)]
-struct Known {
-    name: &'static str,
-    link: Link,
-    /// What was logged of it.
-    logged: Option<Link>,
-}
-
-impl Known {
-    fn new(name: &'static str) -> Self {
-        Self { name, link: Link::Down("not asked yet".to_owned()), logged: None }
-    }
-
-    fn learn(&mut self, link: Link) {
-        self.link = link;
-        let is_same = self.logged.as_ref().is_some_and(|logged| logged.is_up() == self.link.is_up());
-        if is_same {
-            return;
-        }
-        match &self.link {
-            Link::Up if self.logged.is_some() => tracing::info!("{} is there", self.name),
-            Link::Up => tracing::debug!("{} is there", self.name),
-            Link::Down(why) => tracing::warn!("waits for {}: {why}", self.name),
-        }
-        self.logged = Some(self.link.clone());
-    }
-
-    fn line(&self, word: &str) -> Option<String> {
-        match &self.link {
-            Link::Up => None,
-            Link::Down(why) => Some(format!("{word} {}: {why}", self.name)),
-        }
-    }
-}
-
-/// Watches until `shutdown`. Before everything was there once, whatever is missing is waited for; after that only the store
-/// is, because work goes on without the others.
+/// Watches until `shutdown`, and says then that the process stops.
 ///
 /// # Errors
-/// The store refuses this rota: its schema is newer.
+/// The database was written by a newer rota before this process could use it. One that works already goes on: a schema grows
+/// before it sheds anything, so that a cluster can be updated one process after another.
 pub(super) async fn watch(
-    mut services: Services,
+    mut services: Watched,
     vitals: watch::Sender<Vitals>,
     shutdown: CancellationToken,
-) -> Result<(), StoreError> {
-    let mut postgres = Known::new("postgres");
-    let mut rabbitmq = Known::new("rabbitmq");
-    let mut etcd = services.election.is_some().then(|| Known::new("etcd"));
-    let mut was_complete = false;
-    loop {
-        postgres.learn(match services.store.check().await {
-            Ok(()) => Link::Up,
-            Err(refused @ StoreError::Refused(_)) => return Err(refused),
-            Err(StoreError::Unavailable(why)) => Link::Down(why),
-            Err(error) => Link::Down(error.to_string()),
-        });
-        services
-            .store_is_up
-            .send_if_modified(|is_up| std::mem::replace(is_up, postgres.link.is_up()) != *is_up);
-        rabbitmq.learn(services.broker.borrow_and_update().clone());
-        if let (Some(etcd), Some(election)) = (&mut etcd, &mut services.election) {
-            etcd.learn(election.borrow_and_update().clone());
-        }
-        let others = [Some(&rabbitmq), etcd.as_ref()];
-        was_complete |= postgres.link.is_up() && others.iter().flatten().all(|known| known.link.is_up());
-        let word = if was_complete { "degraded:" } else { "waits for" };
-        let mut waits: Vec<String> = postgres.line("waits for").into_iter().collect();
-        let without: Vec<String> = others.iter().flatten().filter_map(|known| known.line(word)).collect();
-        let degraded = if was_complete {
-            without
-        } else {
-            waits.extend(without);
-            Vec::new()
+) -> Result<(), Failure> {
+    let mut told = DatabaseLog::default();
+    let (mut was_complete, mut was_used) = (false, false);
+    while !shutdown.is_cancelled() {
+        let postgres = tokio::select! {
+            checked = services.store.check() => link_of(checked, was_used)?,
+            () = shutdown.cancelled() => break,
         };
-        vitals.send_modify(|vitals| (vitals.waits, vitals.degraded) = (waits, degraded));
-        let pause = if postgres.link.is_up() { LOOK } else { LOOK_AGAIN };
+        was_used |= postgres.is_up();
+        told.tell(&postgres);
+        let is_up = postgres.is_up();
+        services.store_is_up.send_if_modified(|was_up| std::mem::replace(was_up, is_up) != is_up);
+        let mut links =
+            vec![("postgres", postgres), ("rabbitmq", services.broker.borrow_and_update().clone())];
+        if let Some(election) = &mut services.election {
+            links.push(("etcd", election.borrow_and_update().clone()));
+        }
+        if !was_complete && links.iter().all(|(_, link)| link.is_up()) {
+            was_complete = true;
+            tracing::info!("ready: all of its services answer");
+        }
+        let (waits, degraded) = lines(&links, was_complete);
+        let links = links.into_iter().map(|(name, link)| (name, link.is_up())).collect();
+        vitals.send_modify(|vitals| (vitals.waits, vitals.degraded, vitals.links) = (waits, degraded, links));
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(if is_up { LOOK } else { LOOK_AGAIN }) => {}
             () = changed(&mut services.broker) => {}
             () = election_changed(&mut services.election) => {}
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => break,
         }
+    }
+    vitals.send_modify(|vitals| vitals.waits = vec!["stops: it finishes what it has".to_owned()]);
+    Ok(())
+}
+
+/// What is waited for and what is done without, a line each. Before everything was there once, whatever is missing is waited
+/// for; after that only the database is, because work goes on without the others.
+fn lines(links: &[(&'static str, Link)], was_complete: bool) -> (Vec<String>, Vec<String>) {
+    let (mut waits, mut degraded) = (Vec::new(), Vec::new());
+    for (name, link) in links {
+        match link {
+            Link::Up => {}
+            Link::Down(why) if was_complete && *name != "postgres" => {
+                degraded.push(format!("degraded: {name}: {why}"));
+            }
+            Link::Down(why) => waits.push(format!("waits for {name}: {why}")),
+        }
+    }
+    (waits, degraded)
+}
+
+fn link_of(checked: Result<(), StoreError>, was_used: bool) -> Result<Link, Failure> {
+    match checked {
+        Ok(()) => Ok(Link::Up),
+        Err(StoreError::Refused(_)) if was_used => Ok(Link::Up),
+        Err(StoreError::Refused(why)) => Err(Failure::failed(why)
+            .at("postgres")
+            .help("update this rota, or name another database in ROTA_DATABASE_URL")),
+        Err(StoreError::Unavailable(why)) => Ok(Link::Down(why)),
+        Err(error) => Ok(Link::Down(error.to_string())),
+    }
+}
+
+/// What was logged of the database last, and when.
+#[derive(Default)]
+struct DatabaseLog {
+    last: Option<(Link, Instant)>,
+}
+
+impl DatabaseLog {
+    fn tell(&mut self, link: &Link) {
+        let is_news = match &self.last {
+            None => true,
+            Some((last, _)) if last.is_up() != link.is_up() => true,
+            // It may be there by now, and wait for a person.
+            Some((last, at)) => last != link && at.elapsed() >= SAY_AGAIN,
+        };
+        if !is_news {
+            return;
+        }
+        match link {
+            Link::Up if self.last.is_some() => tracing::info!("postgres is there"),
+            Link::Up => tracing::debug!("postgres is there"),
+            Link::Down(why) => tracing::warn!("waits for postgres: {why}"),
+        }
+        self.last = Some((link.clone(), Instant::now()));
     }
 }
 
@@ -121,5 +139,28 @@ async fn changed(link: &mut watch::Receiver<Link>) {
     if link.changed().await.is_err() {
         // Its adapter is gone, so it never changes again.
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_everything_was_there_only_the_database_is_waited_for() {
+        let down = || Link::Down("refused".to_owned());
+        let links = [("postgres", down()), ("rabbitmq", down()), ("etcd", Link::Up)];
+        let (waits, degraded) = lines(&links, false);
+        assert_eq!(waits, ["waits for postgres: refused", "waits for rabbitmq: refused"]);
+        assert!(degraded.is_empty());
+        let (waits, degraded) = lines(&links, true);
+        assert_eq!(waits, ["waits for postgres: refused"]);
+        assert_eq!(degraded, ["degraded: rabbitmq: refused"]);
+    }
+    #[test]
+    fn a_newer_schema_is_refused_at_the_start_and_no_reason_to_stop() {
+        let newer = || Err(StoreError::Refused("the database was written by a newer rota".to_owned()));
+        assert!(link_of(newer(), false).is_err());
+        assert_eq!(link_of(newer(), true).unwrap(), Link::Up);
     }
 }

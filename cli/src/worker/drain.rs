@@ -28,7 +28,9 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: Args) -> CommandResult {
     let client = args.server.client()?;
-    client.send(Method::POST, &format!("/workers/{}/drain", segment(&args.worker)), &json!({})).await?;
+    let path = format!("/workers/{}/drain", segment(&args.worker));
+    let sent = client.send(Method::POST, &path, &json!({})).await;
+    client.or_nearest_worker(&args.worker, sent).await?;
     print_line(&text::clean(&format!("worker {} drains: it takes no more tasks", args.worker)))?;
     Ok(Outcome::Done)
 }
