@@ -1,11 +1,13 @@
 //! The `rota` binary as people use it: started as a process, judged by what it prints and how it exits.
 
 mod cli_support;
+#[path = "cli/start.rs"]
+mod start;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use cli_support::{Finished, Server, dags_of_this_repository, rota, write_dag};
+use cli_support::{Finished, Server, dags_of_this_repository, rota, wait_for, write_dag};
 use serde_json::Value;
 
 const COMMANDS: &[&[&str]] = &[
@@ -28,6 +30,15 @@ const COMMANDS: &[&[&str]] = &[
     &["run", "retry"],
     &["schedule"],
     &["schedule", "next"],
+    &["start"],
+    &["start", "scheduler"],
+    &["start", "worker"],
+    &["start", "web"],
+    &["migrate"],
+    &["worker"],
+    &["worker", "list"],
+    &["worker", "drain"],
+    &["leader"],
 ];
 
 #[test]
@@ -45,6 +56,15 @@ fn the_help_of_every_command_has_an_example_that_names_it() {
 }
 
 #[test]
+fn every_help_fits_a_terminal_of_80_columns() {
+    for command in COMMANDS {
+        let help = rota().args(*command).arg("--help").env("COLUMNS", "80").finish();
+        let wide = help.stdout.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{command:?}");
+    }
+}
+
+#[test]
 fn wrong_usage_exits_2_and_says_what_to_do() {
     let wrong: &[(&[&str], &str)] = &[
         (&["dag", "frobnicate"], "unrecognized subcommand"),
@@ -57,6 +77,10 @@ fn wrong_usage_exits_2_and_says_what_to_do() {
         (&["dag", "trigger", "Not A Name"], "lower-case"),
         (&["run", "list", "--data", "/nowhere/at/all"], "rota standalone"),
         (&["standalone", "--dags", "/nowhere/at/all"], "--dags"),
+        (&["start"], "scheduler"),
+        (&["start", "leader"], "unrecognized subcommand"),
+        (&["worker", "drain"], "<WORKER>"),
+        (&["leader", "--data", "/nowhere/at/all"], "rota standalone"),
     ];
     for (args, told) in wrong {
         let end = rota().args(*args).finish();
@@ -269,12 +293,41 @@ fn a_server_that_refuses_is_told_with_the_nearest_name() {
         (&["dag", "trigger", "greeter", "--param", "times=none"], "whole number"),
         (&["dag", "pause", "greter"], "did you mean `greeter`?"),
         (&["run", "show", "4711"], "4711"),
+        (&["worker", "drain", "standalon"], "did you mean `standalone`?"),
     ];
     for (args, told) in cases {
         let end = server.rota(args).finish();
         assert_eq!(end.code, 1, "{args:?}: {end:?}");
         assert!(end.stderr.contains(told), "{args:?} should say `{told}`: {end:?}");
     }
+}
+
+#[test]
+fn a_server_tells_who_leads_and_who_works_and_drains_a_worker() {
+    let server = Server::start(&[("greeter.yaml", GREETER)]);
+    let told = |args: &[&str]| {
+        let end = server.rota(args).finish();
+        assert_eq!(end.code, 0, "{args:?}: {end:?}");
+        end.stdout
+    };
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&told(args)).unwrap();
+    wait_for("a leader", || server.rota(&["leader"]).finish().code == 0);
+    assert!(told(&["leader"]).starts_with("standalone leads since 20"), "{}", told(&["leader"]));
+    let leader = json(&["leader", "-o", "json"]);
+    assert_eq!(
+        (&leader["leader"], &leader["epoch"]),
+        (&Value::from("standalone"), &Value::from(1)),
+        "{leader}"
+    );
+    assert_eq!(leader["participants"][0]["state"], "leader", "{leader}");
+    let state = || json(&["worker", "list", "-o", "json"])[0]["state"].clone();
+    assert_eq!(state(), "live");
+    let table = told(&["worker", "list"]);
+    for word in ["WORKER", "HEARTBEAT", "standalone", "0 of ", "default"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    assert!(told(&["worker", "drain", "standalone"]).contains("drains"));
+    wait_for("a draining worker", || state() == "draining");
 }
 
 #[test]

@@ -83,6 +83,12 @@ impl Running {
         self.signal(Signal::INT);
     }
 
+    /// Asks it to end, as a service manager does.
+    pub(crate) fn terminated(self) -> Finished {
+        self.signal(Signal::TERM);
+        self.finish()
+    }
+
     pub(crate) fn finish(mut self) -> Finished {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
