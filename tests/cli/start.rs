@@ -127,7 +127,8 @@ fn the_file_of_the_guide_is_a_good_one() {
     fs::write(&path, text).unwrap();
     for role in ["scheduler", "worker", "web"] {
         let check = rota().args(["start", role, "--check", "--config"]).arg(&path);
-        let end = check.env("ROTA_DATABASE_URL", DATABASE).env("ROTA_ADMIN_TOKEN", TOKEN).finish();
+        let check = check.env("ROTA_DATABASE_URL", DATABASE).env("ROTA_BROKER_URL", BROKER);
+        let end = check.env("ROTA_ADMIN_TOKEN", TOKEN).finish();
         assert_eq!(end.code, 0, "{role}: {end:?}");
     }
 }
@@ -140,8 +141,8 @@ struct Away {
 }
 
 fn away(role: &str) -> Away {
-    let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
-    let command = start(role).env("ROTA_DATA", dir.path().join("data").to_str().unwrap());
+    let (port, dir) = (free_port(), tempfile::tempdir().expect("a directory"));
+    let command = start(role).env("ROTA_DATA", &dir.path().join("data").to_string_lossy());
     let running = command.arg("--listen").arg(format!("127.0.0.1:{port}")).start();
     wait_for("an answer of the process", || page(port, "/healthz").is_some());
     Away { running, port, _dir: dir }

@@ -168,8 +168,8 @@ Examples:
   ROTA_DATABASE_URL=postgres://rota@db/rota rota migrate
   rota migrate --config /etc/rota/rota.toml
 
-Old and new processes may run side by side while a schema is brought up to
-date; processes that need the new one wait for it.";
+Processes that need the new schema wait for it. Those of an older rota end
+when they see it, and do not start again: put the new program in place first.";
 
     /// Bring the database's schema up to date
     #[derive(Debug, clap::Args)]

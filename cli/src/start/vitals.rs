@@ -33,21 +33,19 @@ pub(super) struct Watched {
 /// Watches until `shutdown`, and says then that the process stops.
 ///
 /// # Errors
-/// The database was written by a newer rota before this process could use it. One that works already goes on: a schema grows
-/// before it sheds anything, so that a cluster can be updated one process after another.
+/// The database was written by a newer rota, before this process started or since.
 pub(super) async fn watch(
     mut services: Watched,
     vitals: watch::Sender<Vitals>,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     let mut told = DatabaseLog::default();
-    let (mut was_complete, mut was_used) = (false, false);
+    let mut was_complete = false;
     while !shutdown.is_cancelled() {
         let postgres = tokio::select! {
-            checked = services.store.check() => link_of(checked, was_used)?,
+            checked = services.store.check() => link_of(checked)?,
             () = shutdown.cancelled() => break,
         };
-        was_used |= postgres.is_up();
         told.tell(&postgres);
         let is_up = postgres.is_up();
         services.store_is_up.send_if_modified(|was_up| std::mem::replace(was_up, is_up) != is_up);
@@ -90,10 +88,9 @@ fn lines(links: &[(&'static str, Link)], was_complete: bool) -> (Vec<String>, Ve
     (waits, degraded)
 }
 
-fn link_of(checked: Result<(), StoreError>, was_used: bool) -> Result<Link, Failure> {
+fn link_of(checked: Result<(), StoreError>) -> Result<Link, Failure> {
     match checked {
         Ok(()) => Ok(Link::Up),
-        Err(StoreError::Refused(_)) if was_used => Ok(Link::Up),
         Err(StoreError::Refused(why)) => Err(Failure::failed(why)
             .at("postgres")
             .help("update this rota, or name another database in ROTA_DATABASE_URL")),
@@ -158,9 +155,10 @@ mod tests {
         assert_eq!(degraded, ["degraded: rabbitmq: refused"]);
     }
     #[test]
-    fn a_newer_schema_is_refused_at_the_start_and_no_reason_to_stop() {
-        let newer = || Err(StoreError::Refused("the database was written by a newer rota".to_owned()));
-        assert!(link_of(newer(), false).is_err());
-        assert_eq!(link_of(newer(), true).unwrap(), Link::Up);
+    fn a_newer_schema_is_refused_and_an_older_one_is_waited_for() {
+        let newer = Err(StoreError::Refused("the database was written by a newer rota".to_owned()));
+        assert!(link_of(newer).is_err());
+        let older = Err(StoreError::Unavailable("run `rota migrate`".to_owned()));
+        assert_eq!(link_of(older).unwrap(), Link::Down("run `rota migrate`".to_owned()));
     }
 }
