@@ -41,7 +41,7 @@ pub(super) const LINGER: Duration = Duration::from_millis(100);
 /// The largest prefetch. The port's callers ask for at most this many.
 const PREFETCH_MAX: usize = 1024;
 /// How long declaring a queue and opening its channel may take.
-const OPEN_MAX: Duration = Duration::from_secs(1);
+const OPEN_MAX: Duration = Duration::from_secs(3);
 /// Where a delivery's lane stands in the tag that the port's callers see.
 const LANE_BITS: u32 = 8;
 

@@ -24,11 +24,11 @@ use super::session::{Session, Supervised};
 use super::topology::Topology;
 
 /// How long one call may take, confirms included. The leader does nothing else meanwhile.
-const PUBLISH_MAX: Duration = Duration::from_secs(2);
+const PUBLISH_MAX: Duration = Duration::from_secs(5);
 /// How long the declaration of one queue may take.
-const DECLARE_MAX: Duration = Duration::from_secs(1);
+const DECLARE_MAX: Duration = Duration::from_secs(3);
 /// How long a link that works may take to open a channel.
-const PROBE_MAX: Duration = Duration::from_secs(1);
+const PROBE_MAX: Duration = Duration::from_secs(2);
 /// How long a queue that took nothing is left alone.
 const SHUN: Duration = Duration::from_secs(15);
 /// Messages that await their confirms at a time.

@@ -158,6 +158,7 @@ impl Rabbit {
         let mut command = Command::new(Path::new(SCRIPTS).join(script));
         let paths = [
             ("HOME", ""),
+            ("ERL_CRASH_DUMP", "erl_crash.dump"),
             ("RABBITMQ_CONFIG_FILE", "rabbitmq.conf"),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", "advanced.config"),
             ("RABBITMQ_CONF_ENV_FILE", "env.conf"),
