@@ -12,8 +12,9 @@ use crate::leader::{Leader, PAGE, Trouble, bounded};
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// Runs deleted in one transaction.
 const PRUNE_RUNS: u32 = 50;
-/// How often all DAG rows are read in case a doorbell was lost.
-const DAG_LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often all DAG rows are read in case a doorbell was lost: a pause that nobody heard of holds as soon as any other
+/// intent would be found.
+const DAG_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Manual runs are looked for from this many run numbers below the newest known one: numbers are not always committed in
 /// order.
 const RUN_SLACK: i64 = 1000;
