@@ -16,6 +16,7 @@
 
 #![expect(clippy::duplicate_mod, reason = "sql/ is compiled once for each database")]
 
+mod boottime;
 mod broker;
 mod clock;
 mod data_dir;

@@ -11,7 +11,8 @@ use etcd_client::{Client, Error, LeaseKeepAliveStream, LeaseKeeper};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::boottime::BootTime;
+use crate::boottime::BootTime;
+
 use super::line::CALL_MAX;
 use super::pace::{Backoff, jitter};
 use super::seat::Seats;

@@ -11,7 +11,6 @@
 //! store's epoch lets only one of them write. That is also why a leader without etcd goes on: while nobody else has begun
 //! a term in the store, its writes are good. [`Term::is_trusted`](rota_core::port::Term::is_trusted) says no meanwhile.
 
-mod boottime;
 mod election;
 mod lease;
 mod line;

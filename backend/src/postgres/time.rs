@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rustix::time::{ClockId, clock_gettime};
 use sqlx::postgres::PgConnection;
+
+use crate::boottime::BootTime;
 
 /// After this long the clock is asked again.
 const FRESH: Duration = Duration::from_secs(1);
@@ -24,10 +25,10 @@ const ASK: &str = "select cast(extract(epoch from clock_timestamp()) * 1000000 a
 struct Sample {
     /// The database's clock, in microseconds since 1970.
     database_us: i64,
-    /// When it showed that, in nanoseconds since boot.
-    at: u64,
+    /// When it showed that.
+    at: BootTime,
     /// How long the answer took.
-    took: u64,
+    took: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ impl DatabaseClock {
     /// Now; `None` if the clock has to be asked first.
     pub(super) fn now(&self) -> Option<DateTime<Utc>> {
         let sample = self.state().sample?;
-        let is_fresh = since_boot().saturating_sub(sample.at) < FRESH.as_nanos() as u64;
+        let is_fresh = BootTime::now().since(sample.at) < FRESH;
         if is_fresh { self.tell() } else { None }
     }
 
@@ -58,18 +59,14 @@ impl DatabaseClock {
 
     /// Asks.
     pub(super) async fn ask(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let before = since_boot();
+        let before = BootTime::now();
         let database_us: i64 = sqlx::query_scalar(ASK).fetch_one(connection).await?;
-        let after = since_boot();
-        let took = after.saturating_sub(before);
-        let sample = Sample { database_us, at: before + took / 2, took };
+        let after = BootTime::now();
+        let took = after.since(before);
+        let sample = Sample { database_us, at: before.after(took / 2), took };
         let mut state = self.state();
         let is_better = match state.sample {
-            Some(old) => {
-                took <= old.took
-                    || took < ANSWER_MAX.as_nanos() as u64
-                    || after - old.at > 10 * FRESH.as_nanos() as u64
-            }
+            Some(old) => took <= old.took || took < ANSWER_MAX || after.since(old.at) > 10 * FRESH,
             None => true,
         };
         if is_better {
@@ -81,7 +78,7 @@ impl DatabaseClock {
     fn tell(&self) -> Option<DateTime<Utc>> {
         let mut state = self.state();
         let sample = state.sample?;
-        let passed = since_boot().saturating_sub(sample.at) / 1000;
+        let passed = BootTime::now().since(sample.at).as_micros();
         let now_us = sample.database_us + i64::try_from(passed).unwrap_or(i64::MAX / 2);
         let is_inaccuracy = now_us < state.told_us && state.told_us - now_us < STEP_MIN_US;
         state.told_us = if is_inaccuracy { state.told_us } else { now_us };
@@ -91,10 +88,4 @@ impl DatabaseClock {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn since_boot() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
-    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
-    seconds.unwrap_or(0) * 1_000_000_000 + nanos.unwrap_or(0)
 }
