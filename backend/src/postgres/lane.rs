@@ -7,26 +7,26 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rota_core::id::Epoch;
 use rota_core::port::{StoreError, StoreResult};
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::options::{PostgresOptions, place};
+use super::host::primary;
+use super::options::PostgresOptions;
 use super::sql::{fence_check, unavailable};
 use super::time::DatabaseClock;
 
 /// A future that borrows the connection.
 pub(super) type Step<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
 
-/// The longest that opening a connection to one host may take.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// A connection that was idle for longer is asked whether it still stands before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// How long that question may take.
@@ -36,12 +36,6 @@ const PING_MAX: Duration = Duration::from_millis(500);
 const LIFETIME: Duration = Duration::from_secs(1800);
 /// How often an operation is tried that the server ended because of a deadlock.
 const TRIES_MAX: u32 = 3;
-
-/// What a freshly opened session is asked and told. A setting that this server does not know is left out (PostgreSQL 13
-/// cannot check whether the client is there).
-const GREETING: &str = "
-    select pg_is_in_recovery(), (
-        select set_config(s.name, '1s', false) from pg_settings as s where s.name = 'client_connection_check_interval')";
 
 /// How a lane's sessions are set.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +74,7 @@ pub(super) struct Lane {
     places: Semaphore,
     idle: Mutex<Vec<Idle>>,
     /// The host that answered last is tried first.
-    last_host: std::sync::atomic::AtomicUsize,
+    last_host: AtomicUsize,
 }
 
 impl Lane {
@@ -92,7 +86,7 @@ impl Lane {
             options,
             hosts,
             idle: Mutex::default(),
-            last_host: std::sync::atomic::AtomicUsize::new(0),
+            last_host: AtomicUsize::new(0),
         }
     }
 
@@ -143,25 +137,11 @@ impl Lane {
         opened.unwrap_or_else(|_| Err(unavailable("no connection could be opened in time")))
     }
 
-    /// Connects to the first host that accepts writes.
     async fn open(&self) -> StoreResult<Idle> {
-        use std::sync::atomic::Ordering::Relaxed;
-        let first = self.last_host.load(Relaxed);
-        let mut trouble = Vec::new();
-        for index in (0..self.hosts.len()).map(|offset| (first + offset) % self.hosts.len()) {
-            let host = &self.hosts[index];
-            match timeout(CONNECT_MAX, greet(host)).await {
-                Ok(Ok(Some(connection))) => {
-                    self.last_host.store(index, Relaxed);
-                    let now = Instant::now();
-                    return Ok(Idle { connection, opened: now, used: now });
-                }
-                Ok(Ok(None)) => trouble.push(format!("{} is a standby", place(host))),
-                Ok(Err(error)) => trouble.push(format!("{}: {error}", place(host))),
-                Err(_) => trouble.push(format!("{} does not answer", place(host))),
-            }
-        }
-        Err(unavailable(trouble.join("; ")))
+        let (host, connection) = primary(&self.hosts, self.last_host.load(Ordering::Relaxed)).await?;
+        self.last_host.store(host, Ordering::Relaxed);
+        let now = Instant::now();
+        Ok(Idle { connection, opened: now, used: now })
     }
 
     fn give_back(&self, mut session: Idle) {
@@ -182,13 +162,6 @@ impl Lane {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `None`: it does not accept writes.
-async fn greet(host: &PgConnectOptions) -> Result<Option<PgConnection>, sqlx::Error> {
-    let mut connection = host.connect().await?;
-    let (is_standby, _): (bool, Option<String>) = sqlx::query_as(GREETING).fetch_one(&mut connection).await?;
-    Ok((!is_standby).then_some(connection))
 }
 
 /// What became of a connection's use.

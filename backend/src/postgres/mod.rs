@@ -8,6 +8,7 @@
 
 #[macro_use]
 mod dialect;
+mod host;
 mod hot;
 mod lane;
 mod options;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use rota_core::port::{StoreError, StoreResult};
+use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::PgConnection;
-use sqlx::{ConnectOptions, SqlStr};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-use super::options::{PostgresOptions, place};
+use super::host::primary;
+use super::options::PostgresOptions;
 use super::sql::unavailable;
 
 /// The migrations, in order. `migrations/sqlite` has the same file names.
@@ -39,7 +40,9 @@ pub async fn postgres_migrate(options: &PostgresOptions) -> StoreResult<Vec<Stri
 }
 
 async fn migrate(options: &PostgresOptions) -> StoreResult<Vec<String>> {
-    let mut connection = primary(options).await?;
+    let patient = |host: &PgConnectOptions| host.clone().options([("lock_timeout", LOCK_MAX)]);
+    let hosts: Vec<PgConnectOptions> = options.hosts.iter().map(patient).collect();
+    let (_, mut connection) = primary(&hosts, 0).await?;
     let before = version(&mut connection).await?;
     if before > newest() {
         return Err(too_new(before));
@@ -51,28 +54,6 @@ async fn migrate(options: &PostgresOptions) -> StoreResult<Vec<String>> {
     migrator.run_direct(None, &mut connection, false).await.map_err(failed)?;
     let applied = MIGRATIONS.iter().filter(|(version, ..)| *version > before);
     Ok(applied.map(|(version, name, _)| format!("{version:04}_{name}")).collect())
-}
-
-/// The host that accepts writes, with a session that waits for locks no longer than it must.
-async fn primary(options: &PostgresOptions) -> StoreResult<PgConnection> {
-    let mut trouble = Vec::new();
-    for host in &options.hosts {
-        let settings = [("lock_timeout", LOCK_MAX)];
-        match host.clone().options(settings).connect().await {
-            Ok(mut connection) => {
-                let is_standby: bool = sqlx::query_scalar("select pg_is_in_recovery()")
-                    .fetch_one(&mut connection)
-                    .await
-                    .map_err(unavailable)?;
-                if !is_standby {
-                    return Ok(connection);
-                }
-                trouble.push(format!("{} is a standby", place(host)));
-            }
-            Err(error) => trouble.push(format!("{}: {error}", place(host))),
-        }
-    }
-    Err(unavailable(trouble.join("; ")))
 }
 
 fn failed(error: MigrateError) -> StoreError {
