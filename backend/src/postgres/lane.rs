@@ -187,12 +187,10 @@ where
         Ok(now) => now,
         Err(error) => return Used::Broken(error),
     };
-    if mode == Mode::Statements {
-        return used(operation(connection, now).await);
-    }
     let begun = match mode {
+        Mode::Statements => return used(operation(connection, now).await),
+        Mode::Transaction => step(connection, "begin").await,
         Mode::Fenced(epoch) => fence_check(connection, epoch).await,
-        Mode::Transaction | Mode::Statements => step(connection, "begin").await,
     };
     let answer = match begun {
         Ok(()) => operation(connection, now).await,

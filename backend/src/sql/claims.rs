@@ -126,6 +126,17 @@ pub(crate) async fn tasks_finish(
     Ok(late.into_iter().map(|finish| finish.key).collect())
 }
 
+/// The row, as `t`, of the attempt and claim that an item names in its first five places.
+macro_rules! is_claim {
+    () => {
+        " where t.run = cast(item.value ->> 0 as bigint)
+             and t.task_no = cast(item.value ->> 1 as bigint)
+             and t.map_index = cast(item.value ->> 2 as bigint)
+             and t.attempt = cast(item.value ->> 3 as bigint)
+             and t.claim_token = cast(item.value ->> 4 as bigint)"
+    };
+}
+
 /// An attempt that was given up as lost has no end of its own process (`ended_at`), and keeps its state. What its worker
 /// had to say is added to its words, once.
 macro_rules! late {
@@ -136,12 +147,8 @@ macro_rules! late {
             " as t set error = coalesce(t.error || '; ', '') || (item.value ->> 5)
              from ",
             each!("$1"),
-            " where t.run = cast(item.value ->> 0 as bigint)
-                 and t.task_no = cast(item.value ->> 1 as bigint)
-                 and t.map_index = cast(item.value ->> 2 as bigint)
-                 and t.attempt = cast(item.value ->> 3 as bigint)
-                 and t.claim_token = cast(item.value ->> 4 as bigint)
-                 and t.state in ('failed', 'up_for_retry') and t.ended_at is null
+            is_claim!(),
+            " and t.state in ('failed', 'up_for_retry') and t.ended_at is null
                  and coalesce(t.error, '') not like '%its result came too late:%'"
         )
     };
@@ -193,22 +200,14 @@ pub(crate) fn finish_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
 const RECORDED: &str = concat!(
     "select t.claim_token from task as t, ",
     each!("$1"),
-    " where t.run = cast(item.value ->> 0 as bigint)
-         and t.task_no = cast(item.value ->> 1 as bigint)
-         and t.map_index = cast(item.value ->> 2 as bigint)
-         and t.attempt = cast(item.value ->> 3 as bigint)
-         and t.claim_token = cast(item.value ->> 4 as bigint)
-         and t.ended_at = cast(item.value ->> 8 as bigint)
+    is_claim!(),
+    " and t.ended_at = cast(item.value ->> 8 as bigint)
          and (t.state = item.value ->> 5 or item.value ->> 5 = 'failed' and t.state in ('up_for_retry', 'cancelled'))
      union all
      select t.claim_token from task_attempt as t, ",
     each!("$1"),
-    " where t.run = cast(item.value ->> 0 as bigint)
-         and t.task_no = cast(item.value ->> 1 as bigint)
-         and t.map_index = cast(item.value ->> 2 as bigint)
-         and t.attempt = cast(item.value ->> 3 as bigint)
-         and t.claim_token = cast(item.value ->> 4 as bigint)
-         and t.ended_at = cast(item.value ->> 8 as bigint)
+    is_claim!(),
+    " and t.ended_at = cast(item.value ->> 8 as bigint)
          and t.state = item.value ->> 5"
 );
 
