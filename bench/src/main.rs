@@ -3,7 +3,8 @@
 //! Each figure is verified (every task really ran, once) and stands beside the machine's own limit, measured in the
 //! same run. Progress goes to stderr, figures to stdout; a figure that could not be verified makes the program exit
 //! with 1. `docs/benchmarks.md` says what each figure means. This program never changes what it measures: it starts
-//! `rota standalone` as anyone would, talks to its REST API, and reads its store after it has stopped.
+//! `rota standalone`, or a cluster on private services, as anyone would, talks to its REST API, and reads its store after
+//! it has stopped.
 
 mod clock;
 mod dags;
@@ -16,13 +17,15 @@ mod server;
 mod stamp;
 mod stats;
 mod store;
+mod tap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use rota_tests::services::together::Services;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::figures::{Bench, Figure};
@@ -38,6 +41,8 @@ Examples:
   cargo build --release -p rota -p rota-bench
   target/release/rota-bench                        every figure (about six minutes)
   target/release/rota-bench noop-fan edge          two of them
+  target/release/rota-bench --cluster              what can be measured of a scheduler, a worker and a web server on
+                                                   private etcd, RabbitMQ and Postgres (which have to be installed)
   target/release/rota-bench --quick                small sizes, to see that everything works
   target/release/rota-bench clean-clone --clean-clone /var/tmp/clone
                                                    both README commands in a fresh clone of this repository";
@@ -46,7 +51,7 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "rota-bench", after_help = EXAMPLES, max_term_width = 110)]
 struct Args {
-    /// What to measure [default: everything but clean-clone]
+    /// What to measure [default: everything that fits but clean-clone]
     #[arg(value_enum)]
     figures: Vec<Figure>,
     /// The binary to measure [default: `rota` beside this program]
@@ -55,6 +60,9 @@ struct Args {
     /// Where stores and witness files go; must not be in memory
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
+    /// Measure a cluster instead of a standalone rota
+    #[arg(long)]
+    cluster: bool,
     /// Sizes of a tenth: shows that everything works, measures little
     #[arg(long)]
     quick: bool,
@@ -115,13 +123,17 @@ async fn measure(args: Args) -> anyhow::Result<ExitCode> {
             args.dir.display()
         );
     }
-    let Args { dir, quick, keep, slots, clean_clone, .. } = args;
-    let bench = Bench { rota, me, dir, quick, keep, slots, clean_clone };
-    figures::machine(&bench, file_system).print();
-    let mut chosen = args.figures;
-    if chosen.is_empty() {
-        chosen = Figure::value_variants().iter().copied().filter(|it| *it != Figure::CleanClone).collect();
+    let Args { figures: mut chosen, dir, quick, keep, slots, clean_clone, cluster, .. } = args;
+    if let Some(other) = chosen.iter().find(|it| !it.fits(cluster)) {
+        let advice = if cluster { "leave out" } else { "give" };
+        bail!("{} cannot be measured like this: {advice} --cluster", other.name());
     }
+    if chosen.is_empty() {
+        chosen = Figure::defaults(cluster);
+    }
+    let services = cluster.then(|| tokio::task::block_in_place(Services::start));
+    let bench = Bench { rota, me, dir, quick, keep, slots, services, clean_clone };
+    figures::machine(&bench, file_system).print();
     let mut is_good = true;
     for figure in chosen {
         is_good &= one(&bench, figure).await;
@@ -142,6 +154,7 @@ async fn one(bench: &Bench, figure: Figure) -> bool {
         Ok(records) => {
             let load = process::load();
             for record in records {
+                let record = if bench.services.is_some() { record.prefixed("cluster_") } else { record };
                 record.with("load_1m", load.as_str()).with("quick", bench.quick).print();
             }
             true

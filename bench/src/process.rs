@@ -62,6 +62,35 @@ impl Cpu {
     }
 }
 
+/// CPU time of several processes, by name.
+#[derive(Debug)]
+pub(crate) struct Usage(Vec<(&'static str, Cpu)>);
+
+impl Usage {
+    /// Of these processes until now.
+    pub(crate) fn of(processes: impl Iterator<Item = (&'static str, u32)>) -> anyhow::Result<Self> {
+        processes.map(|(name, pid)| Ok((name, Cpu::of(pid)?))).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// What was used since `earlier`.
+    pub(crate) fn since(self, earlier: &Self) -> Self {
+        let pairs = self.0.into_iter().zip(&earlier.0);
+        Self(pairs.map(|((name, now), (_, then))| (name, now.since(*then))).collect())
+    }
+
+    /// All of them together.
+    pub(crate) fn total(&self) -> Cpu {
+        let sum = |part: fn(&Cpu) -> f64| self.0.iter().map(|(_, cpu)| part(cpu)).sum();
+        Cpu { user: sum(|cpu| cpu.user), system: sum(|cpu| cpu.system), children: sum(|cpu| cpu.children) }
+    }
+
+    /// Microseconds of each process, without its children, per task; empty for a single process.
+    pub(crate) fn each_us(&self, tasks: usize) -> Vec<(&'static str, f64)> {
+        let each = self.0.iter().filter(|_| self.0.len() > 1);
+        each.map(|(name, cpu)| (*name, (cpu.user + cpu.system) * 1e6 / tasks as f64)).collect()
+    }
+}
+
 /// The children of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };

@@ -58,6 +58,14 @@ impl Record {
         self.with("aim", aim)
     }
 
+    /// Begins the figure's name with a word.
+    pub(crate) fn prefixed(mut self, word: &str) -> Self {
+        if let Some(Value::String(name)) = self.0.get_mut("figure") {
+            name.insert_str(0, word);
+        }
+        self
+    }
+
     /// Prints the line to stdout.
     pub(crate) fn print(self) {
         println!("{}", Value::Object(self.0));

@@ -1,16 +1,19 @@
-//! The independent record: what the server's store says, read after the server has stopped.
+//! The independent record: what rota's store says, read after rota has stopped.
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions, Row, SqliteConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ColumnIndex, ConnectOptions, Decode, PgConnection, Row, SqliteConnection, Type};
 
-/// Opens a stopped server's store for reading.
-pub(crate) async fn open(data: &Path) -> anyhow::Result<SqliteConnection> {
-    let file = data.join("rota.db");
-    let options = SqliteConnectOptions::new().filename(&file).pragma("query_only", "on");
-    options.connect().await.with_context(|| format!("cannot read {}", file.display()))
+/// A store, open for reading.
+#[derive(Debug)]
+pub(crate) enum Store {
+    /// Of a standalone server.
+    Sqlite(SqliteConnection),
+    /// Of a cluster.
+    Postgres(PgConnection),
 }
 
 /// Runs of a DAG and how long they took, all times in microseconds since 1970 UTC.
@@ -18,6 +21,8 @@ pub(crate) async fn open(data: &Path) -> anyhow::Result<SqliteConnection> {
 pub(crate) struct RunTimes {
     /// When the run was asked for.
     pub(crate) created_at: i64,
+    /// When it was let in.
+    pub(crate) started_at: i64,
     /// When its end was decided.
     pub(crate) finished_at: i64,
 }
@@ -46,12 +51,20 @@ pub(crate) struct Fired {
     pub(crate) decided_at: i64,
 }
 
-const RUNS: &str = "select count(*), coalesce(sum(state = 'success'), 0) from run where dag = $1";
+// Both databases understand these. Every column is a bigint.
+const RUNS: &str = "select count(*), count(*) filter (where state = 'success') from run where dag = $1";
 const TASKS: &str = "select count(*), \
-     coalesce(sum(state = 'success' and attempt = 1 and failures = 0 and losses = 0), 0), \
-     count(distinct claim_token), coalesce(sum(spawned_at is not null and exit_code = 0), 0) \
+     count(*) filter (where state = 'success' and attempt = 1 and failures = 0 and losses = 0), \
+     count(distinct claim_token), count(*) filter (where spawned_at is not null and exit_code = 0) \
      from task where run in (select id from run where dag = $1)";
 const HISTORY: &str = "select count(*) from task_attempt where run in (select id from run where dag = $1)";
+const DAGS: &str = "select count(*) from dag where id <> $1";
+const FINISHED: &str = "select count(*) from task where state = 'success' and name <> $1";
+const RUN_TIMES: &str = "select created_at, started_at, finished_at from run where dag = $1 order by id";
+const TASK_TIMES: &str = "select run, queued_at, started_at, coalesce(spawned_at, ended_at), ended_at, finished_at \
+     from task where run in (select id from run where dag = $1) order by run, task_no";
+const SLOTS: &str = "select slot, decided_at, cast(case when outcome = 'fired' then 1 else 0 end as bigint) \
+     from slot where dag = $1 order by slot";
 
 /// What must hold of a DAG's runs.
 #[derive(Debug, Clone, Copy)]
@@ -64,80 +77,107 @@ pub(crate) struct Expected {
     pub(crate) processes: usize,
 }
 
-/// Checks that every task of every run of `dag` was claimed once, ran once and succeeded.
-pub(crate) async fn verify(
-    store: &mut SqliteConnection,
-    dag: &str,
-    expected: Expected,
-) -> anyhow::Result<()> {
-    let runs = counts(store, RUNS, dag).await?;
-    let Expected { runs: expected_runs, tasks, processes } = expected;
-    ensure!(
-        runs == [expected_runs, expected_runs],
-        "{dag}: expected {expected_runs} runs, all successful; [there, successful] are {runs:?}"
-    );
-    let all = expected_runs * tasks;
-    let found = counts(store, TASKS, dag).await?;
-    ensure!(
-        found == [all, all, all, expected_runs * processes],
-        "{dag}: expected {all} tasks, each successful with its first attempt and its own claim, {} of them \
-         processes; [there, successful, claims, processes] are {found:?}",
-        expected_runs * processes
-    );
-    let again = counts(store, HISTORY, dag).await?;
-    ensure!(again == [0], "{dag}: {} tasks had an earlier attempt", again[0]);
-    Ok(())
-}
+impl Store {
+    /// The store in a data directory.
+    pub(crate) async fn in_directory(data: &Path) -> anyhow::Result<Self> {
+        let file = data.join("rota.db");
+        let options = SqliteConnectOptions::new().filename(&file).pragma("query_only", "on");
+        let store = options.connect().await.with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Self::Sqlite(store))
+    }
 
-/// Times of all runs of a DAG, by run.
-pub(crate) async fn runs(store: &mut SqliteConnection, dag: &str) -> anyhow::Result<Vec<RunTimes>> {
-    let text = "select created_at, finished_at from run where dag = $1 order by id";
-    let rows = sqlx::query(text).bind(dag).fetch_all(store).await?;
-    let times =
-        |row: &SqliteRow| anyhow::Ok(RunTimes { created_at: row.try_get(0)?, finished_at: row.try_get(1)? });
-    rows.iter().map(times).collect()
-}
+    /// The store in a database of Postgres.
+    pub(crate) async fn in_postgres(url: &str) -> anyhow::Result<Self> {
+        let options: PgConnectOptions = url.parse()?;
+        let options = options.options([("default_transaction_read_only", "on")]);
+        Ok(Self::Postgres(options.connect().await.context("cannot read the database")?))
+    }
 
-/// Times of all tasks of a DAG, by run and place in the file.
-pub(crate) async fn tasks(store: &mut SqliteConnection, dag: &str) -> anyhow::Result<Vec<(i64, TaskTimes)>> {
-    let text = "select run, queued_at, started_at, coalesce(spawned_at, ended_at), ended_at, finished_at from task \
-                where run in (select id from run where dag = $1) order by run, task_no";
-    let rows = sqlx::query(text).bind(dag).fetch_all(store).await?;
-    let times = |row: &SqliteRow| {
-        let times = TaskTimes {
-            queued_at: row.try_get(1)?,
-            started_at: row.try_get(2)?,
-            spawned_at: row.try_get(3)?,
-            ended_at: row.try_get(4)?,
-            finished_at: row.try_get(5)?,
+    /// Checks that every task of every run of `dag` was claimed once, ran once and succeeded.
+    pub(crate) async fn verify(&mut self, dag: &str, expected: Expected) -> anyhow::Result<()> {
+        let Expected { runs, tasks, processes } = expected;
+        let found = self.counts(RUNS, dag).await?;
+        ensure!(
+            found == [runs, runs],
+            "{dag}: expected {runs} runs, all successful; [there, successful] are {found:?}"
+        );
+        let (all, processes) = (runs * tasks, runs * processes);
+        let found = self.counts(TASKS, dag).await?;
+        ensure!(
+            found == [all, all, all, processes],
+            "{dag}: expected {all} tasks, each successful with its first attempt and its own claim, {processes} of \
+             them processes; [there, successful, claims, processes] are {found:?}"
+        );
+        let again = self.counts(HISTORY, dag).await?;
+        ensure!(again == [0], "{dag}: {} tasks had an earlier attempt", again[0]);
+        Ok(())
+    }
+
+    /// Times of all runs of a DAG, by run.
+    pub(crate) async fn runs(&mut self, dag: &str) -> anyhow::Result<Vec<RunTimes>> {
+        let rows = self.rows(RUN_TIMES, dag).await?;
+        Ok(rows
+            .iter()
+            .map(|row| RunTimes { created_at: row[0], started_at: row[1], finished_at: row[2] })
+            .collect())
+    }
+
+    /// Times of all tasks of a DAG, by run and place in the file.
+    pub(crate) async fn tasks(&mut self, dag: &str) -> anyhow::Result<Vec<(i64, TaskTimes)>> {
+        let rows = self.rows(TASK_TIMES, dag).await?;
+        let times = |row: &Vec<i64>| TaskTimes {
+            queued_at: row[1],
+            started_at: row[2],
+            spawned_at: row[3],
+            ended_at: row[4],
+            finished_at: row[5],
         };
-        anyhow::Ok((row.try_get(0)?, times))
-    };
-    rows.iter().map(times).collect()
+        Ok(rows.iter().map(|row| (row[0], times(row))).collect())
+    }
+
+    /// The fired slots of a DAG, by slot. Fails if a slot was missed or skipped.
+    pub(crate) async fn fired(&mut self, dag: &str) -> anyhow::Result<Vec<Fired>> {
+        let rows = self.rows(SLOTS, dag).await?;
+        let other = rows.iter().find(|row| row[2] != 1);
+        ensure!(other.is_none(), "slot {other:?} of {dag} was not fired");
+        Ok(rows.iter().map(|row| Fired { slot: row[0], decided_at: row[1] }).collect())
+    }
+
+    /// How many DAGs there are.
+    pub(crate) async fn dag_count(&mut self) -> anyhow::Result<usize> {
+        Ok(self.counts(DAGS, "").await?[0])
+    }
+
+    /// How many tasks have succeeded, of whatever DAG.
+    pub(crate) async fn finished(&mut self) -> anyhow::Result<usize> {
+        Ok(self.counts(FINISHED, "").await?[0])
+    }
+
+    async fn counts(&mut self, query: &'static str, dag: &str) -> anyhow::Result<Vec<usize>> {
+        let rows = self.rows(query, dag).await?;
+        let row = rows.first().context("a count is one row")?;
+        row.iter().map(|count| Ok(usize::try_from(*count)?)).collect()
+    }
+
+    async fn rows(&mut self, query: &'static str, dag: &str) -> anyhow::Result<Vec<Vec<i64>>> {
+        match self {
+            Self::Sqlite(store) => {
+                let rows = sqlx::query(query).bind(dag).fetch_all(store).await?;
+                rows.iter().map(numbers).collect()
+            }
+            Self::Postgres(store) => {
+                let rows = sqlx::query(query).bind(dag).fetch_all(store).await?;
+                rows.iter().map(numbers).collect()
+            }
+        }
+    }
 }
 
-/// The fired slots of a DAG, by slot. Fails if a slot was missed or skipped.
-pub(crate) async fn fired(store: &mut SqliteConnection, dag: &str) -> anyhow::Result<Vec<Fired>> {
-    let text = "select slot, decided_at, outcome from slot where dag = $1 order by slot";
-    let rows = sqlx::query(text).bind(dag).fetch_all(store).await?;
-    let fired = |row: &SqliteRow| {
-        let outcome: String = row.try_get(2)?;
-        let slot: i64 = row.try_get(0)?;
-        ensure!(outcome == "fired", "slot {slot} of {dag} was {outcome}");
-        Ok(Fired { slot, decided_at: row.try_get(1)? })
-    };
-    rows.iter().map(fired).collect()
-}
-
-/// How many DAGs the store of a running server holds.
-pub(crate) async fn dag_count(data: &Path) -> anyhow::Result<usize> {
-    let mut store = open(data).await?;
-    let count: i64 = sqlx::query_scalar("select count(*) from dag").fetch_one(&mut store).await?;
-    Ok(usize::try_from(count)?)
-}
-
-async fn counts(store: &mut SqliteConnection, query: &'static str, dag: &str) -> anyhow::Result<Vec<usize>> {
-    let row = sqlx::query(query).bind(dag).fetch_one(store).await?;
-    let count = |place| Ok(usize::try_from(row.try_get::<i64, _>(place)?)?);
-    (0..row.len()).map(count).collect()
+/// A row of bigints.
+fn numbers<R: Row>(row: &R) -> anyhow::Result<Vec<i64>>
+where
+    usize: ColumnIndex<R>,
+    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    (0..row.len()).map(|place| Ok(row.try_get(place)?)).collect()
 }

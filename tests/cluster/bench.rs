@@ -17,6 +17,7 @@ use rota_tests::lab::rng::now;
 use rota_tests::lab::{calm, wait_for, wait_within};
 use rota_tests::proxy::{Proxy, Way};
 use rota_tests::services::free_port;
+use rota_tests::services::together::{Place, Services};
 use rota_tests::witness::check::{Rule, Violation, check};
 use rota_tests::witness::history::{Fault, History, Interruption};
 use rota_tests::witness::record::{self, Micros, SCRIPT};
@@ -25,7 +26,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::{Process, Role};
-use super::services::{Place, Services, take};
+use super::services::take;
 use super::workload::BEAT;
 
 /// The leader's lease in etcd.

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::figures::Bench;
 use crate::record::Record;
-use crate::store;
+use crate::store::Store;
 
 const LOOK: Duration = Duration::from_millis(100);
 const COMMAND_MAX: Duration = Duration::from_secs(3600);
@@ -62,9 +62,8 @@ async fn has_finished_task(data: &Path) -> bool {
     if !data.join("rota.db").exists() {
         return false;
     }
-    let Ok(mut store) = store::open(data).await else { return false };
-    let count = sqlx::query_scalar::<_, i64>("select count(*) from task where state = 'success'");
-    count.fetch_one(&mut store).await.is_ok_and(|count| count > 0)
+    let Ok(mut store) = Store::in_directory(data).await else { return false };
+    store.finished().await.is_ok_and(|count| count > 0)
 }
 
 /// Starts a command in the clone, in a process group of its own, its output on our stderr.

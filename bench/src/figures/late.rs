@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::server::Server;
 use crate::stamp;
 use crate::stats::Samples;
-use crate::store::{self, Fired, TaskTimes};
+use crate::store::{Fired, TaskTimes};
 
 const SECONDS: usize = 60;
 const AIM_P99_MS: f64 = 10.0;
@@ -34,9 +34,8 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
     let seconds = bench.size(SECONDS);
     eprintln!("{seconds} s of a job every second");
     let bare = punctual(&bench.me, &home.file("bare"), seconds + 2).await?;
-    server.stop().await?;
-    let mut store = store::open(&home.data()).await?;
-    let ledger = store::fired(&mut store, "tick").await?;
+    let mut store = server.stop().await?;
+    let ledger = store.fired("tick").await?;
     ensure!(ledger.len() >= seconds, "expected at least {seconds} slots, the ledger has {}", ledger.len());
     let gap = ledger.windows(2).find(|pair| pair[1].slot - pair[0].slot != SECOND_US);
     ensure!(gap.is_none(), "the ledger has a gap: {gap:?}");
@@ -51,7 +50,7 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
     }
     ensure!(starts.is_empty(), "{} processes ran for slots that are not in the ledger", starts.len());
     let (process, decided) = (Samples::new(process)?, Samples::new(decided)?);
-    let tasks = store::tasks(&mut store, "tick").await?;
+    let tasks = store.tasks("tick").await?;
     let part = |part: fn(&Fired, &TaskTimes) -> i64| {
         let parts = ledger.iter().zip(&tasks).map(|(fired, (_, task))| ms(part(fired, task) * 1000));
         anyhow::Ok(Samples::new(parts.collect())?.median())

@@ -11,7 +11,7 @@ use crate::home::Home;
 use crate::process::{self, Memory};
 use crate::record::Record;
 use crate::server::Server;
-use crate::store;
+use crate::store::Store;
 
 const DAGS: usize = 1_000;
 const AIM_IDLE_MIB: f64 = 30.0;
@@ -35,7 +35,7 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
     let server = Server::start(bench, &home).await?;
     let deadline = Instant::now() + LOAD_MAX;
     // Asked in the store, not over HTTP: a server that has answered for its DAGs remembers them twice.
-    while store::dag_count(&home.data()).await? < count {
+    while Store::in_directory(&home.data()).await?.dag_count().await? < count {
         ensure!(Instant::now() < deadline, "{count} DAGs were not loaded within {LOAD_MAX:?}");
         sleep(Duration::from_millis(50)).await;
     }

@@ -8,6 +8,7 @@ mod memory;
 mod noop;
 mod planner;
 mod processes;
+mod round_trips;
 mod start;
 mod store_path;
 mod validate;
@@ -15,6 +16,7 @@ mod validate;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use rota_tests::services::together::Services;
 
 use crate::process;
 use crate::record::Record;
@@ -40,6 +42,8 @@ pub(crate) enum Figure {
     Start,
     /// `rota dag validate` of 1,000 files
     Validate,
+    /// Round trips to Postgres per no-op task (with --cluster)
+    RoundTrips,
     /// The planner alone: nanoseconds per edge
     Planner,
     /// Both commands of the README in a fresh clone (needs --clean-clone)
@@ -50,6 +54,29 @@ impl Figure {
     /// Its name on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether it can be measured of a standalone rota, and of a cluster.
+    const fn is_of(self) -> (bool, bool) {
+        match self {
+            Self::NoopFan | Self::NoopRuns | Self::StorePath | Self::Processes | Self::Edge | Self::Late => {
+                (true, true)
+            }
+            Self::RoundTrips => (false, true),
+            Self::Memory | Self::Start | Self::Validate | Self::Planner | Self::CleanClone => (true, false),
+        }
+    }
+
+    /// What is measured unless something else is asked for. The clean clone takes as long as two builds.
+    pub(crate) fn defaults(is_cluster: bool) -> Vec<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.filter(|it| it.fits(is_cluster) && *it != Self::CleanClone).collect()
+    }
+
+    /// Whether it can be measured of this kind of rota.
+    pub(crate) const fn fits(self, is_cluster: bool) -> bool {
+        let (standalone, cluster) = self.is_of();
+        if is_cluster { cluster } else { standalone }
     }
 
     /// Measures it.
@@ -67,6 +94,7 @@ impl Figure {
             Self::Memory => memory::measure(bench).await,
             Self::Start => start::measure(bench).await,
             Self::Validate => validate::measure(bench).await,
+            Self::RoundTrips => round_trips::measure(bench).await,
             Self::Planner => planner::measure(bench),
             Self::CleanClone => clean_clone::measure(bench).await,
         }
@@ -74,7 +102,6 @@ impl Figure {
 }
 
 /// What all figures share.
-#[derive(Debug)]
 pub(crate) struct Bench {
     /// The binary that is measured.
     pub(crate) rota: PathBuf,
@@ -88,6 +115,8 @@ pub(crate) struct Bench {
     pub(crate) keep: bool,
     /// Processes at a time; rota's default if not given.
     pub(crate) slots: Option<u32>,
+    /// The services of the cluster that is measured; none: a standalone rota is.
+    pub(crate) services: Option<Services>,
     /// Where the fresh clone goes.
     pub(crate) clean_clone: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ use crate::process::{self, Cpu};
 use crate::record::Record;
 use crate::server::Server;
 use crate::stats::Samples;
-use crate::store::{self, Expected};
+use crate::store::{Expected, Store};
 
 const TASKS: usize = 5_000;
 const ROUNDS: usize = 3;
@@ -79,8 +79,8 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
             limits.push(limit(spawns, at_a_time).await?);
         }
     }
-    server.stop().await?;
-    verify(&home, &file, tasks).await?;
+    let mut store = server.stop().await?;
+    verify(&mut store, &file, tasks).await?;
     let mut records = Vec::new();
     for (place, kind) in KINDS.iter().enumerate() {
         let turns = measured.iter().filter(|(of, _, _)| *of == place);
@@ -88,20 +88,19 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
         for (_, run) in &turns {
             ensure!(run.forks >= tasks as u64, "{tasks} tasks, but only {} processes started", run.forks);
         }
-        let record = record(&home, kind, &turns, tasks).await?;
+        let record = record(&mut store, kind, &turns, tasks).await?;
         records.push(record.with("slots", at_a_time));
     }
     Ok(records)
 }
 
 async fn record(
-    home: &Home,
+    store: &mut Store,
     kind: &Kind,
     turns: &[(SpawnLimits, &Measured)],
     tasks: usize,
 ) -> anyhow::Result<Record> {
-    let mut store = store::open(&home.data()).await?;
-    let times = store::runs(&mut store, kind.dag).await?;
+    let times = store.runs(kind.dag).await?;
     let rates = times.iter().map(|run| tasks as f64 * 1e6 / (run.finished_at - run.created_at) as f64);
     let rates: Vec<f64> = rates.collect();
     let ratio = |limit: fn(&SpawnLimits) -> f64| {
@@ -143,17 +142,16 @@ async fn limit(spawns: usize, at_a_time: usize) -> anyhow::Result<SpawnLimits> {
 
 async fn run(server: &Server, dag: &str) -> anyhow::Result<Measured> {
     server.dag_known(dag).await?;
-    let (cpu, forks) = (Cpu::of(server.pid())?, process::forks()?);
+    let (used, forks) = (server.usage()?, process::forks()?);
     let id = server.trigger(dag).await?;
     server.run_ended(id, LOOK, RUN_MAX).await?;
-    Ok(Measured { cpu: Cpu::of(server.pid())?.since(cpu), forks: process::forks()? - forks })
+    Ok(Measured { cpu: server.usage()?.since(&used).total(), forks: process::forks()? - forks })
 }
 
 /// The store says that every task ran once; so does the witness file, line by line.
-async fn verify(home: &Home, file: &Path, tasks: usize) -> anyhow::Result<()> {
-    let mut store = store::open(&home.data()).await?;
+async fn verify(store: &mut Store, file: &Path, tasks: usize) -> anyhow::Result<()> {
     for kind in &KINDS {
-        store::verify(&mut store, kind.dag, Expected { runs: ROUNDS, tasks, processes: tasks }).await?;
+        store.verify(kind.dag, Expected { runs: ROUNDS, tasks, processes: tasks }).await?;
     }
     let text = std::fs::read_to_string(file).context("cannot read the witness file")?;
     let mut seen: HashMap<&str, usize> = HashMap::new();

@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::server::Server;
 use crate::stamp;
 use crate::stats::Samples;
-use crate::store;
+use crate::store::Store;
 
 const STARTS: usize = 7;
 const AIM_MS: f64 = 1000.0;
@@ -59,10 +59,10 @@ async fn asked(bench: &Bench, home: &Home, file: &Path, round: usize) -> anyhow:
     let run = server.trigger("first").await?;
     let state = server.run_ended(run, LOOK, TASK_MAX).await?;
     ensure!(state == "success", "the first run ended as {state}");
-    server.stop().await?;
+    let store = server.stop().await?;
     let stamps = stamp::read(file)?;
     ensure!(stamps.len() == round, "expected {round} processes, {} left a stamp", stamps.len());
-    times(home, "first", round, [began, ready, stamps[round - 1].start_ns]).await
+    times(store, "first", round, [began, ready, stamps[round - 1].start_ns]).await
 }
 
 /// A job that is due every second; the server is killed once the first one has ended.
@@ -79,15 +79,14 @@ async fn due(bench: &Bench, home: &Home, file: &Path) -> anyhow::Result<Start> {
         ensure!(Instant::now() < deadline, "no task within {TASK_MAX:?}");
         sleep(LOOK).await;
     }
-    server.kill().await?;
+    let store = server.kill().await?;
     let first = stamp::read(file)?.first().context("no process left a stamp")?.start_ns;
-    times(home, "tick", 1, [began, ready, first]).await
+    times(store, "tick", 1, [began, ready, first]).await
 }
 
-async fn times(home: &Home, dag: &str, round: usize, stamps: [i64; 3]) -> anyhow::Result<Start> {
+async fn times(mut store: Store, dag: &str, round: usize, stamps: [i64; 3]) -> anyhow::Result<Start> {
     let [began, ready, started] = stamps;
-    let mut store = store::open(&home.data()).await?;
-    let tasks = store::tasks(&mut store, dag).await?;
+    let tasks = store.tasks(dag).await?;
     let (_, task) = tasks.get(round - 1).context("the store has no such task")?;
     let since = |ns: i64| ms(ns - began);
     Ok(Start { ready: since(ready), started: since(started), finished: since(task.finished_at * 1000) })

@@ -1,4 +1,4 @@
-//! The store's share of a no-op task: the same writes as the whole path makes, through the ports of the embedded store,
+//! The store's share of a no-op task: the same writes as the whole path makes, through the ports of the store,
 //! without loops, broker and HTTP. What lies between this figure and the whole path is the loops' share.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
-use rota_backend::{SqliteStore, SystemClock};
+use rota_backend::{PostgresOptions, PostgresStore, SqliteStore, SystemClock, postgres_migrate};
 use rota_core::id::{
     AttemptKey, DagId, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey, TaskName, TaskNo, WorkerId,
 };
@@ -15,11 +15,12 @@ use rota_core::port::{
     QueuedTask, RunMove, TriggerRequest, WorkerHello,
 };
 use rota_core::state::{RunState, TaskState};
+use rota_tests::services::together::Services;
 
 use crate::dags;
 use crate::figures::Bench;
 use crate::home::Home;
-use crate::limits::rows;
+use crate::limits::{database, postgres, rows};
 use crate::record::Record;
 use crate::stats::Samples;
 
@@ -35,11 +36,12 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
         eprintln!("{tasks} tasks, {batch} in a batch");
         let (mut rates, mut limits) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
-            let file = home.file(&format!("limit-{batch}-{round}.db"));
-            limits.push(rows::tasks_per_second(&file, tasks, batch).await?);
-            let file = home.file(&format!("store-{batch}-{round}.db"));
-            let store = SqliteStore::open(&file, Arc::new(SystemClock)).await?;
-            rates.push(Walk::begin(store).await?.tasks_per_second(tasks, batch).await?);
+            let (rate, limit) = match &bench.services {
+                None => embedded(&home, &format!("{batch}-{round}.db"), tasks, batch).await?,
+                Some(services) => clustered(services, tasks, batch).await?,
+            };
+            rates.push(rate);
+            limits.push(limit);
         }
         let (rates, limits) = (Samples::new(rates)?, Samples::new(limits)?);
         records.push(
@@ -52,17 +54,32 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
     Ok(records)
 }
 
-struct Walk {
-    store: SqliteStore,
+/// Tasks per second, and the limit.
+async fn embedded(home: &Home, name: &str, tasks: usize, batch: usize) -> anyhow::Result<(f64, f64)> {
+    let limit = rows::tasks_per_second(&home.file(&format!("limit-{name}")), tasks, batch).await?;
+    let store = SqliteStore::open(&home.file(&format!("store-{name}")), Arc::new(SystemClock)).await?;
+    Ok((Walk::begin(store).await?.tasks_per_second(tasks, batch).await?, limit))
+}
+
+async fn clustered(services: &Services, tasks: usize, batch: usize) -> anyhow::Result<(f64, f64)> {
+    let limit = postgres::tasks_per_second(&database(services), tasks, batch).await?;
+    let options = PostgresOptions::new(&database(services), "bench")?;
+    postgres_migrate(&options).await?;
+    let store = PostgresStore::new(options);
+    Ok((Walk::begin(store).await?.tasks_per_second(tasks, batch).await?, limit))
+}
+
+struct Walk<S> {
+    store: S,
     epoch: Epoch,
     run: RunId,
     worker: WorkerId,
     incarnation: Incarnation,
 }
 
-impl Walk {
+impl<S: Plans + Facts + Intents> Walk<S> {
     /// A leader, a worker and a running run.
-    async fn begin(store: SqliteStore) -> anyhow::Result<Self> {
+    async fn begin(store: S) -> anyhow::Result<Self> {
         let now = SystemClock.now();
         let epoch = store.term_begin(&ReplicaId::trusted("bench")).await?;
         let dag = DagId::trusted("five");

@@ -4,6 +4,7 @@
 pub mod etcd;
 pub mod postgres;
 pub mod rabbit;
+pub mod together;
 
 use std::collections::BTreeSet;
 use std::fs::File;
