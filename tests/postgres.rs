@@ -8,6 +8,8 @@ mod locks;
 mod outages;
 #[path = "postgres/partitions.rs"]
 mod partitions;
+#[path = "postgres/plans.rs"]
+mod plans;
 #[path = "postgres/schema.rs"]
 mod schema;
 #[path = "postgres/witness.rs"]

@@ -1,8 +1,12 @@
 //! The statements that every task passes through, as Postgres likes them: one statement per verb, and arrays instead of
 //! JSON.
 //!
-//! `state || ''` keeps the planner off the partial indexes on states. Its statistics say that next to no row is queued or
-//! running, so it would read all that are, once for each item; the primary key finds each item's row at once.
+//! Postgres keeps a statement's plan for as long as its statistics stand, so a plan that was made while hardly any row was
+//! there serves a million of them a minute later. These statements therefore leave it no choice: `placed!` looks each item
+//! up by the primary key, in a subquery that cannot be pulled up, and the row is then taken by its place. That needs
+//! `enable_seqscan = off` (the lanes of leader and workers set it), for a table of one page would be read as a whole; and
+//! `state || ''`, which no partial index on states matches. A row that another transaction moves meanwhile may be missed:
+//! then the statement changes fewer rows than it was given, which is looked into.
 
 use chrono::{DateTime, Utc};
 use rota_core::id::{AttemptKey, TaskKey};
@@ -40,6 +44,16 @@ impl Keys {
     }
 }
 
+/// Where the row of each `item` is.
+macro_rules! placed {
+    () => {
+        " cross join lateral (
+             select it.ctid as place from task as it
+             where it.run = item.run and it.task_no = item.task_no and it.map_index = item.map_index
+             limit 1) as found "
+    };
+}
+
 /// The lease is held while the rows change: whoever wants to end this life waits, and then finds the claim. A life that
 /// is being ended is waited for, and then claims nothing.
 const CLAIM: &str = concat!(
@@ -51,9 +65,10 @@ const CLAIM: &str = concat!(
          update task set
              state = 'running', started_at = $7, worker = $6, incarnation = $5, claim_nonce = $8,
              claim_token = nextval('claim_token')
-         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as item(run, task_no, map_index, attempt)
-         where task.run = item.run and task.task_no = item.task_no and task.map_index = item.map_index
-             and task.attempt = item.attempt and task.state || '' = 'queued' and exists (select 1 from lease)
+         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as item(run, task_no, map_index, attempt)",
+    placed!(),
+    "where task.ctid = found.place and task.attempt = item.attempt and task.state || '' = 'queued'
+             and exists (select 1 from lease)
          returning task.run, task.task_no, task.map_index, task.attempt, task.claim_token, task.name)
      select c.run, c.task_no, c.map_index, c.attempt, c.claim_token, c.name, r.dag, r.version, d.path, r.slot,
          r.interval_start, r.created_at, r.params
@@ -106,8 +121,8 @@ async fn unclaim(conn: &mut Conn, attempts: &[AttemptKey]) -> StoreResult<()> {
     query.execute(conn).await.map(drop).map_err(write_failed)
 }
 
-const FINISH: &str = "
-    update task set
+const FINISH: &str = concat!(
+    "update task set
         state = item.state,
         finished_at = greatest(task.started_at, item.finished_at),
         spawned_at = item.spawned_at,
@@ -119,12 +134,31 @@ const FINISH: &str = "
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],
             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::text[])
         as item(run, task_no, map_index, attempt, token, state, finished_at, spawned_at, ended_at, exit_code, signal,
-            error, outputs)
-    where task.run = item.run and task.task_no = item.task_no and task.map_index = item.map_index
-        and task.attempt = item.attempt and task.claim_token = item.token and task.state || '' = 'running'";
+            error, outputs)",
+    placed!(),
+    "where task.ctid = found.place and task.attempt = item.attempt and task.claim_token = item.token
+         and task.state || '' = 'running'"
+);
+
+/// How often outcomes are written whose rows others were changing.
+const FINISHES_MAX: usize = 3;
 
 /// Records outcomes; returns how many rows that changed.
 pub(super) async fn finish(conn: &mut Conn, now: DateTime<Utc>, finishes: &[Finish]) -> StoreResult<u64> {
+    let mut changed = 0;
+    for _ in 0..FINISHES_MAX {
+        changed += finish_once(conn, now, finishes).await?;
+        if changed == finishes.len() as u64 {
+            break;
+        }
+    }
+    if seeded::bug("finish-without-token") {
+        finish_any(conn, finishes).await?;
+    }
+    Ok(changed)
+}
+
+async fn finish_once(conn: &mut Conn, now: DateTime<Utc>, finishes: &[Finish]) -> StoreResult<u64> {
     let keys = Keys::of_attempts(finishes.iter().map(|finish| &finish.key));
     fn column<T>(finishes: &[Finish], cell: impl Fn(&Finish) -> T) -> Vec<T> {
         finishes.iter().map(cell).collect()
@@ -143,11 +177,7 @@ pub(super) async fn finish(conn: &mut Conn, now: DateTime<Utc>, finishes: &[Fini
         .bind(column(finishes, |it| it.signal.map(i64::from)))
         .bind(column(finishes, |it| it.error.as_deref().map(|text| clean(text).into_owned())))
         .bind(column(finishes, |it| it.outputs.as_ref().map(json_of)));
-    let done = query.execute(&mut *conn).await.map_err(write_failed)?;
-    if seeded::bug("finish-without-token") {
-        finish_any(conn, finishes).await?;
-    }
-    Ok(done.rows_affected())
+    query.execute(conn).await.map(|done| done.rows_affected()).map_err(write_failed)
 }
 
 /// A sown fault: a result ends whatever attempt of its task runs now.
@@ -190,8 +220,10 @@ pub(super) async fn queue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreResult<
 const TASKS_LOAD: &str = concat!(
     "select ",
     task_columns!(),
-    " from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as item(run, task_no, map_index)
-         join task using (run, task_no, map_index)
+    " from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as item(r, t, m)
+         cross join lateral (
+             select * from task as it where it.run = item.r and it.task_no = item.t and it.map_index = item.m
+             limit 1) as found
      order by run, task_no, map_index"
 );
 

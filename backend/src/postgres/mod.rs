@@ -44,6 +44,9 @@ const LEADER: LaneOptions = LaneOptions {
         ("statement_timeout", "5s"),
         ("lock_timeout", "3s"),
         ("tcp_user_timeout", "5s"),
+        // See `hot.rs`.
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
     ],
 };
 
@@ -70,6 +73,9 @@ const FACTS: LaneOptions = LaneOptions {
         ("statement_timeout", "5s"),
         ("lock_timeout", "3s"),
         ("tcp_user_timeout", "5s"),
+        // See `hot.rs`.
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
     ],
 };
 
