@@ -41,20 +41,31 @@ fn seconds(short: u64, long: u64) -> Duration {
 }
 
 #[test]
-fn leaders_come_and_go_and_every_slot_runs_once() {
+fn a_leader_that_is_killed_or_stops_is_followed_at_once() {
     let mut rng = Rng::from_environment("leaders");
     let mut cluster = Cluster::start("leaders", dags(), Setup::default());
-    let (mut killed, mut handed, mut stopped, mut frozen, mut started) = Default::default();
-    let all: [&mut Measured; 5] = [&mut killed, &mut handed, &mut stopped, &mut frozen, &mut started];
-    let [killed, handed, stopped, frozen, started] = all;
+    let (mut killed, mut handed) = (Measured::default(), Measured::default());
     for _ in 0..times(5, 50) {
         rng.pause(300, 2000);
+        rng.pause_until_before_a_second(60);
         killed.add(cluster.leader_killed());
     }
-    for _ in 0..times(3, 20) {
+    for _ in 0..times(3, 50) {
         rng.pause(500, 2000);
+        rng.pause_until_before_a_second(60);
         handed.add(cluster.leader_handed_over());
     }
+    killed.print("leader killed, until another one led");
+    handed.print("leader asked to stop, until another one led");
+    cluster.verdict();
+}
+
+#[test]
+fn leaders_that_are_stopped_and_go_on_commit_nothing() {
+    let mut rng = Rng::from_environment("stopped");
+    let mut cluster = Cluster::start("stopped", dags(), Setup::default());
+    let (mut stopped, mut frozen, mut started) =
+        (Measured::default(), Measured::default(), Measured::default());
     for _ in 0..times(2, 20) {
         rng.pause(300, 1500);
         stopped.add(cluster.leader_stopped());
@@ -67,11 +78,23 @@ fn leaders_come_and_go_and_every_slot_runs_once() {
         rng.pause(300, 1500);
         started.add(cluster.schedulers_started_at_once());
     }
-    killed.print("leader killed, until another one led");
-    handed.print("leader asked to stop, until another one led");
     stopped.print("stopped leader goes on, until it stepped down");
     frozen.print("leader stopped inside a transaction, until another one led");
     started.print("all schedulers started at once, until one led");
+    cluster.verdict();
+}
+
+#[test]
+fn without_the_fast_path_a_dead_leader_is_followed_when_its_lease_ends() {
+    let mut rng = Rng::from_environment("lease");
+    let setup = Setup { fast_path: false, ..Setup::default() };
+    let mut cluster = Cluster::start("lease", dags(), setup);
+    let mut killed = Measured::default();
+    for _ in 0..times(3, 50) {
+        rng.pause(300, 2000);
+        killed.add(cluster.leader_killed());
+    }
+    killed.print("leader killed, until another one led");
     cluster.verdict();
 }
 

@@ -126,6 +126,8 @@ words! {
         Claim = "claim",
         /// Its attempt ended well (worker).
         Succeed = "succeed",
+        /// The success of an attempt that was given up as lost came before the next one was claimed (worker).
+        TakeOver = "take_over",
         /// Its attempt ended badly (worker).
         Fail = "fail",
         /// Its attempt was ended because of a cancel (worker), or will never start (leader).
@@ -175,7 +177,7 @@ pub const fn task_next(state: TaskState, event: TaskEvent) -> Result<TaskState, 
         (S::Waiting, E::FailUpstream) => S::UpstreamFailed,
         (S::Waiting | S::Running, E::Abort) => S::Failed,
         (S::Queued, E::Claim) => S::Running,
-        (S::Running, E::Succeed) => S::Success,
+        (S::Running, E::Succeed) | (S::Queued | S::UpForRetry, E::TakeOver) => S::Success,
         (S::Running, E::Fail) => S::Failed,
         (S::Waiting | S::Queued | S::Running | S::UpForRetry, E::Cancel) => S::Cancelled,
         (S::Running | S::Failed, E::Retry) => S::UpForRetry,

@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) workers: usize,
     /// Which program its processes are.
     pub(crate) program: &'static str,
+    /// Whether standbys hold a connection to the leader, so that they see its end at once.
+    pub(crate) fast_path: bool,
     /// The fault that is sown into them.
     pub(crate) bug: &'static str,
     /// Within this time after the last disturbance everything must have ended.
@@ -55,7 +57,14 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { schedulers: 3, workers: 3, program: "rota", bug: "", quiet_max: Duration::from_secs(60) }
+        Self {
+            schedulers: 3,
+            workers: 3,
+            program: "rota",
+            fast_path: true,
+            bug: "",
+            quiet_max: Duration::from_secs(60),
+        }
     }
 }
 
@@ -183,7 +192,8 @@ impl Cluster {
             Role::Scheduler => {
                 process.set("ROTA_LEADER_TTL", format!("{}s", LEADER_TTL.as_secs()));
                 process.set("ROTA_DAGS", self.dag_copy(name).to_str().unwrap());
-                process.set("ROTA_PEER_LISTEN", format!("127.0.0.1:{}", free_port()));
+                let peers = format!("127.0.0.1:{}", free_port());
+                process.set("ROTA_PEER_LISTEN", if self.setup.fast_path { &peers } else { "off" });
             }
             Role::Worker => {
                 process.set("ROTA_WORKER_LEASE", format!("{}s", WORKER_LEASE.as_secs()));

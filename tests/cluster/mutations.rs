@@ -63,7 +63,7 @@ fn dags() -> Vec<Dag> {
 
 fn setup(bug: &'static str) -> Setup {
     let quiet_max = Duration::from_secs(if bug.is_empty() { 60 } else { 20 });
-    Setup { schedulers: 2, workers: 2, program: PROGRAM, bug, quiet_max }
+    Setup { schedulers: 2, workers: 2, program: PROGRAM, bug, quiet_max, ..Setup::default() }
 }
 
 /// Runs every scenario on a rota without a sown fault: nothing is found.

@@ -10,7 +10,8 @@ use rota_core::port::{ClaimRequest, Claimed, Finish, LogChunk, Object, StoreErro
 use rota_core::state::TaskState;
 
 use super::super::hot::finish;
-use super::rows::{Cells, decode};
+use super::late;
+use super::rows::{Cells, attempt_key, decode};
 use super::{Conn, Row, attempt_json, clean, json, limit, micros, unavailable, write_failed};
 
 const TASKS_QUEUED: &str = concat!(
@@ -28,10 +29,6 @@ pub(crate) async fn tasks_queued(
     let query =
         sqlx::query(TASKS_QUEUED).bind(json(queues.iter().map(|queue| [queue]))).bind(limit(rows_max));
     decode(&query.fetch_all(conn).await.map_err(unavailable)?, attempt_key)
-}
-
-fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
-    Ok(cells.task_key()?.attempt(cells.number()?))
 }
 
 const LEASE_CHECK: &str = concat!(
@@ -121,9 +118,15 @@ pub(crate) async fn tasks_finish(
         return Ok(Vec::new());
     }
     let recorded = recorded_load(conn, &finish_json(now, finishes)).await?;
-    let late: Vec<&Finish> = finishes.iter().filter(|finish| !recorded.contains(&finish.token)).collect();
-    late_note(conn, &late).await?;
-    Ok(late.into_iter().map(|finish| finish.key).collect())
+    let late: Vec<Finish> =
+        finishes.iter().filter(|finish| !recorded.contains(&finish.token)).cloned().collect();
+    if late.is_empty() {
+        return Ok(Vec::new());
+    }
+    let counting = late::take_over(conn, now, &finish_json(now, &late)).await?;
+    late::note(conn, &late, &counting).await?;
+    let too_late = late.iter().filter(|finish| !counting.contains(&finish.key));
+    Ok(too_late.map(|finish| finish.key).collect())
 }
 
 /// The row, as `t`, of the attempt and claim that an item names in its first five places.
@@ -136,35 +139,7 @@ macro_rules! is_claim {
              and t.claim_token = cast(item.value ->> 4 as bigint)"
     };
 }
-
-/// An attempt that was given up as lost has no end of its own process (`ended_at`), and keeps its state. What its worker
-/// had to say is added to its words, once.
-macro_rules! late {
-    ($table:literal) => {
-        concat!(
-            "update ",
-            $table,
-            " as t set error = coalesce(t.error || '; ', '') || (item.value ->> 5)
-             from ",
-            each!("$1"),
-            is_claim!(),
-            " and t.state in ('failed', 'up_for_retry') and t.ended_at is null
-                 and coalesce(t.error, '') not like '%its result came too late:%'"
-        )
-    };
-}
-
-async fn late_note(conn: &mut Conn, late: &[&Finish]) -> StoreResult<()> {
-    let items = json(late.iter().map(|finish| {
-        let AttemptKey { task, attempt } = finish.key;
-        let words = format!("its result came too late: {}", finish.state);
-        (task.run, task.task, task.index, attempt, finish.token, words)
-    }));
-    for statement in [late!("task"), late!("task_attempt")] {
-        sqlx::query(statement).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
-    }
-    Ok(())
-}
+pub(super) use is_claim;
 
 const fn is_outcome(state: TaskState) -> bool {
     matches!(state, TaskState::Success | TaskState::Failed | TaskState::Cancelled)
@@ -208,10 +183,18 @@ const RECORDED: &str = concat!(
     each!("$1"),
     is_claim!(),
     " and t.ended_at = cast(item.value ->> 8 as bigint)
-         and t.state = item.value ->> 5"
+         and t.state = item.value ->> 5
+     union all
+     select t.claim_token from task_attempt as t, task as next, ",
+    each!("$1"),
+    is_claim!(),
+    " and next.run = t.run and next.task_no = t.task_no and next.map_index = t.map_index
+         and next.attempt = t.attempt + 1 and next.claim_token is null
+         and next.state = item.value ->> 5 and next.ended_at = cast(item.value ->> 8 as bigint)"
 );
 
-/// The tokens of those finishes that are recorded just so, now or by an earlier call. Only a finish sets `ended_at`;
+/// The tokens of those finishes that are recorded just so, now or by an earlier call, with their attempt or by the
+/// task that took a late one over. Only a finish sets `ended_at`;
 /// a recorded failure may have been planned for a retry since.
 async fn recorded_load(conn: &mut Conn, items: &str) -> StoreResult<Vec<ClaimToken>> {
     let rows = sqlx::query(RECORDED).bind(items).fetch_all(conn).await.map_err(unavailable)?;

@@ -11,6 +11,7 @@ pub(super) mod claims;
 mod dags;
 mod fence;
 mod intents;
+mod late;
 mod ports;
 mod prune;
 mod reads;

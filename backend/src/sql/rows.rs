@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use rota_core::id::{
-    DagId, DagVersion, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey, TaskName, TaskNo, WorkerId,
+    AttemptKey, DagId, DagVersion, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey, TaskName,
+    TaskNo, WorkerId,
 };
 use rota_core::port::{
     AuditRow, DagRow, Ending, FileErrorRow, Object, ReplicaRow, ReplicaState, RunRow, SlotOutcome, SlotRow,
@@ -164,6 +165,10 @@ macro_rules! task_columns {
     };
 }
 pub(crate) use task_columns;
+
+pub(crate) fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
+    Ok(cells.task_key()?.attempt(cells.number()?))
+}
 
 pub(crate) fn task_row(cells: &mut Cells<'_>) -> StoreResult<TaskRow> {
     Ok(TaskRow {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rota_core::id::{AttemptKey, Incarnation, QueueName, WorkerId};
+use rota_core::id::{Incarnation, QueueName, WorkerId};
 use rota_core::port::{
     Beat, BeatReply, QueueCapacity, Reaped, StoreError, StoreResult, WorkerHello, WorkerState,
 };
 
-use super::rows::{Cells, decode, decode_opt};
+use super::rows::{Cells, attempt_key, decode, decode_opt};
 use super::{Conn, json_of, micros, unavailable, write_failed};
 
 /// From a heartbeat to when others may take over what the worker ran, in microseconds: a sixth more than the lease, by
@@ -91,10 +91,6 @@ pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat
     };
     let rows = sqlx::query(CANCELS).bind(beat.incarnation.0).fetch_all(conn).await.map_err(unavailable)?;
     Ok(BeatReply::Live { cancel: decode(&rows, attempt_key)?, drain })
-}
-
-fn attempt_key(cells: &mut Cells<'_>) -> StoreResult<AttemptKey> {
-    Ok(cells.task_key()?.attempt(cells.number()?))
 }
 
 const WORKERS_EXPIRE: &str = concat!(

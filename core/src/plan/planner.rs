@@ -139,7 +139,9 @@ impl Planner {
     pub fn observed(&mut self, rows: &[TaskRow], now: DateTime<Utc>) -> Result<(), IllegalTransition> {
         for row in rows {
             let Some(walk) = self.runs.get_mut(&row.key.run) else { continue };
-            if walk.observe(row, now, &mut self.effects)? {
+            if walk.taken_over(row, now, &mut self.effects)? {
+                self.touched.insert(row.key.run);
+            } else if walk.observe(row, now, &mut self.effects)? {
                 let queue = walk.dag().task(row.key.task).queue.clone();
                 self.touched.insert(row.key.run);
                 self.give_back(queue);

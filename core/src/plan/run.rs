@@ -541,6 +541,27 @@ impl RunWalk {
         Ok(())
     }
 
+    /// Notes that a task in up_for_retry took over the late success of its lost attempt; whether it did.
+    pub fn taken_over(
+        &mut self,
+        row: &TaskRow,
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) -> Result<bool, IllegalTransition> {
+        let no = row.key.task;
+        let cell = &mut self.cells[no.0 as usize];
+        let is_so = cell.state == TaskState::UpForRetry
+            && row.state == TaskState::Success
+            && cell.attempt == row.attempt;
+        if is_so {
+            cell.ready = false;
+            self.step(no, TaskEvent::TakeOver)?;
+            self.keep_outputs(row);
+            self.close(no, now, effects)?;
+        }
+        Ok(is_so)
+    }
+
     /// Notes that a task in up_for_retry was cancelled.
     pub fn retry_cancelled(
         &mut self,

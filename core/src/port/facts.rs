@@ -146,9 +146,10 @@ pub trait Facts: Send + Sync {
     /// Claims: queued -> running, for a live incarnation only, in one transaction. After a lost reply, calling again
     /// with the same nonce answers with what the first call claimed.
     async fn tasks_claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>>;
-    /// Records outcomes: running -> `state`, where the token still matches. Returns the attempts whose outcome came
-    /// too late and was not recorded: such an attempt stays as it is, and a note is added to the error of one that was
-    /// given up. Calling again with the same finish is harmless and not late.
+    /// Records outcomes: running -> `state`, where the token still matches. The success of an attempt that was given up
+    /// as lost still ends its task, as long as nobody has claimed the next attempt; the lost one keeps its state. Returns
+    /// the attempts whose outcome came too late to count. A note is added to the error of an attempt that was given up.
+    /// Calling again with the same finish is harmless and not late.
     async fn tasks_finish(&self, finishes: &[Finish]) -> StoreResult<Vec<AttemptKey>>;
     /// The recorded outputs of tasks of a run (current attempts that succeeded).
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>>;

@@ -24,6 +24,7 @@ pub(crate) struct Coverage {
     pub(crate) leader_crashes: u64,
     pub(crate) worker_losses: u64,
     pub(crate) retries: u64,
+    pub(crate) taken_over: u64,
     pub(crate) lost_bells: u64,
     pub(crate) double_deliveries: u64,
     pub(crate) cancels: u64,
@@ -39,6 +40,7 @@ impl Coverage {
         self.leader_crashes += other.leader_crashes;
         self.worker_losses += other.worker_losses;
         self.retries += other.retries;
+        self.taken_over += other.taken_over;
         self.lost_bells += other.lost_bells;
         self.double_deliveries += other.double_deliveries;
         self.cancels += other.cancels;
@@ -54,6 +56,7 @@ impl Coverage {
             self.leader_crashes,
             self.worker_losses,
             self.retries,
+            self.taken_over,
             self.lost_bells,
             self.double_deliveries,
             self.cancels,
@@ -78,6 +81,8 @@ struct World {
     planner: Option<Planner>,
     bells: Vec<TaskKey>,
     queue: Vec<AttemptKey>,
+    /// Attempts that were lost and whose workers may still have something to say.
+    late: BTreeSet<AttemptKey>,
     /// Faults happen only before this step.
     calm: bool,
     coverage: Coverage,
@@ -109,6 +114,7 @@ pub(crate) fn run(seed: u64) -> Result<Coverage, String> {
         planner: None,
         bells: Vec::new(),
         queue: Vec::new(),
+        late: BTreeSet::new(),
         calm: false,
         coverage: Coverage::default(),
         intents: 0,
@@ -155,7 +161,10 @@ impl World {
             0 => self.crash_leader(),
             1 => self.lose_worker(),
             2..=4 => self.deliver_some(),
-            5..=7 => self.finish_some(),
+            5..=7 => {
+                self.finish_some();
+                self.deliver_late();
+            }
             8 => self.person()?,
             9 => self.sweep()?,
             _ => self.hear()?,
@@ -314,6 +323,18 @@ impl World {
         }
     }
 
+    /// Lost workers were only cut off, and deliver what they have.
+    fn deliver_late(&mut self) {
+        for key in std::mem::take(&mut self.late) {
+            if self.chance(0.5) {
+                self.late.insert(key);
+            } else if self.rng.random_bool(0.7) && self.store.take_over(key, self.now) {
+                self.coverage.taken_over += 1;
+                self.bells.push(key.task);
+            }
+        }
+    }
+
     fn finish_some(&mut self) {
         for key in self.store.running() {
             if self.rng.random_bool(0.5) {
@@ -349,6 +370,7 @@ impl World {
         if !lost.is_empty() {
             self.coverage.worker_losses += 1;
         }
+        self.late.extend(&lost);
         self.store.lose(lost);
     }
 

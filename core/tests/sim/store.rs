@@ -265,6 +265,17 @@ impl Model {
         held
     }
 
+    /// A lost attempt's success comes after all. Returns whether its task takes it over.
+    pub(crate) fn take_over(&mut self, key: AttemptKey, now: DateTime<Utc>) -> bool {
+        let Some(row) = self.tasks.get_mut(&key.task) else { return false };
+        let waits = row.state == TaskState::UpForRetry && row.attempt == key.attempt;
+        let is_queued = row.state == TaskState::Queued && row.attempt == key.attempt + 1 && row.losses > 0;
+        if waits || is_queued {
+            (row.state, row.finished_at, row.retry_at) = (TaskState::Success, Some(now), None);
+        }
+        waits || is_queued
+    }
+
     pub(crate) fn lose(&mut self, keys: BTreeSet<AttemptKey>) {
         self.lost.extend(keys);
     }

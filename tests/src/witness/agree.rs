@@ -1,6 +1,6 @@
 //! Compares rota's own account with the witness. What rota tells is read from its store after it has stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rota_core::id::TaskKey;
 use rota_core::port::{RunFilter, SlotFilter, SlotOutcome, TaskRow, Views};
@@ -173,12 +173,19 @@ fn runs(history: &History, told: &Told) -> Vec<Violation> {
     found
 }
 
-/// Attempts are numbered 1, 2, 3, ..., and each success was witnessed.
+/// Attempts are numbered 1, 2, 3, ..., and each success was witnessed: its own, or, if it never started, that of the
+/// attempt before it, which was given up as lost.
 fn attempts(history: &History, told: &Told) -> Vec<Violation> {
     let mut ends: BTreeMap<(i64, &str, u32), usize> = BTreeMap::new();
     for event in history.events.iter().filter(|event| event.kind == Kind::End(0)) {
         *ends.entry((event.run, &event.task, event.attempt)).or_default() += 1;
     }
+    let starts: BTreeSet<(i64, &str, u32)> = history
+        .events
+        .iter()
+        .filter(|event| event.kind == Kind::Start)
+        .map(|event| (event.run, event.task.as_str(), event.attempt))
+        .collect();
     let mut found = Vec::new();
     for ((run, task), all) in &told.attempts {
         let numbers: Vec<u32> =
@@ -190,7 +197,10 @@ fn attempts(history: &History, told: &Told) -> Vec<Violation> {
             ));
         }
         for attempt in all.iter().filter(|it| it.state == TaskState::Success) {
-            let count = ends.get(&(*run, task.as_str(), attempt.number)).copied().unwrap_or_default();
+            let is_taken_over = !starts.contains(&(*run, task.as_str(), attempt.number))
+                && all.iter().any(|it| it.number + 1 == attempt.number && it.state == TaskState::Failed);
+            let witnessed = attempt.number - u32::from(is_taken_over);
+            let count = ends.get(&(*run, task.as_str(), witnessed)).copied().unwrap_or_default();
             if count != 1 {
                 let what =
                     format!("run {run} {task}: attempt {} has {count} ends with exit code 0", attempt.number);
@@ -356,6 +366,18 @@ mod tests {
     fn a_success_without_an_end_is_named() {
         let (mut history, told) = world();
         history.events.pop();
+        assert_eq!(rules(&history, &told), [Rule::SuccessWithoutEnd]);
+    }
+
+    #[test]
+    fn a_task_may_take_over_the_success_of_a_lost_attempt() {
+        let (mut history, told) = world();
+        history.events = vec![event(1, Kind::Start, 100), event(1, Kind::End(0), 101)];
+        history.interruptions.push(Interruption::all(101_100_000, 101_900_000));
+        assert_eq!(rules(&history, &told), []);
+        history.events.push(event(2, Kind::Start, 102));
+        assert_eq!(rules(&history, &told), [Rule::SuccessWithoutEnd]);
+        history.events = vec![event(1, Kind::Start, 100)];
         assert_eq!(rules(&history, &told), [Rule::SuccessWithoutEnd]);
     }
 

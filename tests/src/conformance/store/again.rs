@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rota_core::id::{TaskKey, TaskNo};
-use rota_core::port::{Batch, PlannedRetry, Store};
+use rota_core::port::{Batch, Claimed, Finish, PlannedRetry, Store};
 use rota_core::state::TaskState;
 
 use super::world::{World, assert_conflict};
@@ -103,11 +103,87 @@ pub async fn a_lost_attempt_is_followed_by_another(store: Arc<dyn Store>) {
     assert_eq!((attempts[0].state, attempts[1].state), (TaskState::Failed, TaskState::Queued));
     assert_eq!(attempts[0].error.as_deref(), Some("the worker was lost"));
     assert_eq!(attempts[1].losses, 1);
+    let late = store.tasks_finish(&[world.finish_of(&claimed, TaskState::Failed)]).await.unwrap();
+    assert_eq!(late, vec![claimed.key]);
+    let attempts = store.view_attempts(claimed.key.task).await.unwrap();
+    assert_eq!(attempts[0].error.as_deref(), Some("the worker was lost; its result came too late: failed"));
+    assert_eq!((attempts[0].state, attempts[1].error.as_deref()), (TaskState::Failed, None));
+}
+
+/// A task whose first attempt was lost and is to be followed by another.
+async fn lost(store: &Arc<dyn Store>) -> (World, Claimed) {
+    let world = World::begin(Arc::clone(store)).await;
+    let (_, claimed) = world.running("w").await;
+    let error = Some("the worker was lost".to_owned());
+    let retry = PlannedRetry { failures: 0, losses: 1, error, retry_at: world.at, key: claimed.key };
+    world.commit(Batch { retries: vec![retry], ..Batch::default() }).await.unwrap();
+    (world, claimed)
+}
+
+fn with_outputs(finish: Finish) -> Finish {
+    let outputs = Some([("rows".to_owned(), "12".into())].into_iter().collect());
+    Finish { outputs, exit_code: Some(0), ..finish }
+}
+
+pub async fn a_late_success_counts_before_the_next_attempt_is_planned(store: Arc<dyn Store>) {
+    let (world, claimed) = lost(&store).await;
+    let finish = with_outputs(world.finish_of(&claimed, TaskState::Success));
+    for _again in 0..2 {
+        assert_eq!(store.tasks_finish(std::slice::from_ref(&finish)).await.unwrap(), vec![]);
+        let row = world.task(claimed.key.task).await;
+        assert_eq!((row.state, row.attempt, row.exit_code), (TaskState::Success, 1, Some(0)));
+        assert_eq!((row.outputs, row.retry_at), (finish.outputs.clone(), None));
+        assert_eq!(row.error.as_deref(), Some("the worker was lost; its result came late and counts"));
+    }
+    let requeues = vec![world.queue_of(claimed.key.task.attempt(2))];
+    assert_conflict(world.commit(Batch { requeues, ..Batch::default() }).await);
+}
+
+pub async fn a_late_success_counts_until_the_next_attempt_is_claimed(store: Arc<dyn Store>) {
+    let (world, claimed) = lost(&store).await;
+    let hands = world.worker("other").await;
+    let next = claimed.key.task.attempt(2);
+    let requeues = vec![world.queue_of(next)];
+    world.commit(Batch { requeues, ..Batch::default() }).await.unwrap();
+    let finish = with_outputs(world.finish_of(&claimed, TaskState::Success));
+    for _again in 0..2 {
+        assert_eq!(store.tasks_finish(std::slice::from_ref(&finish)).await.unwrap(), vec![]);
+        let attempts = store.view_attempts(claimed.key.task).await.unwrap();
+        let seen: Vec<_> = attempts.iter().map(|row| (row.state, row.error.as_deref().unwrap())).collect();
+        let first = "the worker was lost; its result came late and counts: success";
+        let second = "never started: the result of attempt 1 came late and counts";
+        assert_eq!(seen, [(TaskState::Failed, first), (TaskState::Success, second)]);
+        assert_eq!((&attempts[1].outputs, attempts[1].exit_code), (&finish.outputs, Some(0)));
+    }
+    assert_eq!(world.claim(&hands, &[next]).await, vec![]);
+}
+
+pub async fn a_late_success_does_not_count_once_the_next_attempt_runs(store: Arc<dyn Store>) {
+    let (world, claimed) = lost(&store).await;
+    let hands = world.worker("other").await;
+    let next = claimed.key.task.attempt(2);
+    let requeues = vec![world.queue_of(next)];
+    world.commit(Batch { requeues, ..Batch::default() }).await.unwrap();
+    let second = world.claim(&hands, &[next]).await.remove(0);
     let late = store.tasks_finish(&[world.finish_of(&claimed, TaskState::Success)]).await.unwrap();
     assert_eq!(late, vec![claimed.key]);
     let attempts = store.view_attempts(claimed.key.task).await.unwrap();
     assert_eq!(attempts[0].error.as_deref(), Some("the worker was lost; its result came too late: success"));
-    assert_eq!((attempts[0].state, attempts[1].error.as_deref()), (TaskState::Failed, None));
+    assert_eq!(attempts[1].state, TaskState::Running);
+    world.finish(&second, TaskState::Success).await;
+}
+
+pub async fn a_late_success_does_not_count_for_what_a_person_asked_for(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (_, claimed) = world.running("w").await;
+    let aborts = vec![(claimed.key, "lost".to_owned())];
+    world.commit(Batch { aborts, ..Batch::default() }).await.unwrap();
+    world.commit(Batch { clears: vec![claimed.key], ..Batch::default() }).await.unwrap();
+    let queues = vec![world.queue_of(claimed.key.task.attempt(2))];
+    world.commit(Batch { queues, ..Batch::default() }).await.unwrap();
+    let late = store.tasks_finish(&[world.finish_of(&claimed, TaskState::Success)]).await.unwrap();
+    assert_eq!(late, vec![claimed.key]);
+    assert_eq!(world.task(claimed.key.task).await.state, TaskState::Queued);
 }
 
 pub async fn an_aborted_attempt_counts_as_a_loss(store: Arc<dyn Store>) {
