@@ -198,6 +198,23 @@ fn workers_die_with_their_tasks_and_others_take_over() {
 }
 
 #[test]
+fn a_result_that_comes_late_ends_its_task_and_the_next_attempt_never_starts() {
+    let mut rng = Rng::from_environment("late");
+    let setup = Setup { schedulers: 1, workers: 1, ..Setup::default() };
+    let mut cluster = Cluster::start("late", dags(), setup);
+    let worker = cluster.names(Role::Worker).remove(0);
+    let mut taken_over = 0;
+    for _ in 0..times(1, 10) {
+        // Tasks of four seconds start every three.
+        rng.pause(4000, 6000);
+        taken_over += cluster.worker_delivered_late(&worker);
+    }
+    println!("  late successes that their tasks took over: {taken_over}");
+    assert!(taken_over > 0);
+    cluster.verdict();
+}
+
+#[test]
 fn everything_at_random_loses_nothing_and_doubles_nothing() {
     let mut rng = Rng::from_environment("nemesis");
     let mut cluster = Cluster::start("nemesis", dags(), Setup::default());

@@ -362,13 +362,15 @@ impl Cluster {
         let old = commits.iter().filter(|it| it.rule == Rule::OldEpoch).count();
         self.found.extend(commits);
         println!(
-            "{}: {:.0} s, {} runs, {} witnessed lines, {} ledger entries, {} terms, {old} commits by an old epoch",
+            "{}: {:.0} s, {} runs, {} witnessed lines, {} ledger entries, {} terms, {} late successes taken over, {old} \
+             commits by an old epoch",
             self.test,
             self.began.elapsed().as_secs_f64(),
             told.runs.len(),
             self.history.events.len(),
             told.slots.len(),
             self.count("select count(*) from term"),
+            self.count("select count(*) from task where error like '%came late and counts'"),
         );
         if has_settled {
             self.relaunches().print("attempt ended by a fault, from its begin until the next attempt");

@@ -308,6 +308,26 @@ impl Cluster {
         self.note("worker cut from Postgres", at);
     }
 
+    /// Cuts the only worker off from Postgres until its attempts are lost and queued again, and kills it. It comes back with
+    /// the results that it kept on its disk: how many tasks took one over.
+    pub(crate) fn worker_delivered_late(&mut self, name: &str) -> i64 {
+        let taken_over = "select count(*) from task where error like '%came late and counts'";
+        let before = self.count(taken_over);
+        let at = now();
+        self.wires[name].postgres.cut();
+        let again = "select count(*) from task where state = 'queued' and losses > 0";
+        wait_for("attempts to be lost and queued again", || self.count(again) > 0);
+        self.kill_worker(name);
+        self.wires[name].postgres.heal();
+        self.process(name).start();
+        wait_for("attempts that follow lost ones to end", || self.count(again) == 0);
+        let until = (at + SELF_KILL_MAX).min(now());
+        self.history.interruptions.push(Interruption::host(name, at, until));
+        self.history.interruptions.push(Interruption::host(name, until, now()).spares_some());
+        self.note("worker delivered late", at);
+        self.count(taken_over) - before
+    }
+
     /// A worker of this cluster.
     pub(crate) fn any_worker(&self, rng: &mut Rng) -> String {
         rng.pick(&self.names(Role::Worker)).clone()
