@@ -341,9 +341,14 @@ async fn writes_do_not_answer_to_get_and_unknown_hosts_get_nothing() {
         assert_eq!(answer.header("allow"), "POST", "{path}");
     }
     for host in ["evil.example", "127.0.0.1.evil.example:7682", "10.0.0.1", "", "localhost.evil.example"] {
+        for path in ["/login", "/metrics", "/api/v1/dags"] {
+            let ask = Request::builder().uri(path).header("host", host);
+            let answer = fixture.send(ask.body(Body::empty()).expect("a request")).await;
+            assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path} of {host}");
+        }
         let ask = Request::builder().uri("/healthz").header("host", host);
         let answer = fixture.send(ask.body(Body::empty()).expect("a request")).await;
-        assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{host}");
+        assert_eq!(answer.status, StatusCode::OK, "a load balancer's probe of {host}");
     }
     for host in ["localhost:7682", "127.0.0.1:7682", "[::1]:7682", "LOCALHOST"] {
         let ask = Request::builder().uri("/healthz").header("host", host);
