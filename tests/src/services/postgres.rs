@@ -87,7 +87,8 @@ impl Postgres {
 
     /// Ends it as a crash does: `immediate` shutdown, recovery at the next start.
     pub fn crash(&mut self) {
-        let _ = self.tool("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
+        // What does not end in time is killed with the rest of its group.
+        let _ = self.tool("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "-t", "15", "stop"]);
         self.server = None;
     }
 
