@@ -58,7 +58,7 @@ const TASKS: &str = "select count(*), \
      count(distinct claim_token), count(*) filter (where spawned_at is not null and exit_code = 0) \
      from task where run in (select id from run where dag = $1)";
 const HISTORY: &str = "select count(*) from task_attempt where run in (select id from run where dag = $1)";
-const DAGS: &str = "select count(*) from dag where id <> $1";
+const DAGS: &str = "select count(*) from dag where dag <> $1";
 const FINISHED: &str = "select count(*) from task where state = 'success' and name <> $1";
 const RUN_TIMES: &str = "select created_at, started_at, finished_at from run where dag = $1 order by id";
 const TASK_TIMES: &str = "select run, queued_at, started_at, coalesce(spawned_at, ended_at), ended_at, finished_at \

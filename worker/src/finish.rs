@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rota_core::id::{AttemptKey, DagId};
 use rota_core::port::{Change, Facts, Finish, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::patience::{Backoff, answered};
@@ -13,7 +13,8 @@ use crate::spool::Spool;
 
 /// Results in one store call.
 const TOGETHER_MAX: usize = 1024;
-/// How long results gather when the last ones were reported less than this ago.
+/// How long results gather when the last ones were reported less than this ago and other processes run, whose ends may come
+/// soon. A result that is alone is reported at once: what follows it in a chain waits for nothing else.
 const GATHER: Duration = Duration::from_millis(1);
 /// Results that need not wait for others.
 const ENOUGH: usize = 64;
@@ -38,13 +39,27 @@ pub(crate) struct Finisher {
     facts: Arc<dyn Facts>,
     ringer: Ringer,
     spool: Spool,
+    slots: Arc<Semaphore>,
+    slots_all: usize,
     ended: mpsc::Receiver<Vec<Ended>>,
 }
 
 impl Finisher {
-    pub(crate) fn new(facts: Arc<dyn Facts>, ringer: Ringer, spool: Spool) -> (Self, FinisherHandle) {
+    /// `slots`: those of the worker, all of them free.
+    pub(crate) fn new(
+        facts: Arc<dyn Facts>,
+        ringer: Ringer,
+        spool: Spool,
+        slots: Arc<Semaphore>,
+    ) -> (Self, FinisherHandle) {
         let (sender, ended) = mpsc::channel(WAITING_MAX);
-        (Self { facts, ringer, spool, ended }, sender)
+        let slots_all = slots.available_permits();
+        (Self { facts, ringer, spool, slots, slots_all, ended }, sender)
+    }
+
+    /// Whether processes run besides one that has just ended and may still hold its slot.
+    fn others_run(&self) -> bool {
+        self.slots.available_permits() + 1 < self.slots_all
     }
 
     /// Delivers what earlier lives could not. Before this worker registers again: after that they are late.
@@ -76,7 +91,7 @@ impl Finisher {
                 finishes.len()
             };
             let mut count = take(first);
-            if count < ENOUGH && committed.elapsed() < GATHER {
+            if count < ENOUGH && committed.elapsed() < GATHER && self.others_run() {
                 // Results come thick and fast: taking several at once costs hardly more than taking one.
                 sleep(GATHER).await;
             }

@@ -166,14 +166,16 @@ async fn start(
     let executor = Executor::new(&outputs, marker, warden.clone(), ports.clock.clone()).map_err(unusable)?;
     let (ringer, carry) = Ringer::new(ports.broker.clone());
     let spool = Spool::new(options.state_dir.join("results.jsonl"));
-    let (mut finisher, finisher_handle) = Finisher::new(ports.facts.clone(), ringer.clone(), spool);
+    let slots = Arc::new(Semaphore::new(options.slots as usize));
+    let (mut finisher, finisher_handle) =
+        Finisher::new(ports.facts.clone(), ringer.clone(), spool, slots.clone());
     tokio::select! {
         delivered = finisher.deliver_spooled() => delivered.map_err(unusable)?,
         () = shutdown.cancelled() => return Ok(None),
     }
     let (logs, logs_handle) = LogWriter::new(ports.facts.clone());
     let shared = Arc::new(Shared {
-        slots: Arc::new(Semaphore::new(options.slots as usize)),
+        slots,
         dags: Dags::new(ports.facts.clone()),
         options,
         ports,
