@@ -156,7 +156,13 @@ fn kill_workers(cluster: &mut Cluster, rng: &mut Rng) {
 
 fn wipe_broker(cluster: &mut Cluster, _: &mut Rng) {
     let at = rota_tests::lab::rng::now();
+    // What is published while no worker hears the broker is in it when it is wiped.
+    let workers = cluster.names(Role::Worker);
+    workers.iter().for_each(|name| cluster.wires[name].broker.cut());
+    thread::sleep(Duration::from_millis(2500));
+    workers.iter().for_each(|name| cluster.wires[name].broker.reset());
     cluster.services.wipe_broker(&cluster.place);
+    workers.iter().for_each(|name| cluster.wires[name].broker.heal());
     cluster.note("broker wiped", at);
     thread::sleep(Duration::from_secs(1));
 }
