@@ -139,7 +139,7 @@ impl Planner {
     pub fn observed(&mut self, rows: &[TaskRow], now: DateTime<Utc>) -> Result<(), IllegalTransition> {
         for row in rows {
             let Some(walk) = self.runs.get_mut(&row.key.run) else { continue };
-            if walk.taken_over(row, now, &mut self.effects)? {
+            if walk.ended_in_wait(row, now, &mut self.effects)? {
                 self.touched.insert(row.key.run);
             } else if walk.observe(row, now, &mut self.effects)? {
                 let queue = walk.dag().task(row.key.task).queue.clone();
@@ -229,10 +229,7 @@ impl Planner {
             {
                 aftermath.nudge.push(worker.clone());
             }
-            if let Some(walk) = self.runs.get_mut(&row.key.run) {
-                walk.retry_cancelled(row, now, &mut self.effects)?;
-                self.touched.insert(row.key.run);
-            }
+            self.touched.insert(row.key.run);
         }
         self.observed(&committed.cancelled, now)?;
         Ok(aftermath)

@@ -541,8 +541,9 @@ impl RunWalk {
         Ok(())
     }
 
-    /// Notes that a task in up_for_retry took over the late success of its lost attempt; whether it did.
-    pub fn taken_over(
+    /// Takes note of a row that ended while its task was in up_for_retry: it was cancelled, or it took over the late success
+    /// of its lost attempt. Returns whether it did.
+    pub fn ended_in_wait(
         &mut self,
         row: &TaskRow,
         now: DateTime<Utc>,
@@ -550,31 +551,26 @@ impl RunWalk {
     ) -> Result<bool, IllegalTransition> {
         let no = row.key.task;
         let cell = &mut self.cells[no.0 as usize];
-        let is_so = cell.state == TaskState::UpForRetry
-            && row.state == TaskState::Success
-            && cell.attempt == row.attempt;
-        if is_so {
-            cell.ready = false;
-            self.step(no, TaskEvent::TakeOver)?;
-            self.keep_outputs(row);
-            self.close(no, now, effects)?;
+        if cell.state != TaskState::UpForRetry || row.attempt != cell.attempt {
+            return Ok(false);
         }
-        Ok(is_so)
-    }
-
-    /// Notes that a task in up_for_retry was cancelled.
-    pub fn retry_cancelled(
-        &mut self,
-        row: &TaskRow,
-        now: DateTime<Utc>,
-        effects: &mut Effects,
-    ) -> Result<(), IllegalTransition> {
-        let no = row.key.task;
-        if self.state(no) == TaskState::UpForRetry && row.state == TaskState::Cancelled {
-            self.step(no, TaskEvent::Cancel)?;
-            self.close(no, now, effects)?;
-        }
-        Ok(())
+        let event = match row.state {
+            TaskState::Success => TaskEvent::TakeOver,
+            TaskState::Cancelled => TaskEvent::Cancel,
+            TaskState::Waiting
+            | TaskState::Queued
+            | TaskState::Running
+            | TaskState::Deferred
+            | TaskState::UpForRetry
+            | TaskState::Failed
+            | TaskState::UpstreamFailed
+            | TaskState::Skipped => return Ok(false),
+        };
+        cell.ready = false;
+        self.step(no, event)?;
+        self.keep_outputs(row);
+        self.close(no, now, effects)?;
+        Ok(true)
     }
 
     fn condition(&self, task: &Task) -> Result<bool, TemplateError> {
