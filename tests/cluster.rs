@@ -47,12 +47,12 @@ fn a_leader_that_is_killed_or_stops_is_followed_at_once() {
     let (mut killed, mut handed) = (Measured::default(), Measured::default());
     for _ in 0..times(5, 50) {
         rng.pause(300, 2000);
-        rng.pause_until_before_a_second(60);
+        rng.pause_into_second(940, 1000);
         killed.add(cluster.leader_killed());
     }
     for _ in 0..times(3, 50) {
         rng.pause(500, 2000);
-        rng.pause_until_before_a_second(60);
+        rng.pause_into_second(940, 1000);
         handed.add(cluster.leader_handed_over());
     }
     killed.print("leader killed, until another one led");

@@ -58,8 +58,8 @@ const TASKS: &str = "select count(*), \
      count(distinct claim_token), count(*) filter (where spawned_at is not null and exit_code = 0) \
      from task where run in (select id from run where dag = $1)";
 const HISTORY: &str = "select count(*) from task_attempt where run in (select id from run where dag = $1)";
-const DAGS: &str = "select count(*) from dag where dag <> $1";
-const FINISHED: &str = "select count(*) from task where state = 'success' and name <> $1";
+const DAGS: &str = "select count(*) from dag";
+const FINISHED: &str = "select count(*) from task where state = 'success'";
 const RUN_TIMES: &str = "select created_at, started_at, finished_at from run where dag = $1 order by id";
 const TASK_TIMES: &str = "select run, queued_at, started_at, coalesce(spawned_at, ended_at), ended_at, finished_at \
      from task where run in (select id from run where dag = $1) order by run, task_no";
@@ -96,26 +96,26 @@ impl Store {
     /// Checks that every task of every run of `dag` was claimed once, ran once and succeeded.
     pub(crate) async fn verify(&mut self, dag: &str, expected: Expected) -> anyhow::Result<()> {
         let Expected { runs, tasks, processes } = expected;
-        let found = self.counts(RUNS, dag).await?;
+        let found = self.counts(RUNS, &[dag]).await?;
         ensure!(
             found == [runs, runs],
             "{dag}: expected {runs} runs, all successful; [there, successful] are {found:?}"
         );
         let (all, processes) = (runs * tasks, runs * processes);
-        let found = self.counts(TASKS, dag).await?;
+        let found = self.counts(TASKS, &[dag]).await?;
         ensure!(
             found == [all, all, all, processes],
             "{dag}: expected {all} tasks, each successful with its first attempt and its own claim, {processes} of \
              them processes; [there, successful, claims, processes] are {found:?}"
         );
-        let again = self.counts(HISTORY, dag).await?;
+        let again = self.counts(HISTORY, &[dag]).await?;
         ensure!(again == [0], "{dag}: {} tasks had an earlier attempt", again[0]);
         Ok(())
     }
 
     /// Times of all runs of a DAG, by run.
     pub(crate) async fn runs(&mut self, dag: &str) -> anyhow::Result<Vec<RunTimes>> {
-        let rows = self.rows(RUN_TIMES, dag).await?;
+        let rows = self.rows(RUN_TIMES, &[dag]).await?;
         Ok(rows
             .iter()
             .map(|row| RunTimes { created_at: row[0], started_at: row[1], finished_at: row[2] })
@@ -124,7 +124,7 @@ impl Store {
 
     /// Times of all tasks of a DAG, by run and place in the file.
     pub(crate) async fn tasks(&mut self, dag: &str) -> anyhow::Result<Vec<(i64, TaskTimes)>> {
-        let rows = self.rows(TASK_TIMES, dag).await?;
+        let rows = self.rows(TASK_TIMES, &[dag]).await?;
         let times = |row: &Vec<i64>| TaskTimes {
             queued_at: row[1],
             started_at: row[2],
@@ -137,7 +137,7 @@ impl Store {
 
     /// The fired slots of a DAG, by slot. Fails if a slot was missed or skipped.
     pub(crate) async fn fired(&mut self, dag: &str) -> anyhow::Result<Vec<Fired>> {
-        let rows = self.rows(SLOTS, dag).await?;
+        let rows = self.rows(SLOTS, &[dag]).await?;
         let other = rows.iter().find(|row| row[2] != 1);
         ensure!(other.is_none(), "slot {other:?} of {dag} was not fired");
         Ok(rows.iter().map(|row| Fired { slot: row[0], decided_at: row[1] }).collect())
@@ -145,29 +145,29 @@ impl Store {
 
     /// How many DAGs there are.
     pub(crate) async fn dag_count(&mut self) -> anyhow::Result<usize> {
-        Ok(self.counts(DAGS, "").await?[0])
+        Ok(self.counts(DAGS, &[]).await?[0])
     }
 
     /// How many tasks have succeeded, of whatever DAG.
     pub(crate) async fn finished(&mut self) -> anyhow::Result<usize> {
-        Ok(self.counts(FINISHED, "").await?[0])
+        Ok(self.counts(FINISHED, &[]).await?[0])
     }
 
-    async fn counts(&mut self, query: &'static str, dag: &str) -> anyhow::Result<Vec<usize>> {
-        let rows = self.rows(query, dag).await?;
+    async fn counts(&mut self, query: &'static str, values: &[&str]) -> anyhow::Result<Vec<usize>> {
+        let rows = self.rows(query, values).await?;
         let row = rows.first().context("a count is one row")?;
         row.iter().map(|count| Ok(usize::try_from(*count)?)).collect()
     }
 
-    async fn rows(&mut self, query: &'static str, dag: &str) -> anyhow::Result<Vec<Vec<i64>>> {
+    async fn rows(&mut self, query: &'static str, values: &[&str]) -> anyhow::Result<Vec<Vec<i64>>> {
         match self {
             Self::Sqlite(store) => {
-                let rows = sqlx::query(query).bind(dag).fetch_all(store).await?;
-                rows.iter().map(numbers).collect()
+                let query = values.iter().fold(sqlx::query(query), |query, value| query.bind(*value));
+                query.fetch_all(store).await?.iter().map(numbers).collect()
             }
             Self::Postgres(store) => {
-                let rows = sqlx::query(query).bind(dag).fetch_all(store).await?;
-                rows.iter().map(numbers).collect()
+                let query = values.iter().fold(sqlx::query(query), |query, value| query.bind(*value));
+                query.fetch_all(store).await?.iter().map(numbers).collect()
             }
         }
     }

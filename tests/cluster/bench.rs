@@ -182,11 +182,10 @@ impl Cluster {
             etcd: Wire::to(self.services.etcd_port()),
         };
         let mut process = Process::new(name, role, port, self.setup.program, self.dir.path());
-        let database = format!("postgres://rota@127.0.0.1:{}/{}", wires.postgres.port(), self.place.name);
-        process.set("ROTA_DATABASE_URL", database);
-        process.set("ROTA_BROKER_URL", self.services.rabbit_url(wires.broker.port(), &self.place));
-        process.set("ROTA_ETCD_ENDPOINTS", format!("http://127.0.0.1:{}", wires.etcd.port()));
-        process.set("ROTA_ETCD_PREFIX", &self.place.prefix);
+        let ports = (wires.postgres.port(), wires.broker.port(), wires.etcd.port());
+        for (name, value) in self.place.settings(ports.0, ports.1, ports.2) {
+            process.set(name, value);
+        }
         process.set("ROTA_SEEDED_BUG", self.setup.bug);
         match role {
             Role::Scheduler => {
@@ -327,6 +326,11 @@ impl Cluster {
         self.services.postgres.sql(&self.place.name, sql).parse().unwrap_or_default()
     }
 
+    /// How many tasks took over a success that came late.
+    pub(crate) fn taken_over(&self) -> i64 {
+        self.count("select count(*) from task where error like '%came late and counts'")
+    }
+
     /// Whether the witness, as it is by now, breaks a rule. Only those that need no end of the test.
     pub(crate) fn breaks(&self, rule: Rule) -> bool {
         let mut history = self.history.clone();
@@ -370,7 +374,7 @@ impl Cluster {
             self.history.events.len(),
             told.slots.len(),
             self.count("select count(*) from term"),
-            self.count("select count(*) from task where error like '%came late and counts'"),
+            self.taken_over(),
         );
         if has_settled {
             self.relaunches().print("attempt ended by a fault, from its begin until the next attempt");

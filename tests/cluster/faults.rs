@@ -311,8 +311,7 @@ impl Cluster {
     /// Cuts the only worker off from Postgres until its attempts are lost and queued again, and kills it. It comes back with
     /// the results that it kept on its disk: how many tasks took one over.
     pub(crate) fn worker_delivered_late(&mut self, name: &str) -> i64 {
-        let taken_over = "select count(*) from task where error like '%came late and counts'";
-        let before = self.count(taken_over);
+        let before = self.taken_over();
         let at = now();
         self.wires[name].postgres.cut();
         let again = "select count(*) from task where state = 'queued' and losses > 0";
@@ -325,7 +324,7 @@ impl Cluster {
         self.history.interruptions.push(Interruption::host(name, at, until));
         self.history.interruptions.push(Interruption::host(name, until, now()).spares_some());
         self.note("worker delivered late", at);
-        self.count(taken_over) - before
+        self.taken_over() - before
     }
 
     /// A worker of this cluster.

@@ -19,7 +19,7 @@ impl Cluster {
         let rows = self.services.postgres.sql(&self.place.name, ATTEMPTS);
         let attempts: Vec<Dispatch> = rows.lines().filter_map(dispatch).collect();
         let flood: Vec<Dispatch> = attempts.iter().cycle().take(copies).cloned().collect();
-        let url = self.services.rabbit_url(self.services.rabbit.port(), &self.place);
+        let url = self.place.broker_url(self.services.rabbit.port());
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let broker = RabbitBroker::start(RabbitOptions::new(vec![url], "flood".to_owned())).unwrap();

@@ -122,8 +122,7 @@ fn cut_leader(cluster: &mut Cluster, _: &mut Rng) {
 fn kill_leaders(cluster: &mut Cluster, rng: &mut Rng) {
     for _ in 0..2 {
         // Just after a slot.
-        let now = rota_tests::lab::rng::now().rem_euclid(1_000_000).unsigned_abs();
-        thread::sleep(Duration::from_micros(1_000_000 - now + rng.between(100_000, 350_000)));
+        rng.pause_into_second(100, 350);
         cluster.leader_killed();
     }
 }

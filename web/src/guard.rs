@@ -1,5 +1,5 @@
 //! The one layer that every request passes: known host, no cross-site writes, signed in. Deny by default: only the
-//! routes in [`OPEN`] answer strangers, by the route they matched, never by the text of their path.
+//! routes in [`OPEN`] and [`PROBES`] answer strangers, by the route they matched, never by the text of their path.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,8 +15,8 @@ use crate::app::{App, SharedApp};
 use crate::error::Error;
 use crate::session::same_secret;
 
-/// Routes that answer strangers.
-pub(crate) const OPEN: &[&str] = &["/login", "/healthz", "/readyz", "/leader", "/static/{hash}/{name}"];
+/// Routes that answer strangers, besides the probes.
+const OPEN: [&str; 2] = ["/login", "/static/{hash}/{name}"];
 
 /// Asked by load balancers, which know an address and no name, or send none at all. They say nothing that is secret.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/leader"];
@@ -62,10 +62,12 @@ impl From<Error> for Refusal {
 
 async fn check(app: &App, mut request: Request) -> Result<Request, Refusal> {
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    if !matched.as_deref().is_some_and(|path| PROBES.contains(&path)) {
+    let is_one_of = |routes: &[&str]| matched.as_deref().is_some_and(|path| routes.contains(&path));
+    let is_probe = is_one_of(&PROBES);
+    if !is_probe {
         host_check(app, request.headers())?;
     }
-    let open = matched.as_deref().is_some_and(|path| OPEN.contains(&path));
+    let open = is_probe || is_one_of(&OPEN);
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let bearer = request.headers().contains_key(AUTHORIZATION);
     if writes && !bearer {

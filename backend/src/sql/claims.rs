@@ -194,8 +194,8 @@ const RECORDED: &str = concat!(
 );
 
 /// The tokens of those finishes that are recorded just so, now or by an earlier call, with their attempt or by the
-/// task that took a late one over. Only a finish sets `ended_at`;
-/// a recorded failure may have been planned for a retry since.
+/// task that took a late one over. Only a finish sets `ended_at`; a recorded failure may have been planned for a retry
+/// since.
 async fn recorded_load(conn: &mut Conn, items: &str) -> StoreResult<Vec<ClaimToken>> {
     let rows = sqlx::query(RECORDED).bind(items).fetch_all(conn).await.map_err(unavailable)?;
     decode(&rows, |cells| Ok(ClaimToken(cells.take()?)))

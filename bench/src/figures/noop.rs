@@ -1,4 +1,5 @@
-//! No-op tasks per second through the whole path: REST trigger, leader, store on disk, broker, worker, and back. Times are the store's own: from the moment a run was asked for until its end was decided.
+//! No-op tasks per second through the whole path: REST trigger, leader, store on disk, broker, worker, and back. Times are
+//! the store's own: from the moment a run was asked for until its end was decided.
 
 use std::time::Duration;
 

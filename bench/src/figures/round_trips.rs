@@ -34,7 +34,7 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
         .dag("chain", &dags::chain("chain", CHAIN_TASKS, NOOP))?;
     let port = services.postgres.port();
     let taps = [Tap::start(port).await?, Tap::start(port).await?, Tap::start(port).await?];
-    let server = Server::start_at(bench, &home, [0, 1, 2].map(|no| taps[no].port())).await?;
+    let server = Server::start_at(bench, &home, taps.each_ref().map(Tap::port)).await?;
     let mut records = Vec::new();
 
     server.dag_known("fan").await?;
@@ -67,7 +67,7 @@ pub(crate) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Record>> {
 type Counts = [u64; ROLES.len()];
 
 fn counts(taps: &[Tap; ROLES.len()]) -> Counts {
-    [0, 1, 2].map(|no| taps[no].count())
+    taps.each_ref().map(Tap::count)
 }
 
 fn record(name: &str, before: Counts, after: Counts, tasks: usize) -> Record {

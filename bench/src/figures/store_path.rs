@@ -20,7 +20,7 @@ use rota_tests::services::together::Services;
 use crate::dags;
 use crate::figures::Bench;
 use crate::home::Home;
-use crate::limits::{database, postgres, rows};
+use crate::limits::{database, postgres, rows, turns};
 use crate::record::Record;
 use crate::stats::Samples;
 
@@ -111,10 +111,9 @@ impl<S: Plans + Facts + Intents> Walk<S> {
         let began = Instant::now();
         let mut claimed: Vec<Claimed> = Vec::new();
         let mut done = 0;
-        for turn in 0..queues.len() + 2 {
-            let place = |delay: usize| turn.checked_sub(delay).and_then(|turn| queues.get(turn));
+        for (turn, [to_queue, to_claim, _]) in turns(&queues).enumerate() {
             let (queued, claims, finished) =
-                tokio::join!(self.queue(place(0)), self.claim(place(1), turn), self.finish(&claimed));
+                tokio::join!(self.queue(to_queue), self.claim(to_claim, turn), self.finish(&claimed));
             queued?;
             done += finished?;
             claimed = claims?;

@@ -80,6 +80,13 @@ impl Limits {
     }
 }
 
+/// What three batches wait for goes on together, as in the real thing: in each turn, what is to be queued, what claimed, and
+/// what finished.
+pub(crate) fn turns<T>(batches: &[T]) -> impl Iterator<Item = [Option<&T>; 3]> {
+    let turns = 0..batches.len() + 2;
+    turns.map(|turn| [0, 1, 2].map(|delay| turn.checked_sub(delay).and_then(|turn: usize| batches.get(turn))))
+}
+
 /// A new, empty database.
 pub(crate) fn database(services: &Services) -> String {
     tokio::task::block_in_place(|| {

@@ -7,6 +7,7 @@ use anyhow::ensure;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use crate::limits::turns;
 use crate::stats::Samples;
 
 const SCHEMA: &str = include_str!("../../../migrations/postgres/0001_initial.sql");
@@ -40,11 +41,10 @@ pub(crate) async fn tasks_per_second(url: &str, tasks: usize, batch: usize) -> a
     let all: Vec<i64> = (0..tasks as i64).collect();
     let batches: Vec<&[i64]> = all.chunks(batch).collect();
     let began = Instant::now();
-    // As in the real thing, what three batches wait for goes on together: one queued, one claimed, one finished.
-    for turn in 0..batches.len() + 2 {
+    for turn in turns(&batches) {
         let mut transaction = store.begin().await?;
-        for (delay, statement) in [INSERT, CLAIM, FINISH].into_iter().enumerate() {
-            let Some(batch) = turn.checked_sub(delay).and_then(|turn| batches.get(turn)) else { continue };
+        for (statement, batch) in [INSERT, CLAIM, FINISH].into_iter().zip(turn) {
+            let Some(batch) = batch else { continue };
             let runs = vec![1_i64; batch.len()];
             let query = sqlx::query(statement).bind(runs).bind(*batch).bind(crate::clock::now_ns() / 1000);
             let query = if statement == CLAIM { query.bind([7_u8; 16].to_vec()) } else { query };

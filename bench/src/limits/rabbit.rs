@@ -28,7 +28,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Messages per second, from the first published to the last acknowledged.
 pub(crate) async fn messages_per_second(services: &Services, count: usize) -> anyhow::Result<f64> {
     let place = tokio::task::block_in_place(|| services.place("limit"));
-    let url = services.rabbit_url(services.rabbit.port(), &place);
+    let url = place.broker_url(services.rabbit.port());
     let (publisher, consumer) = (channel(&url).await?, channel(&url).await?);
     declare(&consumer.1).await?;
     let began = Instant::now();

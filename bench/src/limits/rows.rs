@@ -8,6 +8,8 @@ use anyhow::ensure;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use crate::limits::turns;
+
 const SCHEMA: &str = include_str!("../../../migrations/sqlite/0001_initial.sql");
 
 const INSERT: &str =
@@ -39,18 +41,12 @@ pub(crate) async fn tasks_per_second(file: &Path, tasks: usize, batch: usize) ->
     let batches: Vec<Batch> =
         (0..tasks).step_by(batch).map(|no| Batch::of(no, batch.min(tasks - no))).collect();
     let began = Instant::now();
-    // As in the real thing, a transaction holds what three batches wait for: one queued, one claimed, one finished.
-    for turn in 0..batches.len() + 2 {
+    for turn in turns(&batches) {
         let mut transaction = store.begin().await?;
-        let place = |delay: usize| turn.checked_sub(delay).and_then(|turn| batches.get(turn));
-        if let Some(batch) = place(0) {
-            batch.apply(&mut transaction, INSERT).await?;
-        }
-        if let Some(batch) = place(1) {
-            batch.apply(&mut transaction, CLAIM).await?;
-        }
-        if let Some(batch) = place(2) {
-            batch.apply(&mut transaction, FINISH).await?;
+        for (statement, batch) in [INSERT, CLAIM, FINISH].into_iter().zip(turn) {
+            if let Some(batch) = batch {
+                batch.apply(&mut transaction, statement).await?;
+            }
         }
         transaction.commit().await?;
     }

@@ -1,12 +1,13 @@
 //! A cluster on this machine: a scheduler, a worker and a web server, each a process of its own, on private services.
 
 use anyhow::{Context, ensure};
+use rota_tests::lab::without_settings;
 use rota_tests::services::free_port;
 use rota_tests::services::together::Services;
 use tokio::process::Command;
 use tokio::task::block_in_place;
 
-use super::launched::{Launched, command};
+use super::launched::Launched;
 use super::{Door, Ledger, Parts};
 use crate::figures::Bench;
 use crate::home::Home;
@@ -29,20 +30,16 @@ pub(super) async fn start(
     databases: Option<Databases>,
 ) -> anyhow::Result<Parts> {
     let place = block_in_place(|| services.place("bench"));
-    let broker = services.rabbit_url(services.rabbit.port(), &place);
-    let etcd = services.etcd.endpoints().join(",");
-    let url = |port: u16| format!("postgres://rota@127.0.0.1:{port}/{}", place.name);
-    let direct = url(services.postgres.port());
+    let direct = services.postgres.url(&place.name);
     migrate(bench, &direct).await?;
     let (mut processes, mut pages) = (Vec::new(), Vec::new());
     for (no, role) in ROLES.into_iter().enumerate() {
         let listen = format!("127.0.0.1:{}", free_port());
-        let mut process = command(&bench.rota);
+        let mut process = Command::from(without_settings(&bench.rota));
         process.args(["start", role]);
         process.env("ROTA_NAME", role).env("ROTA_LISTEN", &listen);
-        process.env("ROTA_DATABASE_URL", url(databases.map_or(services.postgres.port(), |ports| ports[no])));
-        process.env("ROTA_BROKER_URL", &broker).env("ROTA_ETCD_ENDPOINTS", &etcd);
-        process.env("ROTA_ETCD_PREFIX", &place.prefix);
+        let database = databases.map_or(services.postgres.port(), |ports| ports[no]);
+        process.envs(place.settings(database, services.rabbit.port(), services.etcd_port()));
         settings(&mut process, role, bench, home);
         processes.push(Launched::start(role, &mut process, home.file(&format!("{role}.log")))?);
         pages.push(format!("http://{listen}"));
@@ -74,7 +71,7 @@ fn settings(process: &mut Command, role: &str, bench: &Bench, home: &Home) {
 }
 
 async fn migrate(bench: &Bench, url: &str) -> anyhow::Result<()> {
-    let mut migrate = command(&bench.rota);
+    let mut migrate = Command::from(without_settings(&bench.rota));
     migrate.arg("migrate").env("ROTA_DATABASE_URL", url).kill_on_drop(true);
     let output = migrate.output().await.context("cannot start rota migrate")?;
     ensure!(output.status.success(), "rota migrate: {}", String::from_utf8_lossy(&output.stderr));

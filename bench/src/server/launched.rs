@@ -1,7 +1,7 @@
 //! A process of the rota that is measured.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -76,15 +76,4 @@ impl Launched {
         let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(LOG_TAIL)..]).into_owned();
         if tail.is_empty() { tail } else { format!("\n--- end of the log of {} ---\n{tail}", self.name) }
     }
-}
-
-/// A command of `rota` that knows nothing of the settings in this program's own environment.
-pub(crate) fn command(rota: &Path) -> Command {
-    let mut command = Command::new(rota);
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("ROTA_") || name == "RUST_LOG") {
-            command.env_remove(name);
-        }
-    }
-    command
 }

@@ -49,6 +49,7 @@ impl Ledger {
 }
 
 /// What was started.
+#[derive(Debug)]
 struct Parts {
     /// In the order in which they are stopped.
     processes: Vec<Launched>,
@@ -60,9 +61,7 @@ struct Parts {
 /// A running rota. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    processes: Vec<Launched>,
-    ledger: Ledger,
-    pages: Vec<String>,
+    parts: Parts,
     door: Door,
     client: reqwest::Client,
 }
@@ -83,11 +82,10 @@ impl Server {
     }
 
     async fn ready(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { processes, ledger, pages } = parts;
-        let mut server = Self { processes, ledger, pages, door: Door::default(), client: client()? };
+        let mut server = Self { parts, door: Door::default(), client: client()? };
         let deadline = Instant::now() + START_MAX;
         while !server.is_ready().await {
-            server.processes.iter_mut().try_for_each(Launched::alive)?;
+            server.parts.processes.iter_mut().try_for_each(Launched::alive)?;
             ensure!(Instant::now() < deadline, "no answer within {START_MAX:?}{}", server.log_tails());
             sleep(LOOK).await;
         }
@@ -96,12 +94,12 @@ impl Server {
 
     /// The process that answers.
     pub(crate) fn pid(&self) -> u32 {
-        self.processes[0].pid()
+        self.parts.processes[0].pid()
     }
 
     /// CPU time of its processes until now.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.processes.iter().map(|process| (process.name(), process.pid())))
+        Usage::of(self.parts.processes.iter().map(|process| (process.name(), process.pid())))
     }
 
     /// Waits until the server knows a DAG.
@@ -197,30 +195,31 @@ impl Server {
 
     /// Ends it as Ctrl-C would, waits until it is gone, and opens its record.
     pub(crate) async fn stop(self) -> anyhow::Result<Store> {
-        for process in self.processes {
+        for process in self.parts.processes {
             process.stop().await?;
         }
-        self.ledger.open().await
+        self.parts.ledger.open().await
     }
 
     /// Ends it as a power cut would, and opens its record.
     pub(crate) async fn kill(self) -> anyhow::Result<Store> {
-        for process in self.processes {
+        for process in self.parts.processes {
             process.kill().await?;
         }
-        self.ledger.open().await
+        self.parts.ledger.open().await
     }
 
     /// Whether every process says so, and somebody leads.
     async fn is_ready(&mut self) -> bool {
-        let door = match &self.ledger {
+        let door = match &self.parts.ledger {
             Ledger::Directory(data) => standalone::door(data, self.pid()),
-            Ledger::Database(_) => cluster::door(&self.pages),
+            Ledger::Database(_) => cluster::door(&self.parts.pages),
         };
         let Some(door) = door else { return false };
         let mut pages = vec![format!("{}/readyz", door.url)];
-        pages.extend(self.pages.iter().map(|page| format!("{page}/readyz")));
-        if let Some(scheduler) = self.pages.last() {
+        // The first process of a cluster is the one behind the door.
+        pages.extend(self.parts.pages.iter().skip(1).map(|page| format!("{page}/readyz")));
+        if let Some(scheduler) = self.parts.pages.last() {
             pages.push(format!("{scheduler}/leader"));
         }
         self.door = door;
@@ -249,7 +248,7 @@ impl Server {
     }
 
     fn log_tails(&self) -> String {
-        self.processes.iter().map(Launched::log_tail).collect()
+        self.parts.processes.iter().map(Launched::log_tail).collect()
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
+use rota_tests::lab::without_settings;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
-use super::launched::{Launched, command};
+use super::launched::Launched;
 use super::{Door, Ledger, Parts};
 use crate::figures::Bench;
 use crate::home::Home;
 
 /// Starts a server on `home`.
 pub(super) fn start(bench: &Bench, home: &Home) -> anyhow::Result<Parts> {
-    let mut standalone = command(&bench.rota);
+    let mut standalone = Command::from(without_settings(&bench.rota));
     standalone.args(["standalone", "--listen", "127.0.0.1:0", "--dags"]).arg(home.dags());
     standalone.arg("--data").arg(home.data());
     if let Some(slots) = bench.slots {

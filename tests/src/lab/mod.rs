@@ -35,6 +35,12 @@ pub fn binary() -> Command {
 pub fn program(name: &str) -> Command {
     let program = beside(name);
     assert!(program.is_file(), "{} is missing: run `cargo build` first", program.display());
+    without_settings(&program)
+}
+
+/// Any program, without any of rota's settings in the environment.
+#[must_use]
+pub fn without_settings(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ROTA_") || name == "RUST_LOG" {

@@ -46,10 +46,10 @@ impl Rng {
         std::thread::sleep(std::time::Duration::from_millis(self.between(from_ms, to_ms)));
     }
 
-    /// Waits until at most so many milliseconds before the next full second, when slots come due.
-    pub fn pause_until_before_a_second(&mut self, most_ms: u64) {
-        let before = self.between(0, most_ms * 1000);
-        let wait = (2_000_000 - before - now().unsigned_abs() % 1_000_000) % 1_000_000;
+    /// Waits until so many milliseconds after a full second, when slots come due.
+    pub fn pause_into_second(&mut self, from_ms: u64, to_ms: u64) {
+        let point = self.between(from_ms * 1000, to_ms * 1000);
+        let wait = (1_000_000 + point - now().unsigned_abs() % 1_000_000) % 1_000_000;
         std::thread::sleep(std::time::Duration::from_micros(wait));
     }
 

@@ -27,6 +27,23 @@ pub struct Place {
     pub prefix: String,
 }
 
+impl Place {
+    /// Where the broker is behind a port.
+    pub fn broker_url(&self, port: u16) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{port}/{}", self.name)
+    }
+
+    /// How a rota is told of it, where each service is behind a port.
+    pub fn settings(&self, postgres: u16, broker: u16, etcd: u16) -> [(&'static str, String); 4] {
+        [
+            ("ROTA_DATABASE_URL", format!("postgres://rota@127.0.0.1:{postgres}/{}", self.name)),
+            ("ROTA_BROKER_URL", self.broker_url(broker)),
+            ("ROTA_ETCD_ENDPOINTS", format!("http://127.0.0.1:{etcd}")),
+            ("ROTA_ETCD_PREFIX", self.prefix.clone()),
+        ]
+    }
+}
+
 impl Services {
     /// Starts all three, side by side.
     ///
@@ -96,11 +113,6 @@ impl Services {
     fn add_vhost(&self, name: &str) {
         self.rabbit.ctl(&["add_vhost", name]);
         self.rabbit.ctl(&["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]);
-    }
-
-    /// Where the broker is behind a port.
-    pub fn rabbit_url(&self, port: u16, place: &Place) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{port}/{}", place.name)
     }
 
     /// Takes everything out of the broker but the virtual host.

@@ -35,9 +35,10 @@ begin
         'waiting>queued', 'waiting>skipped', 'waiting>upstream_failed', 'waiting>failed', 'waiting>cancelled',
         'queued>running', 'queued>cancelled',
         'running>success', 'running>failed', 'running>cancelled', 'running>up_for_retry',
-        'failed>up_for_retry', 'up_for_retry>queued', 'up_for_retry>success', 'up_for_retry>cancelled',
+        'failed>up_for_retry', 'up_for_retry>queued', 'up_for_retry>cancelled',
         'up_for_retry>waiting', 'success>waiting', 'failed>waiting', 'upstream_failed>waiting', 'skipped>waiting',
         'cancelled>waiting')
+        and not (old.state = 'up_for_retry' and new.state = 'success' and old.ended_at is null)
         and not (old.state = 'queued' and new.state = 'success' and exists (
             select 1 from task_attempt as lost
             where lost.run = new.run and lost.task_no = new.task_no and lost.map_index = new.map_index

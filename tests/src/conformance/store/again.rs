@@ -6,7 +6,7 @@ use rota_core::id::{TaskKey, TaskNo};
 use rota_core::port::{Batch, Claimed, Finish, PlannedRetry, Store};
 use rota_core::state::TaskState;
 
-use super::world::{World, assert_conflict};
+use super::world::{Hands, World, assert_conflict};
 
 pub async fn a_cleared_task_waits_and_counts_on(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
@@ -84,16 +84,7 @@ pub async fn a_cleared_task_that_is_settled_and_cleared_again_counts_on(store: A
 }
 
 pub async fn a_lost_attempt_is_followed_by_another(store: Arc<dyn Store>) {
-    let world = World::begin(Arc::clone(&store)).await;
-    let (_, claimed) = world.running("w").await;
-    let lost = PlannedRetry {
-        failures: 0,
-        losses: 1,
-        error: Some("the worker was lost".to_owned()),
-        retry_at: world.at,
-        key: claimed.key,
-    };
-    world.commit(Batch { retries: vec![lost], ..Batch::default() }).await.unwrap();
+    let (world, claimed) = lost(&store).await;
     let waits = world.task(claimed.key.task).await;
     assert_eq!((waits.state, waits.failures, waits.losses), (TaskState::UpForRetry, 0, 1));
     assert!(waits.finished_at.is_some());
@@ -120,6 +111,15 @@ async fn lost(store: &Arc<dyn Store>) -> (World, Claimed) {
     (world, claimed)
 }
 
+/// The same, with the other attempt queued, and a worker that may claim it.
+async fn lost_and_queued(store: &Arc<dyn Store>) -> (World, Claimed, Hands) {
+    let (world, claimed) = lost(store).await;
+    let hands = world.worker("other").await;
+    let requeues = vec![world.queue_of(claimed.key.task.attempt(2))];
+    world.commit(Batch { requeues, ..Batch::default() }).await.unwrap();
+    (world, claimed, hands)
+}
+
 fn with_outputs(finish: Finish) -> Finish {
     let outputs = Some([("rows".to_owned(), "12".into())].into_iter().collect());
     Finish { outputs, exit_code: Some(0), ..finish }
@@ -140,11 +140,8 @@ pub async fn a_late_success_counts_before_the_next_attempt_is_planned(store: Arc
 }
 
 pub async fn a_late_success_counts_until_the_next_attempt_is_claimed(store: Arc<dyn Store>) {
-    let (world, claimed) = lost(&store).await;
-    let hands = world.worker("other").await;
+    let (world, claimed, hands) = lost_and_queued(&store).await;
     let next = claimed.key.task.attempt(2);
-    let requeues = vec![world.queue_of(next)];
-    world.commit(Batch { requeues, ..Batch::default() }).await.unwrap();
     let finish = with_outputs(world.finish_of(&claimed, TaskState::Success));
     for _again in 0..2 {
         assert_eq!(store.tasks_finish(std::slice::from_ref(&finish)).await.unwrap(), vec![]);
@@ -159,11 +156,8 @@ pub async fn a_late_success_counts_until_the_next_attempt_is_claimed(store: Arc<
 }
 
 pub async fn a_late_success_does_not_count_once_the_next_attempt_runs(store: Arc<dyn Store>) {
-    let (world, claimed) = lost(&store).await;
-    let hands = world.worker("other").await;
+    let (world, claimed, hands) = lost_and_queued(&store).await;
     let next = claimed.key.task.attempt(2);
-    let requeues = vec![world.queue_of(next)];
-    world.commit(Batch { requeues, ..Batch::default() }).await.unwrap();
     let second = world.claim(&hands, &[next]).await.remove(0);
     let late = store.tasks_finish(&[world.finish_of(&claimed, TaskState::Success)]).await.unwrap();
     assert_eq!(late, vec![claimed.key]);
