@@ -197,7 +197,7 @@ impl Cluster {
             Role::Worker => {
                 process.set("ROTA_WORKER_LEASE", format!("{}s", WORKER_LEASE.as_secs()));
                 process.set("ROTA_WORKER_SLOTS", "12");
-                process.set("ROTA_DATA", self.dir.path().join(name).to_str().unwrap());
+                process.set("ROTA_DATA", self.home(name).to_str().unwrap());
             }
             Role::Web => process.set("ROTA_ADMIN_TOKEN", TOKEN),
         }
@@ -207,12 +207,17 @@ impl Cluster {
 
     /// A scheduler's own copy of the DAG directory.
     fn dag_copy(&self, name: &str) -> PathBuf {
-        let copy = self.dir.path().join(name).join("dags");
+        let copy = self.home(name).join("dags");
         fs::create_dir_all(&copy).unwrap();
         for dag in &self.dags {
             fs::write(copy.join(format!("{}.yaml", dag.name)), dag.yaml(&self.witness())).unwrap();
         }
         copy
+    }
+
+    /// A process's own directory.
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     pub(crate) fn witness(&self) -> PathBuf {

@@ -1,13 +1,16 @@
 //! What is done to a cluster, one fault at a time, each with its record for the checker and what it cost for the report.
 
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rota_core::id::AttemptKey;
 use rota_tests::lab::rng::{Rng, now};
 use rota_tests::lab::{wait_for, wait_within};
 use rota_tests::witness::check::{Rule, Violation};
 use rota_tests::witness::history::Interruption;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::bench::{Cluster, LEADER_TTL, SELF_KILL_MAX, WORKER_LEASE};
 use super::process::Role;
@@ -315,7 +318,14 @@ impl Cluster {
         let at = now();
         self.wires[name].postgres.cut();
         let again = "select count(*) from task where state = 'queued' and losses > 0";
-        wait_for("attempts to be lost and queued again", || self.count(again) > 0);
+        // A call to a silent Postgres is given up after seconds; only then do results go to the disk.
+        wait_for("a success on the disk of an attempt that was lost and queued again", || {
+            self.kept_successes(name).iter().any(|AttemptKey { task, attempt }| {
+                let next = attempt + 1;
+                let (run, no) = (task.run, task.task);
+                self.count(&format!("{again} and run = {run} and task_no = {no} and attempt = {next}")) > 0
+            })
+        });
         self.kill_worker(name);
         self.wires[name].postgres.heal();
         self.process(name).start();
@@ -325,6 +335,14 @@ impl Cluster {
         self.history.interruptions.push(Interruption::host(name, until, now()).spares_some());
         self.note("worker delivered late", at);
         self.taken_over() - before
+    }
+
+    /// The successes that a worker keeps on its disk until Postgres takes them.
+    fn kept_successes(&self, name: &str) -> Vec<AttemptKey> {
+        let text = fs::read_to_string(self.home(name).join("results.jsonl")).unwrap_or_default();
+        let results = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let successes = results.filter(|result| result["state"] == "success");
+        successes.filter_map(|result| serde_json::from_value(result["key"].clone()).ok()).collect()
     }
 
     /// A worker of this cluster.
