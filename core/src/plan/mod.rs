@@ -2,6 +2,7 @@
 //! ([`Planner`]). Nothing here makes a call or waits, so a simulation can drive it through any sequence of crashes.
 
 mod condition;
+mod failures;
 mod fire;
 mod lane;
 mod planner;

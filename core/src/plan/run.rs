@@ -1,12 +1,13 @@
 //! One active run as the leader sees it: where each task is, and what follows from each fact. A fact costs time in the
 //! out-degree of its task (and of the tasks that it settles), never in the size of the run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::failures::RunFailures;
 use super::retry::retry_wait;
 use super::rule::{Tally, Verdict, verdict};
 use crate::dag::{Dag, LOSSES_MAX, OnLost, Task, TemplateError};
@@ -15,8 +16,8 @@ use crate::port::{Ending, PlannedRetry, RetrySelection, RunRow, SettledTask, Tas
 use crate::seeded;
 use crate::state::{IllegalTransition, RunState, TaskEvent, TaskState, task_next};
 
-/// Why a run fails that has nothing but tasks in it which failed before a person had others run again.
-const OLD_FAILURE: &str = "a task that was not run again had failed before";
+/// Why a run fails whose leaf did not succeed, with no failure on record.
+const NO_FAILURE: &str = "a leaf task did not succeed, and no row says why";
 
 /// What follows from something that happened to a run. The planner turns it into a batch.
 #[derive(Debug, Default, PartialEq)]
@@ -62,10 +63,9 @@ pub struct RunWalk {
     cells: Vec<Cell>,
     /// Tasks that have not ended.
     open: u32,
-    /// The first failure that was seen, in words: the run's reason if it fails.
-    failure: Option<String>,
-    /// Tasks whose outputs some `when` reads.
-    read_by_when: BTreeSet<TaskNo>,
+    failures: RunFailures,
+    /// Tasks whose outputs some `when` reads, and the tasks whose it is.
+    when_readers: BTreeMap<TaskNo, Vec<TaskNo>>,
     outputs: BTreeMap<String, Value>,
 }
 
@@ -87,23 +87,33 @@ impl RunWalk {
             losses: 0,
             tally: Tally::default(),
         };
-        let read_by_when =
-            dag.tasks.iter().flat_map(|task| task.when_reads_outputs_of.iter().copied()).collect();
+        let mut when_readers: BTreeMap<TaskNo, Vec<TaskNo>> = BTreeMap::new();
+        for reader in dag.task_nos() {
+            for read in &dag.task(reader).when_reads_outputs_of {
+                when_readers.entry(*read).or_default().push(reader);
+            }
+        }
         let mut walk = Self {
             cells: vec![blank; dag.tasks.len()],
             open: 0,
-            failure: None,
+            failures: RunFailures::default(),
             outputs: BTreeMap::new(),
-            read_by_when,
+            when_readers,
             row,
             dag,
         };
         for row in rows {
             walk.adopt(row);
         }
+        if walk.row.state == RunState::Running {
+            walk.plan_retries(rows, now, effects)?;
+        }
+        for row in rows {
+            walk.note_failure(row);
+        }
         walk.recount();
         if walk.row.state == RunState::Running {
-            walk.resume(rows, now, effects)?;
+            walk.resume(now, effects)?;
         }
         Ok(walk)
     }
@@ -235,7 +245,8 @@ impl RunWalk {
                 format!("the worker was lost {losses} times; {LOSSES_MAX} is the most rota goes along with")
             }
         };
-        self.failure.get_or_insert_with(|| format!("task {} failed: {reason}", self.dag.task(no).name));
+        let words = format!("task {} failed: {reason}", self.dag.task(no).name);
+        self.failures.note(no, Some(now), words);
         effects.aborts.push((key, reason));
         self.close(no, now, effects)?;
         Ok(true)
@@ -316,7 +327,7 @@ impl RunWalk {
         if tasks.is_empty() {
             return Ok(0);
         }
-        self.failure = None;
+        self.failures.forget(&tasks);
         self.recount();
         if self.row.state == RunState::Running {
             self.consider_waiting(now, effects)?;
@@ -343,7 +354,7 @@ impl RunWalk {
                     TaskState::Failed | TaskState::UpstreamFailed | TaskState::Cancelled
                 )
         });
-        let reason = || self.failure.clone().unwrap_or_else(|| OLD_FAILURE.to_owned());
+        let reason = || self.failures.first().unwrap_or(NO_FAILURE).to_owned();
         Some(if failed_leaf { (RunState::Failed, Some(reason())) } else { (RunState::Success, None) })
     }
 
@@ -369,30 +380,21 @@ impl RunWalk {
         };
         (cell.attempt, cell.failures, cell.losses) = (row.attempt, row.failures, row.losses);
         self.keep_outputs(row);
-        if row.state.is_terminal() {
-            self.note_failure(row);
-        }
     }
 
-    fn resume(
+    fn plan_retries(
         &mut self,
         rows: &[TaskRow],
         now: DateTime<Utc>,
         effects: &mut Effects,
     ) -> Result<(), IllegalTransition> {
         for row in rows.iter().filter(|row| row.state == TaskState::Failed) {
-            if self.plan_retry(row, now, effects)? {
-                self.failure = None;
-            }
+            self.plan_retry(row, now, effects)?;
         }
-        for row in rows.iter().filter(|row| row.state.is_terminal()) {
-            if let Some(cell) = self.cells.get(row.key.task.0 as usize)
-                && cell.state == TaskState::Failed
-            {
-                self.note_failure(row);
-            }
-        }
-        self.recount();
+        Ok(())
+    }
+
+    fn resume(&mut self, now: DateTime<Utc>, effects: &mut Effects) -> Result<(), IllegalTransition> {
         if self.row.ending.is_some() {
             return self.cancel_open(now, effects);
         }
@@ -467,6 +469,11 @@ impl RunWalk {
                     stack.push(*down);
                 }
             }
+            for reader in self.when_readers.get(&up).cloned().unwrap_or_default() {
+                if self.judge(reader, now, effects)? {
+                    stack.push(reader);
+                }
+            }
         }
         Ok(())
     }
@@ -487,6 +494,7 @@ impl RunWalk {
             Verdict::Wait => return Ok(false),
             Verdict::Skip => (TaskEvent::Skip, format!("trigger rule {} skips it", rule_name(task))),
             Verdict::UpstreamFailed => (TaskEvent::FailUpstream, "an upstream task failed".to_owned()),
+            Verdict::Run if self.when_waits_for(task).is_some() => return Ok(false),
             Verdict::Run => match self.condition(task) {
                 Ok(true) => {
                     self.cells[no.0 as usize].ready = true;
@@ -514,7 +522,7 @@ impl RunWalk {
         let state = self.state(no);
         let name = self.dag.task(no).name.clone();
         if state == TaskState::Failed {
-            self.failure.get_or_insert_with(|| format!("task {name} failed: {reason}"));
+            self.failures.note(no, Some(now), format!("task {name} failed: {reason}"));
         }
         effects.settles.push(SettledTask { key: self.key(no), name, state, reason, at: now });
         Ok(())
@@ -573,6 +581,11 @@ impl RunWalk {
         Ok(true)
     }
 
+    /// A task whose outputs a task's `when` reads and that has not ended: the answer would depend on when it is asked.
+    pub(super) fn when_waits_for(&self, task: &Task) -> Option<TaskNo> {
+        task.when_reads_outputs_of.iter().copied().find(|read| !self.state(*read).is_terminal())
+    }
+
     fn condition(&self, task: &Task) -> Result<bool, TemplateError> {
         if task.when.is_none() { Ok(true) } else { super::condition::evaluate(self, task) }
     }
@@ -583,16 +596,18 @@ impl RunWalk {
     }
 
     fn keep_outputs(&mut self, row: &TaskRow) {
-        if row.state == TaskState::Success && self.read_by_when.contains(&row.key.task) {
+        if row.state == TaskState::Success && self.when_readers.contains_key(&row.key.task) {
             let outputs = row.outputs.clone().unwrap_or_default();
             self.outputs.insert(row.name.to_string(), Value::Object(outputs));
         }
     }
 
     fn note_failure(&mut self, row: &TaskRow) {
-        if matches!(row.state, TaskState::Failed | TaskState::Cancelled) {
+        let state = self.cells.get(row.key.task.0 as usize).map(|cell| cell.state);
+        if let Some(state @ (TaskState::Failed | TaskState::Cancelled)) = state {
             let why = row.error.as_deref().unwrap_or("no reason was recorded");
-            self.failure.get_or_insert_with(|| format!("task {} {}: {why}", row.name, row.state));
+            let words = format!("task {} {state}: {why}", row.name);
+            self.failures.note(row.key.task, row.finished_at, words);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::rule::{Verdict, verdict};
 use super::run::RunWalk;
 use crate::id::{QueueName, RunId, TaskNo};
 use crate::port::{DagRow, QueueCapacity, RunRow, TaskRow, WorkerRow, WorkerState};
@@ -109,6 +110,12 @@ fn waiting_cause(walk: &RunWalk, task: TaskNo, around: &Surroundings<'_>) -> Str
     if walk.is_ready(task) {
         let queue = &walk.dag().task(task).queue;
         return format!("waits for room in queue {queue}, which is full with tasks that go first");
+    }
+    let spec = walk.dag().task(task);
+    if verdict(spec.trigger_rule, walk.tally(task)) == Verdict::Run
+        && let Some(read) = walk.when_waits_for(spec)
+    {
+        return format!("waits for task {}, whose outputs its `when` reads", walk.dag().task(read).name);
     }
     let open: Vec<TaskNo> = walk.dag().graph.up[task.0 as usize]
         .iter()

@@ -79,6 +79,27 @@ fn may_start(rule: TriggerRule, ups: &[TaskState]) -> bool {
     }
 }
 
+/// How a task ends that its rule never starts.
+fn without_start(rule: TriggerRule, ups: &[TaskState]) -> TaskState {
+    let bad = [TaskState::Failed, TaskState::Cancelled, TaskState::UpstreamFailed];
+    let has_failure = ups.iter().any(|state| bad.contains(state));
+    let has_skip = ups.contains(&TaskState::Skipped);
+    let all_skipped = ups.iter().all(|state| *state == TaskState::Skipped);
+    let fails = match rule {
+        TriggerRule::AllSuccess | TriggerRule::NoneFailed | TriggerRule::NoneFailedMinOneSuccess => has_failure,
+        TriggerRule::AllDoneMinOneSuccess => !has_skip,
+        TriggerRule::OneSuccess | TriggerRule::OneDone => !all_skipped,
+        TriggerRule::AllFailed
+        | TriggerRule::AllDone
+        | TriggerRule::AllDoneSetupSuccess
+        | TriggerRule::OneFailed
+        | TriggerRule::NoneSkipped
+        | TriggerRule::AllSkipped
+        | TriggerRule::Always => false,
+    };
+    if fails { TaskState::UpstreamFailed } else { TaskState::Skipped }
+}
+
 fn every_task_ended_as_its_upstream_tasks_say(dag: &Dag, store: &Model) -> Result<(), String> {
     for run in store.runs.values() {
         if run.state == RunState::Queued {
@@ -122,8 +143,10 @@ fn check_task(
     let fine = match states[&task] {
         TaskState::Success => allowed && !skipped_by_when,
         TaskState::Failed => allowed,
-        TaskState::Skipped => !allowed || skipped_by_when,
-        TaskState::UpstreamFailed => !allowed,
+        TaskState::Skipped if allowed => skipped_by_when,
+        TaskState::Skipped | TaskState::UpstreamFailed => {
+            !allowed && states[&task] == without_start(spec.trigger_rule, &ups)
+        }
         _ => false,
     };
     ensure(fine, || format!("task {task} of run {run} ended {} with upstream {ups:?}", states[&task]))
