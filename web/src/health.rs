@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::serve::Server;
+
 /// How long answers under way may take when the process ends: a client that sends half a request must not hold it.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -101,17 +103,14 @@ impl Health {
             .route("/leader", get(leader))
             .route("/metrics", get(metrics))
             .with_state(self.vitals);
-        let told = shutdown.clone();
-        let served =
-            axum::serve(listener, router).with_graceful_shutdown(async move { told.cancelled().await });
-        end_within(CLOSE_MAX, served, &shutdown).await
+        end_within(CLOSE_MAX, Server::plain(router).run(listener, shutdown.clone()), &shutdown).await
     }
 }
 
 /// Waits for a server's end, but not for longer than `patience` once it was told to stop.
 pub(crate) async fn end_within(
     patience: Duration,
-    served: impl IntoFuture<Output = io::Result<()>>,
+    served: impl Future<Output = io::Result<()>>,
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
     let given_up = async {
@@ -119,7 +118,7 @@ pub(crate) async fn end_within(
         tokio::time::sleep(patience).await;
     };
     tokio::select! {
-        ended = served.into_future() => ended,
+        ended = served => ended,
         () = given_up => Ok(()),
     }
 }

@@ -21,6 +21,7 @@ mod options;
 mod pages;
 mod probes;
 mod routes;
+mod serve;
 mod session;
 mod show;
 mod tasks;
@@ -28,7 +29,6 @@ mod trigger;
 mod why;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub use health::{Health, Vitals};
 pub use options::{Options, OptionsError, TOKEN_CHARS_MIN};
 
 use app::{App, SharedApp};
+use serve::Server;
 
 /// How long requests under way may take once the dashboard is told to stop. No answer takes longer to begin; a client that
 /// does not read, or sends half a request, is not waited for.
@@ -96,13 +97,13 @@ impl Web {
         let router = self.router();
         let stop = self.app.shutdown.clone();
         let listening = tokio::spawn(live::listen(Arc::clone(&self.app)));
-        let told = shutdown.clone();
-        let stopped = async move {
-            told.cancelled().await;
+        let server = Server::plain(router).run(listener, shutdown.clone());
+        // Open streams end by a token of their own, and only then can the server.
+        let streams_end = async {
+            shutdown.cancelled().await;
             stop.cancel();
         };
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(listener, service).with_graceful_shutdown(stopped);
+        let served = async { tokio::join!(server, streams_end).0 };
         let served = health::end_within(CLOSE_MAX, served, &shutdown).await;
         self.app.shutdown.cancel();
         // The listener task only ends by the token just cancelled; a panic in it is already logged.
