@@ -147,7 +147,11 @@ impl Item<'_> {
         } else if let Some((first, last)) = range.split_once('-') {
             self.range(first, last)?
         } else {
-            let value = self.value(range)?;
+            let mut value = self.value(range)?;
+            if self.field == Field::DayOfWeek && step.is_some() {
+                // 7 is 0 here as everywhere: `7/2` counts from the week's first day.
+                value %= 7;
+            }
             (value, if step.is_some() { self.field.open_end().max(value) } else { value })
         };
         values.set |= span(first, last, step.unwrap_or(1));
@@ -294,7 +298,10 @@ mod tests {
         assert_eq!(set(Field::DayOfWeek, "*/2"), [0, 2, 4, 6]);
         assert_eq!(set(Field::DayOfWeek, "*/7"), [0]);
         assert_eq!(set(Field::DayOfWeek, "5/2"), [5]);
-        assert_eq!(set(Field::DayOfWeek, "7/2"), [0]);
+        assert_eq!(set(Field::DayOfWeek, "7/2"), [0, 2, 4, 6]);
+        assert_eq!(set(Field::DayOfWeek, "0/2"), [0, 2, 4, 6]);
+        assert_eq!(set(Field::DayOfWeek, "sun/3"), [0, 3, 6]);
+        assert_eq!(set(Field::DayOfWeek, "5-7/2"), [0, 5]);
     }
 
     #[test]
