@@ -49,13 +49,13 @@ register_all! { FILTERS, register_filters, add_filter,
     "abs" => filters::abs, "batch" => filters::batch, "bool" => filters::bool, "capitalize" => filters::capitalize,
     "count" => filters::length, "d" => filters::default, "default" => filters::default,
     "dictsort" => filters::dictsort, "first" => filters::first, "float" => filters::float,
-    "groupby" => filters::groupby, "int" => filters::int, "items" => filters::items, "join" => filters::join,
+    "groupby" => filters::groupby, "int" => filters::int, "items" => filters::items, "join" => join,
     "last" => filters::last, "length" => filters::length, "lines" => filters::lines, "list" => filters::list,
     "lower" => filters::lower, "map" => filters::map, "max" => filters::max, "min" => filters::min,
     "raw" => raw, "reject" => filters::reject, "rejectattr" => filters::rejectattr,
     "replace" => filters::replace, "reverse" => filters::reverse, "round" => filters::round,
     "select" => filters::select, "selectattr" => filters::selectattr, "slice" => filters::slice,
-    "sort" => filters::sort, "split" => filters::split, "strftime" => strftime, "string" => filters::string,
+    "sort" => filters::sort, "split" => filters::split, "strftime" => strftime, "string" => string,
     "sum" => filters::sum, "title" => filters::title, "tojson" => tojson, "trim" => filters::trim,
     "unique" => filters::unique, "upper" => filters::upper, "zip" => filters::zip,
 }
@@ -146,6 +146,22 @@ fn instant(time: DateTime<Utc>) -> String {
 /// `| raw`: the value goes into a script as it is.
 fn raw(value: &Cell) -> Result<Cell, Error> {
     text_of(value).map(Cell::from_safe_string)
+}
+
+/// `| string`: the text that the value would be in a template.
+fn string(value: &Cell) -> Result<Cell, Error> {
+    if value.as_str().is_some() { Ok(value.clone()) } else { text_of(value).map(Cell::from) }
+}
+
+/// `| join(", ")`: the items' texts in one. Of a text, its characters.
+fn join(value: &Cell, joiner: Option<&str>) -> Result<String, Error> {
+    let joiner = joiner.unwrap_or_default();
+    if let Some(text) = value.as_str() {
+        let chars: Vec<String> = text.chars().map(String::from).collect();
+        return Ok(chars.join(joiner));
+    }
+    let texts: Vec<String> = value.try_iter()?.map(|item| text_of(&item)).collect::<Result<_, _>>()?;
+    Ok(texts.join(joiner))
 }
 
 /// `| tojson`.

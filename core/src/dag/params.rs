@@ -296,7 +296,12 @@ fn kind_words(kind: ParamKind) -> &'static str {
 }
 
 fn number(text: &str) -> Option<Value> {
-    let integer = text.parse::<i64>().ok().map(Value::from);
+    let integer = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from)).ok();
+    // A larger whole number would lose digits.
+    let is_whole = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-'));
+    if is_whole {
+        return integer;
+    }
     integer.or_else(|| text.parse().ok().and_then(serde_json::Number::from_f64).map(Value::Number))
 }
 

@@ -250,7 +250,12 @@ fn plain_json(text: &str) -> Value {
         if let Ok(integer) = text.parse::<i64>() {
             return Value::from(integer);
         }
-        if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
+        if let Ok(integer) = text.parse::<u64>() {
+            return Value::from(integer);
+        }
+        // A whole number that is larger still keeps its digits, as text.
+        let is_whole = text.bytes().all(|b| !matches!(b, b'.' | b'e' | b'E'));
+        if let Some(number) = text.parse().ok().filter(|_| !is_whole).and_then(Number::from_f64) {
             return Value::Number(number);
         }
     }

@@ -19,7 +19,6 @@ pub(super) struct Block<'t> {
 pub(super) enum BlockKind {
     Value,
     Statement,
-    Comment,
 }
 
 /// A name with its attributes: `params.region`, `tasks["load-x"].outputs.rows`.
@@ -44,7 +43,7 @@ pub(super) struct Uses {
 
 /// Whether the text holds any template syntax at all.
 pub(super) fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%") || text.contains("{#")
+    text.contains("{{") || text.contains("{%")
 }
 
 /// The blocks of a template in order; what stands in `{% raw %}` is text.
@@ -69,7 +68,6 @@ fn next_open(text: &str, from: usize) -> Option<(usize, BlockKind)> {
     (from..bytes.len().saturating_sub(1)).find_map(|at| match (bytes[at], bytes[at + 1]) {
         (b'{', b'{') => Some((at, BlockKind::Value)),
         (b'{', b'%') => Some((at, BlockKind::Statement)),
-        (b'{', b'#') => Some((at, BlockKind::Comment)),
         _ => None,
     })
 }
@@ -77,18 +75,17 @@ fn next_open(text: &str, from: usize) -> Option<(usize, BlockKind)> {
 /// The end of a block, before and behind its braces; the text's end if it is open.
 fn close(text: &str, from: usize, kind: BlockKind) -> (usize, usize) {
     let bytes = text.as_bytes();
-    let (first, quoting) = match kind {
-        BlockKind::Value => (b'}', true),
-        BlockKind::Statement => (b'%', true),
-        BlockKind::Comment => (b'#', false),
+    let first = match kind {
+        BlockKind::Value => b'}',
+        BlockKind::Statement => b'%',
     };
     let mut at = from;
     let mut depth = 0_usize;
     while at < bytes.len() {
         match bytes[at] {
-            b'"' | b'\'' if quoting => at = end_of_quote(bytes, at),
-            b'{' if quoting => depth += 1,
-            b'}' if quoting && depth > 0 => depth -= 1,
+            b'"' | b'\'' => at = end_of_quote(bytes, at),
+            b'{' => depth += 1,
+            b'}' if depth > 0 => depth -= 1,
             byte if byte == first && bytes.get(at + 1) == Some(&b'}') => return (at, at + 2),
             _ => {}
         }
@@ -123,9 +120,6 @@ fn end_of_raw(text: &str, from: usize) -> usize {
 pub(super) fn uses(block: &Block<'_>) -> Uses {
     let mut scanner = Scanner { body: block.body.as_bytes(), text: block.body, base: block.at, at: 0 };
     let mut uses = Uses::default();
-    if block.kind == BlockKind::Comment {
-        return uses;
-    }
     let mut before = Before::Nothing;
     while let Some(byte) = scanner.peek() {
         match byte {
@@ -148,6 +142,75 @@ pub(super) fn uses(block: &Block<'_>) -> Uses {
         }
     }
     uses
+}
+
+/// Most operators, filters, attributes, calls and signs of one `{{ }}`, `{% %}` or `when`. Expressions nest as deep as these
+/// are many: whatever reads, compiles or drops one takes a stack frame for each.
+const OPERATORS_MAX: usize = 200;
+/// Deepest brackets of one block.
+const BRACKETS_MAX: usize = 40;
+/// Most statements within statements; an `elif` is one within the `if` before it.
+const STATEMENTS_MAX: usize = 40;
+
+/// Finds a template too large to be read safely: where in the template, and what is too much. One flat pass that comes
+/// before anything recursive meets the text.
+pub(super) fn excess(blocks: &[Block<'_>]) -> Option<(usize, String)> {
+    let mut open: Vec<usize> = Vec::new();
+    for block in blocks {
+        if let Some((at, what)) = excess_of_body(block.body) {
+            return Some((block.at + at, what));
+        }
+        if block.kind == BlockKind::Value {
+            continue;
+        }
+        let word: String = block.body.trim_start().chars().take_while(|c| c.is_ascii_alphabetic()).collect();
+        match word.as_str() {
+            "else" | "set" | "raw" | "endraw" | "endset" => {}
+            "elif" => open.last_mut().map_or((), |within| *within += 1),
+            word if word.starts_with("end") => drop(open.pop()),
+            _ => open.push(1),
+        }
+        if open.iter().sum::<usize>() > STATEMENTS_MAX {
+            let what = format!("statements within statements, at most {STATEMENTS_MAX} are read");
+            return Some((block.whole.start, what));
+        }
+    }
+    None
+}
+
+fn excess_of_body(body: &str) -> Option<(usize, String)> {
+    let bytes = body.as_bytes();
+    let (mut at, mut operators, mut brackets) = (0, 0, 0_usize);
+    while at < bytes.len() {
+        let start = at;
+        match bytes[at] {
+            b'"' | b'\'' => at = end_of_quote(bytes, at),
+            b if is_name_start(b) => {
+                while bytes.get(at + 1).is_some_and(|b| is_name_start(*b) || b.is_ascii_digit()) {
+                    at += 1;
+                }
+                let word = &body[start..=at];
+                operators += usize::from(matches!(word, "and" | "or" | "not" | "in" | "is" | "if" | "else"));
+            }
+            b'(' | b'[' | b'{' => {
+                brackets += 1;
+                operators += 1;
+            }
+            b')' | b']' | b'}' => brackets = brackets.saturating_sub(1),
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'~' | b'|' | b'.' | b'<' | b'>' | b'=' | b'!' => {
+                operators += 1
+            }
+            _ => {}
+        }
+        if operators > OPERATORS_MAX {
+            return Some((start, format!("an expression with more than {OPERATORS_MAX} operators")));
+        }
+        if brackets > BRACKETS_MAX {
+            return Some((start, format!("brackets within brackets, at most {BRACKETS_MAX} are read")));
+        }
+        at += 1;
+    }
+    None
 }
 
 /// What decides what a name is.
@@ -271,7 +334,8 @@ mod tests {
             paths("{% for s in params.list if s is not string %}{{ s }}{% endfor %}"),
             ["s@7", "params/list@12", "s@27", "s@48"]
         );
-        assert_eq!(paths("{# ds #}{% raw %}{{ ds }}{% endraw %}{{- ts -}}"), ["ts@41"]);
+        assert_eq!(paths("{% raw %}{{ ds }}{% endraw %}{{- ts -}}"), ["ts@33"]);
+        assert_eq!(paths("${#a[@]} {# {{ ds }} #}"), ["ds@15"]);
         assert_eq!(paths("{{ items|join(d=ds) }}{{ {'a': {'b': ts}} }}"), ["items@3", "ds@16", "ts@37"]);
         assert_eq!(paths("{{ ds"), ["ds@3"]);
         assert_eq!(paths("{{ 1.5e3 + index }}"), ["index@11"]);

@@ -13,7 +13,7 @@ use super::error::cut;
 use super::functions::{FILTERS, FUNCTIONS, OBJECTS, PLAIN_NAMES, TESTS};
 use super::model::{Graph, Param};
 use super::read::Reader;
-use super::scan::{Block, BlockKind, Path, Uses, blocks, is_template, uses};
+use super::scan::{Block, BlockKind, Path, Uses, blocks, excess, is_template, uses};
 use super::shell::{self, MARK};
 use super::task::Draft;
 use super::template::{ENGINE, FOREIGN_SHELL, expression, is_posix, words};
@@ -24,6 +24,9 @@ const STEPS_MAX: usize = 20_000_000;
 
 /// Longest text with templates in it, in bytes: minijinja counts columns in 16 bits. Other texts may be longer.
 pub const TEMPLATE_BYTES_MAX: usize = 65_000;
+
+/// What to do about braces that are meant for another program, such as `docker ps --format '{{.Names}}'`.
+const FOREIGN_BRACES: &str = "braces for another program stand between `{% raw %}` and `{% endraw %}`, as in `{% raw %}{{.Names}}{% endraw %}`";
 
 /// The statements of templates. Others could collect output outside of the script's quoting.
 const STATEMENTS: [&str; 9] = ["if", "elif", "else", "endif", "for", "endfor", "set", "raw", "endraw"];
@@ -139,7 +142,12 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
             "vars" | "secrets" | "item" => {
                 unsupported(reader, reader.locate(node, path.at), &path.parts.join("."));
             }
-            _ if FUNCTIONS.contains(&head) => {}
+            _ if FUNCTIONS.contains(&head) => {
+                if let Some(part) = part {
+                    let message = format!("`{head}` is a function and has no `{}`", cut(part));
+                    reader.sink.push_hint(reader.locate(node, path.at), message, FOREIGN_BRACES);
+                }
+            }
             _ if PLAIN_NAMES.contains(&head) => {
                 if let Some(part) = part {
                     let message = format!("`{head}` is a plain value and has no `{}`", cut(part));
@@ -251,28 +259,57 @@ fn compile<'t>(
                 return None;
             }
         };
+        let block = Block { kind: BlockKind::Value, whole: 0..text.len(), body, at };
+        if too_large(reader, site.node, std::slice::from_ref(&block)) {
+            return None;
+        }
         let free = match ENGINE.compile_expression(body) {
             Ok(compiled) => compiled.undeclared_variables(false),
-            Err(error) => return syntax(reader, site.node, text, at, &error),
+            Err(error) => return syntax(reader, site, text, at, &error),
         };
-        let block = Block { kind: BlockKind::Value, whole: 0..text.len(), body, at };
         return Some((free, vec![block]));
     }
     if !is_template(text) {
         return None;
     }
+    let blocks = blocks(text);
+    if too_large(reader, site.node, &blocks) {
+        return None;
+    }
     match ENGINE.template_from_named_str("check", text) {
-        Ok(template) => Some((template.undeclared_variables(false), blocks(text))),
-        Err(error) => syntax(reader, site.node, text, 0, &error),
+        Ok(template) => Some((template.undeclared_variables(false), blocks)),
+        Err(error) => syntax(reader, site, text, 0, &error),
     }
 }
 
-fn syntax<T>(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, base: usize, error: &Error) -> Option<T> {
+fn too_large(reader: &mut Reader<'_>, node: &Node<'_>, blocks: &[Block<'_>]) -> bool {
+    let Some((at, what)) = excess(blocks) else { return false };
+    let pos = reader.locate(node, at);
+    reader.sink.push_hint(
+        pos,
+        format!("template: {what}"),
+        "compute it in the command, or give a list with `in`",
+    );
+    true
+}
+
+fn syntax<T>(
+    reader: &mut Reader<'_>,
+    site: Site<'_, '_>,
+    text: &str,
+    base: usize,
+    error: &Error,
+) -> Option<T> {
     let line = error.line().unwrap_or(1);
     let of_line = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let at = error.range().map_or(of_line, |range| base + range.start);
-    let pos = reader.locate(node, at);
-    reader.sink.push(pos, format!("template: {}", words(error)));
+    let pos = reader.locate(site.node, at);
+    let message = format!("template: {}", words(error));
+    if site.kind != SiteKind::When {
+        reader.sink.push_hint(pos, message, FOREIGN_BRACES);
+    } else {
+        reader.sink.push(pos, message);
+    }
     None
 }
 

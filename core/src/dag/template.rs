@@ -7,6 +7,7 @@ use std::io;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value as Cell, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 use serde_json::{Map, Value};
@@ -16,7 +17,7 @@ use crate::state::RunState;
 
 use super::functions;
 use super::model::{Action, Dag, Task};
-use super::scan::{blocks, is_template};
+use super::scan::{Block, BlockKind, blocks, excess, is_template};
 use super::shell::{self, MARK};
 
 /// Most bytes of one rendered text.
@@ -131,7 +132,7 @@ pub(super) fn expression(when: &str) -> Result<(usize, &str), &'static str> {
         Some(inner) => (lead + 2, inner),
         None => (lead, trimmed),
     };
-    if inner.contains("{{") || inner.contains("{%") || inner.contains("{#") {
+    if inner.contains("{{") || inner.contains("{%") {
         return Err("`when` is one expression: `{{ params.region == 'eu' }}` or `params.region == 'eu'`");
     }
     Ok((at, inner))
@@ -140,6 +141,7 @@ pub(super) fn expression(when: &str) -> Result<(usize, &str), &'static str> {
 /// The environment that all templates of all DAGs are rendered in.
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
+    engine.set_syntax(syntax());
     functions::register(&mut engine);
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_fuel(Some(FUEL));
@@ -152,6 +154,13 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_formatter(write_value);
     engine
 });
+
+/// Jinja's, without its comments: `{#` means something to shells (`${#list[@]}`), and a script must run as it is written.
+fn syntax() -> SyntaxConfig {
+    let builder = &mut SyntaxConfig::builder();
+    // No text of a file can hold a NUL.
+    builder.comment_delimiters("\0#", "#\0").build().expect("the delimiters differ from each other")
+}
 
 /// What minijinja says, with the expression instead of its listing of the source.
 pub(super) fn words(error: &Error) -> String {
@@ -214,7 +223,9 @@ impl Renderer<'_> {
     }
 
     fn condition(&mut self, when: &str) -> Result<bool, String> {
-        let (_, expression) = expression(when)?;
+        let (at, expression) = expression(when)?;
+        let block = Block { kind: BlockKind::Value, whole: 0..when.len(), body: expression, at };
+        excess(std::slice::from_ref(&block)).map_or(Ok(()), |(_, what)| Err(what))?;
         let names = self.names();
         let compiled = ENGINE.compile_expression(expression).map_err(|error| words(&error))?;
         let result = compiled.eval(names).map_err(|error| words(&error))?;
@@ -246,6 +257,8 @@ fn shell_argv(task: &Task, default: DefaultShell) -> Vec<String> {
 }
 
 fn render(name: &str, text: &str, names: Cell) -> Result<String, String> {
+    // A stored version may come from a rota that did not look.
+    excess(&blocks(text)).map_or(Ok(()), |(_, what)| Err(what))?;
     let template = ENGINE.template_from_named_str(name, text).map_err(|error| words(&error))?;
     let mut sink = Bounded { bytes: Vec::new() };
     template.render_captured_to(names, &mut sink).map_err(|error| match error.kind() {
@@ -300,7 +313,9 @@ fn failed(_: std::fmt::Error) -> Error {
 pub(super) fn text_of(value: &Cell) -> Result<String, Error> {
     let text = match value.kind() {
         ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
-        ValueKind::Bool | ValueKind::Number => value.to_string(),
+        // As JSON has them: the shell's `true`, not Python's `True`.
+        ValueKind::Bool => value.is_true().to_string(),
+        ValueKind::Number => value.to_string(),
         ValueKind::None | ValueKind::Undefined => String::new(),
         _ => serde_json::to_string(value)
             .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?,

@@ -275,7 +275,11 @@ mod tests {
                         }
                     }
                     let waits = verdict(*rule, &tally) == Verdict::Wait;
-                    assert_eq!(waits, answers.len() > 1 || comes_last(*rule), "{rule:?} {tally:?} {answers:?}");
+                    assert_eq!(
+                        waits,
+                        answers.len() > 1 || comes_last(*rule),
+                        "{rule:?} {tally:?} {answers:?}"
+                    );
                 }
             }
         }

@@ -195,3 +195,112 @@ fn scripts_of_other_shells_take_no_quoted_values() {
     let raw = source.replace("params.x }}", "params.x | raw }}");
     assert_eq!(command(&parse(&raw), &Given::default()).unwrap().argv[2], "print(1)");
 }
+
+#[test]
+fn a_script_has_no_comments_of_templates() {
+    let text = "arr=(x1 y2 z3); echo count=${#arr[@]} of ${arr[0]/x#}; echo end";
+    assert_eq!(script(text, "").unwrap(), text);
+    assert_eq!(script("echo ${#} {# {{ params.x }} #}", "v").unwrap(), "echo ${#} {# v #}");
+}
+
+#[test]
+fn braces_for_another_program_are_told_how_to_pass() {
+    for run in ["docker ps --format '{{.Names}}'", "helm template '{{ $x }}'", "{% $x %}"] {
+        let quoted = serde_json::to_string(run).unwrap();
+        let said = errors(&format!("tasks:\n  t: {{run: {quoted}}}\n"));
+        assert!(said.contains("{% raw %}"), "{run}: {said}");
+    }
+    assert_eq!(
+        script("docker ps --format '{% raw %}{{.Names}}{% endraw %}'", "").unwrap(),
+        "docker ps --format '{{.Names}}'"
+    );
+}
+
+#[test]
+fn one_value_has_one_text_wherever_it_is_placed() {
+    let given =
+        json!({"yes": true, "no": false, "big": 9_223_372_036_854_775_807_i64, "max": u64::MAX, "half": 1.5});
+    let names = ["yes", "no", "big", "max", "half"];
+    let params: String =
+        given.as_object().unwrap().iter().map(|(name, value)| format!("{name}: {value}, ")).collect();
+    for name in names {
+        let place = format!("{{{{ params.{name} }}}}");
+        let dag = parse(&format!(
+            "params: {{{params}}}\ntasks:\n  t: {{run: [a, '{place}', '{{{{ params.{name} | string }}}}', \
+             '{{{{ [params.{name}] | join }}}}', '{{{{ params.{name} | tojson }}}}'], env: {{A: '{place}'}}}}\n"
+        ));
+        let made = command(&dag, &Given::default()).unwrap();
+        let text = given[name].to_string();
+        assert_eq!(made.argv[1..], [text.as_str(); 4], "{name}");
+        assert_eq!(made.env["A"], text);
+        assert_eq!(made.env[&format!("ROTA_PARAM_{}", name.to_uppercase())], text);
+        let dag = parse(&format!("params: {{{params}}}\ntasks:\n  t: {{run: 'echo {place}'}}\n"));
+        assert_eq!(command(&dag, &Given::default()).unwrap().argv.last().unwrap(), &format!("echo {text}"));
+    }
+}
+
+/// Texts that nest an expression as deep as they are long, by each of the ways there are.
+fn chains(count: usize) -> Vec<String> {
+    let mut chains: Vec<String> =
+        ["+", " - ", "*", "~", " and ", " or ", "==", " < ", " in ", "//", "**", "%", " if 1 else "]
+            .iter()
+            .map(|operator| vec!["1"; count].join(operator))
+            .collect();
+    for (open, middle, close) in [
+        ("-", "1", ""),
+        ("not ", "true", ""),
+        ("", "params", ".a"),
+        ("", "params", "['a']"),
+        ("", "1", "|abs"),
+        ("", "ds", "(1)"),
+        ("(", "1", ")"),
+        ("[", "1", "]"),
+        ("{'a': ", "1", "}"),
+        ("ds[", "1", "]"),
+        ("", "1", " is defined"),
+        ("", "1", "|default(1"),
+    ] {
+        chains.push(format!("{}{middle}{}", open.repeat(count), close.repeat(count)));
+    }
+    chains
+}
+
+#[test]
+fn whatever_nests_an_expression_is_refused_at_its_place_before_anything_recursive_meets_it() {
+    let check = || {
+        for chain in chains(20_000).iter().chain(&chains(3_000)) {
+            // The part that fits into what is read of a template at all.
+            let chain = &chain[..chain.len().min(60_000)];
+            for file in [
+                format!("tasks:\n  t: {{when: \"{chain}\", noop: true}}\n"),
+                format!("tasks:\n  t: {{run: \"echo {{{{ {chain} }}}}\"}}\n"),
+                format!("tasks:\n  t: {{run: [echo, \"{{% if {chain} %}}{{% endif %}}\"]}}\n"),
+                format!("tasks:\n  t: {{noop: true, env: {{A: \"{{{{ {chain} }}}}\"}}}}\n"),
+            ] {
+                let said = errors(&file);
+                assert!(said.starts_with("f.yaml:2:"), "{said}");
+                assert!(said.contains("at most") || said.contains("more than"), "{}: {said}", &chain[..40]);
+            }
+        }
+        for open in [
+            "{% if 1 %}",
+            "{% for x in [1] %}",
+            "{% if 1 %}{% for x in [1] %}",
+            "{% if 1 %}{% elif 1 %}",
+            "{% with %}",
+        ] {
+            let said = errors(&format!("tasks:\n  t: {{run: \"{}\"}}\n", open.repeat(2_000)));
+            assert!(said.contains("statements within statements"), "{open}: {said}");
+        }
+        // What is within the bounds is read, compiled, evaluated and dropped.
+        for chain in chains(38) {
+            let _either =
+                rota_core::dag::parse("f.yaml", &format!("tasks:\n  t: {{when: \"{chain}\", noop: true}}\n"));
+        }
+        let sum = ["1"; 150].join(" + ");
+        let dag = parse(&format!("tasks:\n  t: {{run: [echo, \"{{{{ {sum} }}}}\"]}}\n"));
+        assert_eq!(command(&dag, &Given::default()).unwrap().argv[1], "150");
+    };
+    // Half of what threads of the server have, in a debug build, whose frames are larger.
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).unwrap().join().unwrap();
+}

@@ -86,7 +86,9 @@ fn without_start(rule: TriggerRule, ups: &[TaskState]) -> TaskState {
     let has_skip = ups.contains(&TaskState::Skipped);
     let all_skipped = ups.iter().all(|state| *state == TaskState::Skipped);
     let fails = match rule {
-        TriggerRule::AllSuccess | TriggerRule::NoneFailed | TriggerRule::NoneFailedMinOneSuccess => has_failure,
+        TriggerRule::AllSuccess | TriggerRule::NoneFailed | TriggerRule::NoneFailedMinOneSuccess => {
+            has_failure
+        }
         TriggerRule::AllDoneMinOneSuccess => !has_skip,
         TriggerRule::OneSuccess | TriggerRule::OneDone => !all_skipped,
         TriggerRule::AllFailed
