@@ -1,6 +1,8 @@
 //! The `rota` binary as people use it: started as a process, judged by what it prints and how it exits.
 
 mod cli_support;
+#[path = "cli/flood.rs"]
+mod flood;
 #[path = "cli/start.rs"]
 mod start;
 
@@ -388,4 +390,49 @@ fn a_killed_standalone_goes_on_where_it_stopped() {
     assert_eq!(cli_support::lines(&starts.with_extension("first")), 1, "what had ended was not run again");
     let pid = fs::read_to_string(&starts).unwrap().lines().next().unwrap().to_owned();
     assert!(!cli_support::is_alive(&pid), "the lost attempt's process {pid} lives on");
+}
+
+/// Runs a shell line in which `$ROTA` is the binary; its exit code, by bash with `pipefail` off unless the line sets it.
+fn shell(line: &str, dir: &std::path::Path) -> Option<i32> {
+    let status = std::process::Command::new("bash")
+        .args(["-c", line])
+        .env("ROTA", rota_tests::lab::binary().get_program())
+        .current_dir(dir)
+        .stderr(std::process::Stdio::null())
+        .status();
+    status.unwrap().code()
+}
+
+#[test]
+fn exit_codes_survive_a_reader_that_went_away() {
+    let dir = tempfile::tempdir().unwrap();
+    // More errors than a pipe holds.
+    let errors: String =
+        (0..90).map(|no| format!("  t{no}: {{noop: true, {}: 1}}\n", "x".repeat(40 + no))).collect();
+    for no in 0..40 {
+        write_dag(dir.path(), &format!("bad{no}.yaml"), &format!("tasks:\n{errors}"));
+    }
+    write_dag(dir.path(), "good.yaml", "tasks: {a: {noop: true}}\n");
+    let cases = [
+        ("dag validate .", 1),
+        ("dag validate . -o json", 1),
+        ("dag validate good.yaml -o json", 0),
+        ("dag schema", 0),
+        ("dag show good.yaml", 0),
+        ("dag test good.yaml", 0),
+        ("dag test good.yaml -o json", 0),
+        ("schedule next '* * * * *' --count 1000", 0),
+    ];
+    for (command, code) in cases {
+        for reader in ["true", "head -c 1 > /dev/null", "exec <&-"] {
+            let line = format!("\"$ROTA\" {command} | {reader}; exit ${{PIPESTATUS[0]}}");
+            assert_eq!(shell(&line, dir.path()), Some(code), "{line}");
+        }
+        assert_eq!(shell(&format!("\"$ROTA\" {command} >&-"), dir.path()), Some(code), "{command}, closed");
+    }
+    for (command, _) in cases.iter().filter(|(_, code)| *code == 0) {
+        let line = format!("\"$ROTA\" {command} > /dev/full");
+        let is_progress = command.starts_with("dag test") && !command.contains("json");
+        assert!(is_progress || shell(&line, dir.path()) == Some(1), "{line}: a full disk is no success");
+    }
 }

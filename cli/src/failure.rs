@@ -1,8 +1,9 @@
 //! How a command ends, and what a person is told when it did not work: what, where, what was expected, what to do.
 
 use std::fmt;
-use std::io;
 use std::process::ExitCode;
+
+use crate::output::ReaderGone;
 
 /// The end of a command that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +84,10 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Prints `error` to stderr and picks the exit code. A reader that went away (`rota run list | head`) is no error.
+/// Prints `error` to stderr and picks the exit code. A reader that went away (`rota run logs 7 x --follow | head`) is no
+/// error.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if is_closed_pipe(error) {
+    if error.is::<ReaderGone>() {
         return ExitCode::SUCCESS;
     }
     let (code, text) = match error.downcast_ref::<Failure>() {
@@ -94,11 +96,6 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     };
     eprintln!("error: {}", crate::text::clean_block(&text));
     ExitCode::from(code)
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let io_error = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
-    io_error.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
@@ -115,7 +112,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_is_no_error() {
-        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("printing");
-        assert!(is_closed_pipe(&error));
+        let code = |error| format!("{:?}", report(&error));
+        assert_eq!(code(anyhow::Error::from(ReaderGone)), format!("{:?}", ExitCode::SUCCESS));
+        // A connection to the server that breaks is one.
+        let broken = anyhow::Error::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert_eq!(code(broken.context("asking the server")), format!("{:?}", ExitCode::FAILURE));
     }
 }

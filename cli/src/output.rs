@@ -1,8 +1,10 @@
 //! What commands print: tables for people, JSON for programs, a moving line for long work on a terminal.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::Value;
 
@@ -26,23 +28,56 @@ pub(crate) struct FormatArg {
 
 /// Prints `value` as JSON, indented.
 pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    print_text(&text)
+}
+
+/// Prints a whole text to stdout. A reader that went away (`rota run list | head`) has what it wanted: the command goes on
+/// and ends with the exit code of what it did. Any other trouble, such as a full disk, is the command's failure.
+pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("what the command found cannot be written to stdout")
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The reader of a stream went away: there is nobody to go on for.
+#[derive(Debug)]
+pub(crate) struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads stdout any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// Passes a piece of a stream on to stdout.
+///
+/// # Errors
+/// [`ReaderGone`], which ends the command without an error; or what else keeps stdout from taking it.
+pub(crate) fn print_piece(piece: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(piece).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => written.context("the stream cannot be written to stdout"),
+    }
 }
 
 /// Prints one line to stdout.
 pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")?;
-    Ok(())
+    print_text(&format!("{line}\n"))
 }
 
 /// Prints lines that others wrote to stdout, without their control characters.
 pub(crate) fn print_block(block: &str) -> anyhow::Result<()> {
     let block = text::clean_block(block);
-    writeln!(io::stdout().lock(), "{}", block.trim_end_matches('\n'))?;
-    Ok(())
+    print_text(&format!("{}\n", block.trim_end_matches('\n')))
 }
 
 /// Rows under headings, columns as wide as their widest cell.
@@ -74,8 +109,7 @@ impl Table {
             eprintln!("{nothing}");
             return Ok(());
         }
-        io::stdout().lock().write_all(self.render().as_bytes())?;
-        Ok(())
+        print_text(&self.render())
     }
 
     fn render(&self) -> String {

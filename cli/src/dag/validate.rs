@@ -1,14 +1,13 @@
 //! `rota dag validate`.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rota_core::dag::FileError;
 
 use super::files;
 use crate::failure::{CommandResult, Outcome};
-use crate::output::{Format, FormatArg, Progress, print_json};
+use crate::output::{Format, FormatArg, Progress, print_json, print_text};
 use crate::text;
 
 const EXAMPLES: &str = "\
@@ -95,12 +94,8 @@ fn line_of_name(source: &str) -> u32 {
 }
 
 fn print(errors: &[FileError]) -> anyhow::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    for error in errors {
-        writeln!(out, "{}", text::clean(&error.to_string()))?;
-    }
-    out.flush()?;
-    Ok(())
+    let lines = errors.iter().map(|error| format!("{}\n", text::clean(&error.to_string())));
+    print_text(&lines.collect::<String>())
 }
 
 fn summarise(files_count: usize, errors: &[FileError]) {

@@ -1,11 +1,10 @@
 //! `rota run logs`.
 
-use std::io::{self, Write};
-
 use rota_core::id::{RunId, TaskName};
 
 use crate::client::Server;
 use crate::failure::{CommandResult, Outcome};
+use crate::output::print_piece;
 use crate::text;
 
 const EXAMPLES: &str = "\
@@ -80,13 +79,10 @@ impl Lines {
     }
 
     fn print(&self, bytes: &[u8]) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
         if self.cleans {
-            out.write_all(text::clean_block(&String::from_utf8_lossy(bytes)).as_bytes())?;
+            print_piece(text::clean_block(&String::from_utf8_lossy(bytes)).as_bytes())
         } else {
-            out.write_all(bytes)?;
+            print_piece(bytes)
         }
-        out.flush()?;
-        Ok(())
     }
 }
