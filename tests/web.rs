@@ -264,6 +264,10 @@ async fn guessing_the_token_is_slowed_down_and_signing_out_ends_the_session() {
     let locked = fixture.send(guess()).await;
     assert_eq!(locked.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(!locked.header("retry-after").is_empty());
+    // Whoever guesses from an address locks nobody out who has the token.
+    assert_eq!(fixture.get("/api/v1/dags").await.status, StatusCode::OK);
+    fixture.session().await;
+    assert_eq!(fixture.send(guess()).await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
@@ -408,6 +412,25 @@ async fn a_trigger_is_made_once_per_key_and_runs_are_listed_in_pages() {
     let again = fixture.api("POST", "/api/v1/dags/hello/runs", &body).await;
     assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::OK));
     assert_eq!(first.json()["id"], again.json()["id"]);
+    let spelled_out = json!({"params": {"who": "you", "times": 3}, "idempotency_key": "k1"});
+    let same = fixture.api("POST", "/api/v1/dags/hello/runs", &spelled_out).await;
+    assert_eq!((same.status, &same.json()["id"]), (StatusCode::OK, &first.json()["id"]));
+    for other in [json!({"who": "them"}), json!({"who": "you", "times": 4})] {
+        let body = json!({"params": other, "idempotency_key": "k1"});
+        let refused = fixture.api("POST", "/api/v1/dags/hello/runs", &body).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+        assert!(refused.body.contains("other parameters"), "{}", refused.body);
+    }
+    let long = "k".repeat(201);
+    for odd in ["", "a\nb", "caf\u{e9}", "\u{0}", long.as_str()] {
+        let body = json!({"params": {"who": "you"}, "idempotency_key": odd});
+        let refused = fixture.api("POST", "/api/v1/dags/hello/runs", &body).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{odd:?}: {}", refused.body);
+    }
+    let nothing = json!({"failed_only": true});
+    let refused = fixture.api("POST", &format!("/api/v1/runs/{}/retry", first.json()["id"]), &nothing).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert!(refused.body.contains("nothing to run again"), "{}", refused.body);
     let run = first.json();
     assert_eq!(
         (&run["params"]["who"], &run["params"]["times"], &run["trigger"]),

@@ -19,7 +19,7 @@ use crate::session::same_secret;
 const OPEN: [&str; 2] = ["/login", "/static/{hash}/{name}"];
 
 /// Asked by load balancers, which know an address and no name, or send none at all. They say nothing that is secret.
-const PROBES: [&str; 3] = ["/healthz", "/readyz", "/leader"];
+pub(crate) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/leader"];
 
 /// Most bytes of a request's body.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -93,15 +93,11 @@ fn visitor(app: &App, request: &Request) -> Result<Option<Visitor>, Error> {
     let actor = Actor { name: "admin".to_owned(), origin };
     let now = app.ports.clock.now();
     if let Some(header) = request.headers().get(AUTHORIZATION) {
-        if let Some(retry_after_s) = app.sessions.locked_for(address, now) {
-            return Err(Error::TooMany { what: "too many failed attempts to sign in", retry_after_s });
-        }
         let token = header.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
         if token.is_some_and(|token| app.sessions.token_matches(token.trim())) {
             return Ok(Some(Visitor { actor, csrf: None, session: None }));
         }
-        app.sessions.failed(address, now);
-        return Err(Error::Unauthorized);
+        return Err(app.sessions.refuse(address, now).unwrap_or(Error::Unauthorized));
     }
     let Some(session) = cookie(request.headers(), cookie_name(app)) else { return Ok(None) };
     let Some(csrf) = app.sessions.touch(&session, now) else { return Ok(None) };

@@ -1,7 +1,8 @@
 //! Writing what people want of a run or of a worker: the same for pages and API.
 
 use rota_core::id::{RunId, TaskName, WorkerId};
-use rota_core::port::{Bell, Change, IntentKind, RunRow, WorkerRow};
+use rota_core::port::{Bell, Change, IntentKind, RetrySelection, RunRow, WorkerRow};
+use rota_core::state::TaskState;
 use tracing::warn;
 
 use crate::app::Ctx;
@@ -13,6 +14,24 @@ pub(crate) async fn add(ctx: &Ctx, run: RunId, kind: IntentKind) -> Outcome<RunR
     let row = ctx.app.run(run).await?;
     ctx.app.wake(Change::Run { run, dag: row.dag.clone() }).await;
     Ok(row)
+}
+
+/// Has tasks of a run run again. Refuses a selection of failed tasks where none has failed: the leader would find nothing
+/// to do, and nobody would hear of it.
+pub(crate) async fn retry(ctx: &Ctx, run: RunId, selection: RetrySelection) -> Outcome<RunRow> {
+    if selection == RetrySelection::Failed {
+        let row = ctx.app.run(run).await?;
+        let tasks = ctx.app.ports.store.view_tasks(&[run]).await?;
+        let failed =
+            |state| matches!(state, TaskState::Failed | TaskState::Cancelled | TaskState::UpstreamFailed);
+        if !tasks.iter().any(|task| failed(task.state)) {
+            return Err(Error::Conflict(format!(
+                "run {run} is {} and no task of it has failed or was cancelled: there is nothing to run again",
+                row.state
+            )));
+        }
+    }
+    add(ctx, run, IntentKind::Retry(selection)).await
 }
 
 /// Asks a worker to take nothing more, and wakes it so that it hears of that at once. Returns its row as it is now, which

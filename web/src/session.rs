@@ -9,6 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::error::Error;
+
 /// A session ends after so long without a request.
 const IDLE_MAX: TimeDelta = TimeDelta::hours(12);
 /// A session ends after so long in any case.
@@ -115,6 +117,18 @@ impl Sessions {
     /// Ends a session.
     pub(crate) fn close(&self, id: &str) {
         self.lock().sessions.remove(&hash(id));
+    }
+
+    /// A wrong token came from this address: the refusal if there were too many. The right one never waits, or whoever
+    /// shares an address could lock its owner out.
+    pub(crate) fn refuse(&self, address: Option<IpAddr>, now: DateTime<Utc>) -> Option<Error> {
+        let from = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
+        if let Some(retry_after_s) = self.locked_for(address, now) {
+            return Some(Error::TooMany { what: "too many failed attempts to sign in", retry_after_s });
+        }
+        self.failed(address, now);
+        tracing::warn!(client = %from, "a wrong token was sent from {from}");
+        None
     }
 
     /// How many seconds this address has to wait before it may try again; `None`: it may now.

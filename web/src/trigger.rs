@@ -9,6 +9,38 @@ use crate::error::{Error, Outcome};
 /// Most characters of an idempotency key.
 const KEY_CHARS_MAX: usize = 200;
 
+/// Refuses a key that could not be told from another by looking at it.
+fn key_check(key: Option<&str>) -> Outcome<()> {
+    let Some(key) = key else { return Ok(()) };
+    let chars = key.chars().count();
+    if chars == 0 || chars > KEY_CHARS_MAX {
+        return Err(Error::Invalid(format!(
+            "`idempotency_key` has {chars} characters, expected 1 to {KEY_CHARS_MAX}"
+        )));
+    }
+    match key.chars().find(|c| !matches!(c, ' '..='~')) {
+        None => Ok(()),
+        Some(odd) => Err(Error::Invalid(format!(
+            "`idempotency_key` holds the character U+{:04X}, expected printable ASCII such as order-4711",
+            u32::from(odd)
+        ))),
+    }
+}
+
+/// Refuses a key that stands for a run with other parameters. What is asked for is judged by the version that the run has,
+/// as defaults may differ since then.
+async fn same_wish(ctx: &Ctx, asked: &Object, triggered: &Triggered) -> Outcome<()> {
+    let run = &triggered.run;
+    let Some(dag) = ctx.version(run).await? else { return Ok(()) };
+    if parse_params(&dag, asked).is_ok_and(|params| params == run.params) {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "this idempotency key made run {} with other parameters: use another key, or the same parameters",
+        run.id
+    )))
+}
+
 /// What is asked for.
 pub(crate) struct Wish {
     pub(crate) params: Object,
@@ -27,15 +59,13 @@ pub(crate) async fn run(ctx: &Ctx, found: &Found, wish: Wish) -> Outcome<Trigger
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Error::Invalid(lines.join("; "))
     })?;
-    let key_chars = wish.idempotency_key.as_ref().map_or(0, |key| key.chars().count());
-    if key_chars > KEY_CHARS_MAX {
-        return Err(Error::Invalid(format!(
-            "`idempotency_key` has {key_chars} characters, expected at most {KEY_CHARS_MAX}"
-        )));
-    }
+    key_check(wish.idempotency_key.as_deref())?;
     let (dag, version) = (found.row.dag.clone(), found.row.version);
     let request = TriggerRequest { dag, version, params, idempotency_key: wish.idempotency_key };
     let triggered = ctx.app.ports.store.run_trigger(&request, &ctx.who.actor).await?;
+    if !triggered.created {
+        same_wish(ctx, &wish.params, &triggered).await?;
+    }
     ctx.app.wake(Change::Run { run: triggered.run.id, dag: request.dag }).await;
     Ok(triggered)
 }

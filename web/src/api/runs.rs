@@ -87,6 +87,6 @@ pub(crate) async fn retry(
         (_, true) => return Err(Error::Invalid("give either `tasks` or `failed_only`, not both".into())),
         (tasks, false) => RetrySelection::Tasks(intent::task_names(&ctx, id, tasks).await?),
     };
-    let run = intent::add(&ctx, id, IntentKind::Retry(selection)).await?;
+    let run = intent::retry(&ctx, id, selection).await?;
     Ok((StatusCode::ACCEPTED, Json(run.into())))
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 
 use crate::app::{App, Ctx, SharedApp};
-use crate::error::{Error, Outcome};
+use crate::error::Outcome;
 use crate::guard::cookie_name;
 use crate::pages::Page;
 use crate::show::axis::{Drawing, Pct, Shape};
@@ -62,11 +62,10 @@ pub(crate) async fn sign_in(
 ) -> Outcome<Response> {
     let address = from.map(|axum::Extension(ConnectInfo(address))| address.ip());
     let now = app.ports.clock.now();
-    if let Some(retry_after_s) = app.sessions.locked_for(address, now) {
-        return Err(Error::TooMany { what: "too many failed attempts to sign in", retry_after_s });
-    }
     if !app.sessions.token_matches(form.token.trim()) {
-        app.sessions.failed(address, now);
+        if let Some(refusal) = app.sessions.refuse(address, now) {
+            return Err(refusal);
+        }
         let page = Login::new(&app, form.next, "That is not the token.");
         return Ok((StatusCode::UNAUTHORIZED, Page(page)).into_response());
     }

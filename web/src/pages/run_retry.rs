@@ -5,7 +5,7 @@ use axum::Form;
 use axum::extract::{Path, Query};
 use axum::response::Redirect;
 use rota_core::id::RunId;
-use rota_core::port::{IntentKind, RetrySelection};
+use rota_core::port::RetrySelection;
 use rota_core::state::TaskState;
 use serde::Deserialize;
 
@@ -96,6 +96,6 @@ pub(crate) async fn send(
         }
         RetrySelection::Tasks(intent::task_names(&ctx, run, &tasks).await?)
     };
-    intent::add(&ctx, run, IntentKind::Retry(selection)).await?;
+    intent::retry(&ctx, run, selection).await?;
     Ok(Redirect::to(&format!("/runs/{run}?done=retried")))
 }
