@@ -400,7 +400,7 @@ fn shell(line: &str, dir: &std::path::Path) -> Option<i32> {
         .current_dir(dir)
         .stderr(std::process::Stdio::null())
         .status();
-    status.unwrap().code()
+    status.expect("bash starts").code()
 }
 
 #[test]
