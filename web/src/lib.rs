@@ -4,7 +4,8 @@
 //! no markup, templates hold no logic beyond loops. Every page is complete without JavaScript; scripts only refresh
 //! parts of it. This crate never writes plans or facts, never names a database, and knows no other loop.
 //!
-//! The way of a request: headers, time limit, errors as pages, the guard (who asks), then the handler.
+//! The way of a request: a place among the connections ([`serve`]), headers, time limit, errors as pages, the guard (who
+//! asks), then the handler.
 
 mod api;
 mod app;
