@@ -36,8 +36,8 @@ async fn serve(room: usize) -> Served {
         .route("/who", get(|ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.to_string() }))
         .route("/echo", post(|body: String| async move { body }))
         .route("/hold", get(hold));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket that works");
+    let address = listener.local_addr().expect("a socket that works");
     let server = Server { router, transport: Plain, room };
     let ended = tokio::spawn(server.run(listener, shutdown.clone()));
     Served { address, holding, shutdown, ended }
@@ -45,8 +45,8 @@ async fn serve(room: usize) -> Served {
 
 impl Served {
     async fn connect(&self, sent: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut stream = TcpStream::connect(self.address).await.expect("a socket that works");
+        stream.write_all(sent.as_bytes()).await.expect("a socket that works");
         stream
     }
 
@@ -108,13 +108,16 @@ async fn when_every_place_is_an_answer_under_way_probes_are_still_answered() {
 async fn a_kept_connection_is_answered_again_and_ends_with_the_server() {
     let served = serve(2).await;
     let mut stream = served.connect("").await;
-    let from = stream.local_addr().unwrap().to_string();
+    let from = stream.local_addr().expect("a socket that works").to_string();
     for _ in 0..3 {
-        stream.write_all(b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("a socket that works");
         let mut text = String::new();
         while !text.ends_with(&from) {
             let mut some = [0; 512];
-            let count = tokio::time::timeout(PATIENCE, stream.read(&mut some)).await.unwrap().unwrap();
+            let count = tokio::time::timeout(PATIENCE, stream.read(&mut some))
+                .await
+                .expect("a socket that works")
+                .expect("a socket that works");
             assert_ne!(count, 0, "closed after: {text}");
             text.push_str(&String::from_utf8_lossy(&some[..count]));
         }
