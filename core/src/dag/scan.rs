@@ -53,9 +53,10 @@ pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
     while let Some((start, kind)) = next_open(text, from) {
         let (inner_end, end) = close(text, start + 2, kind);
         let inner = &text[start + 2..inner_end];
-        let trimmed = inner.trim_start_matches(['-', '+']);
+        // One sign at each end is about white space; more are operators, and must be counted.
+        let trimmed = inner.strip_prefix(['-', '+']).unwrap_or(inner);
         let at = start + 2 + (inner.len() - trimmed.len());
-        let body = trimmed.trim_end_matches(['-', '+']);
+        let body = trimmed.strip_suffix(['-', '+']).unwrap_or(trimmed);
         let is_raw = kind == BlockKind::Statement && body.trim() == "raw";
         blocks.push(Block { kind, whole: start..end, body, at });
         from = if is_raw { end_of_raw(text, end) } else { end };

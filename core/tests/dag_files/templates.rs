@@ -304,3 +304,26 @@ fn whatever_nests_an_expression_is_refused_at_its_place_before_anything_recursiv
     // Half of what threads of the server have, in a debug build, whose frames are larger.
     std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).unwrap().join().unwrap();
 }
+
+#[test]
+fn signs_without_spaces_are_counted_like_all_others() {
+    let check = || {
+        for sign in ["-", "+"] {
+            for body in [
+                format!("{}1", sign.repeat(40_000)),
+                format!("1{}", sign.repeat(40_000)),
+                format!(" {}1", "- ".repeat(20_000)),
+            ] {
+                for text in [
+                    format!("{{{{{body}}}}}"),
+                    format!("{{%if {body}%}}{{% endif %}}"),
+                    format!("{{%{body}%}}"),
+                ] {
+                    let said = errors(&format!("tasks:\n  t: {{run: [echo, \"{text}\"]}}\n"));
+                    assert!(said.starts_with("f.yaml:2:"), "{said}");
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).unwrap().join().unwrap();
+}
