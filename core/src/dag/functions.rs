@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
-use minijinja::value::{Serde, Value as Cell};
+use minijinja::value::{Kwargs, Serde, Value as Cell};
 use minijinja::{Environment, Error, ErrorKind, filters, functions, tests};
 use serde_json::json;
 
@@ -153,15 +153,25 @@ fn string(value: &Cell) -> Result<Cell, Error> {
     if value.as_str().is_some() { Ok(value.clone()) } else { text_of(value).map(Cell::from) }
 }
 
-/// `| join(", ")`: the items' texts in one. Of a text, its characters.
-fn join(value: &Cell, joiner: Option<&str>) -> Result<String, Error> {
-    let joiner = joiner.unwrap_or_default();
+/// `| join(", ", attribute="name")`: the texts of the items, or of an attribute of each, in one. Of a text, its characters.
+fn join(value: &Cell, joiner: Option<&str>, attribute: Option<&str>, named: Kwargs) -> Result<String, Error> {
+    let joiner = joiner.map_or_else(|| named.get("d"), |joiner| Ok(Some(joiner)))?.unwrap_or_default();
+    let attribute = attribute.map_or_else(|| named.get("attribute"), |name| Ok(Some(name)))?;
+    named.assert_all_used()?;
     if let Some(text) = value.as_str() {
         let chars: Vec<String> = text.chars().map(String::from).collect();
         return Ok(chars.join(joiner));
     }
-    let texts: Vec<String> = value.try_iter()?.map(|item| text_of(&item)).collect::<Result<_, _>>()?;
-    Ok(texts.join(joiner))
+    let path = |item: Cell| -> Result<Cell, Error> {
+        attribute.iter().flat_map(|name| name.split('.')).try_fold(item, |at, part| {
+            match part.parse::<usize>() {
+                Ok(index) => at.get_item_by_index(index),
+                Err(_) => at.get_attr(part),
+            }
+        })
+    };
+    let texts = value.try_iter()?.map(|item| text_of(&path(item)?));
+    Ok(texts.collect::<Result<Vec<String>, _>>()?.join(joiner))
 }
 
 /// `| tojson`.

@@ -54,7 +54,7 @@ pub(super) fn blocks(text: &str) -> Vec<Block<'_>> {
         let (inner_end, end) = close(text, start + 2, kind);
         let inner = &text[start + 2..inner_end];
         // One sign at each end is about white space; more are operators, and must be counted.
-        let trimmed = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+        let trimmed = without_sign(inner);
         let at = start + 2 + (inner.len() - trimmed.len());
         let body = trimmed.strip_suffix(['-', '+']).unwrap_or(trimmed);
         let is_raw = kind == BlockKind::Statement && body.trim() == "raw";
@@ -108,13 +108,25 @@ fn end_of_raw(text: &str, from: usize) -> usize {
     let mut at = from;
     while let Some(found) = text[at..].find("{%") {
         let start = at + found;
-        let rest = text[start + 2..].trim_start_matches(['-', '+']).trim_start();
-        if rest.starts_with("endraw") {
+        if ends_raw(&text[start + 2..]) {
             return start;
         }
         at = start + 2;
     }
     text.len()
+}
+
+/// Whether a statement's text behind `{%` is `endraw`, exactly as minijinja has it: whatever it takes for raw text must not be
+/// read as blocks here, or a quote in it would hide the blocks that follow.
+fn ends_raw(statement: &str) -> bool {
+    let name = without_sign(statement).trim_ascii_start();
+    let rest = name.strip_prefix("endraw").map(str::trim_ascii_start);
+    rest.is_some_and(|rest| without_sign(rest).starts_with("%}"))
+}
+
+/// A text without the one sign about white space that it may begin with.
+fn without_sign(text: &str) -> &str {
+    text.strip_prefix(['-', '+']).unwrap_or(text)
 }
 
 /// The names, filters and tests of a block.
@@ -337,6 +349,15 @@ mod tests {
         );
         assert_eq!(paths("{% raw %}{{ ds }}{% endraw %}{{- ts -}}"), ["ts@33"]);
         assert_eq!(paths("${#a[@]} {# {{ ds }} #}"), ["ds@15"]);
+        for still_raw in
+            ["{%--endraw%}", "{% endrawx %}", "{% endraw x %}", "{%endraw--%}", "{%\u{a0}endraw%}"]
+        {
+            assert_eq!(
+                paths(&format!("{{% raw %}}{still_raw}{{{{ ' {{%+ endraw -%}}{{{{ ds }}}}")).len(),
+                1,
+                "{still_raw}"
+            );
+        }
         assert_eq!(paths("{{ items|join(d=ds) }}{{ {'a': {'b': ts}} }}"), ["items@3", "ds@16", "ts@37"]);
         assert_eq!(paths("{{ ds"), ["ds@3"]);
         assert_eq!(paths("{{ 1.5e3 + index }}"), ["index@11"]);

@@ -114,7 +114,7 @@ fn settled(rule: TriggerRule, ends: Ends) -> Verdict {
         R::AllSuccess
         | R::AllFailed
         | R::AllDone
-        // Refused in new files; what earlier versions of rota took in means all_done.
+        // rota has no setup tasks, and without one Airflow's teardown rule is all_done.
         | R::AllDoneSetupSuccess
         | R::AllDoneMinOneSuccess
         | R::OneSuccess

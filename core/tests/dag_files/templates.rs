@@ -327,3 +327,27 @@ fn signs_without_spaces_are_counted_like_all_others() {
     };
     std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).unwrap().join().unwrap();
 }
+
+#[test]
+fn what_is_joined_may_be_an_attribute_of_each_item() {
+    let argument = |text: &str| {
+        let dag = parse(&format!(
+            "params: {{l: [{{on: true, at: {{n: 7}}}}, {{on: false, at: {{n: 8}}}}]}}\ntasks:\n  t: {{run: [a, \"{text}\"]}}\n"
+        ));
+        command(&dag, &Given::default()).unwrap().argv[1].clone()
+    };
+    assert_eq!(argument("{{ params.l | join(',', attribute='on') }}"), "true,false");
+    assert_eq!(argument("{{ params.l | join('-', 'at.n') }}"), "7-8");
+    assert_eq!(argument("{{ params.l | join(attribute='on') }}"), "truefalse");
+    assert_eq!(argument("{{ params.l | map(attribute='on') | join(d=' ') }}"), "true false");
+}
+
+#[test]
+fn raw_text_hides_no_expression_behind_it() {
+    let bomb = "- ".repeat(20_000);
+    for odd in ["{%--endraw%}", "{% endrawx %}", "{% endraw x %}", "{%endraw--%}"] {
+        let text = format!("{{% raw %}}{odd}{{{{ ' {{% endraw %}}{{{{ {bomb}1 }}}}");
+        let said = errors(&format!("tasks:\n  t: {{run: [echo, \"{text}\"]}}\n"));
+        assert!(said.contains("operators"), "{odd}: {said}");
+    }
+}
