@@ -99,6 +99,21 @@ impl TaskState {
             Self::Waiting | Self::Queued | Self::Running | Self::Deferred | Self::UpForRetry => false,
         }
     }
+
+    /// Whether the task ended and did not do what it was for: such a leaf fails its run, and such tasks are what a retry of
+    /// all failed ones takes.
+    pub const fn ended_badly(self) -> bool {
+        match self {
+            Self::Failed | Self::UpstreamFailed | Self::Cancelled => true,
+            Self::Success
+            | Self::Skipped
+            | Self::Waiting
+            | Self::Queued
+            | Self::Running
+            | Self::Deferred
+            | Self::UpForRetry => false,
+        }
+    }
 }
 
 impl RunState {

@@ -2,7 +2,6 @@
 
 use rota_core::id::{RunId, TaskName, WorkerId};
 use rota_core::port::{Bell, Change, IntentKind, RetrySelection, RunRow, WorkerRow};
-use rota_core::state::TaskState;
 use tracing::warn;
 
 use crate::app::Ctx;
@@ -22,9 +21,7 @@ pub(crate) async fn retry(ctx: &Ctx, run: RunId, selection: RetrySelection) -> O
     if selection == RetrySelection::Failed {
         let row = ctx.app.run(run).await?;
         let tasks = ctx.app.ports.store.view_tasks(&[run]).await?;
-        let failed =
-            |state| matches!(state, TaskState::Failed | TaskState::Cancelled | TaskState::UpstreamFailed);
-        if !tasks.iter().any(|task| failed(task.state)) {
+        if !tasks.iter().any(|task| task.state.ended_badly()) {
             return Err(Error::Conflict(format!(
                 "run {run} is {} and no task of it has failed or was cancelled: there is nothing to run again",
                 row.state

@@ -347,13 +347,10 @@ impl RunWalk {
         if let Some(ending) = &self.row.ending {
             return Some((ending.state, Some(ending.reason.clone())));
         }
-        let failed_leaf = self.dag.task_nos().any(|task| {
-            self.dag.graph.down[task.0 as usize].is_empty()
-                && matches!(
-                    self.state(task),
-                    TaskState::Failed | TaskState::UpstreamFailed | TaskState::Cancelled
-                )
-        });
+        let failed_leaf = self
+            .dag
+            .task_nos()
+            .any(|task| self.dag.graph.down[task.0 as usize].is_empty() && self.state(task).ended_badly());
         let reason = || self.failures.first().unwrap_or(NO_FAILURE).to_owned();
         Some(if failed_leaf { (RunState::Failed, Some(reason())) } else { (RunState::Success, None) })
     }
@@ -631,16 +628,9 @@ impl RunWalk {
             RetrySelection::Tasks(names) => {
                 names.iter().filter_map(|name: &TaskName| self.dag.task_no(name.as_str())).collect()
             }
-            RetrySelection::Failed => self
-                .dag
-                .task_nos()
-                .filter(|task| {
-                    matches!(
-                        self.state(*task),
-                        TaskState::Failed | TaskState::UpstreamFailed | TaskState::Cancelled
-                    )
-                })
-                .collect(),
+            RetrySelection::Failed => {
+                self.dag.task_nos().filter(|task| self.state(*task).ended_badly()).collect()
+            }
         }
     }
 

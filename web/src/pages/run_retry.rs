@@ -6,7 +6,6 @@ use axum::extract::{Path, Query};
 use axum::response::Redirect;
 use rota_core::id::RunId;
 use rota_core::port::RetrySelection;
-use rota_core::state::TaskState;
 use serde::Deserialize;
 
 use crate::app::{Ctx, run_id};
@@ -57,9 +56,7 @@ pub(crate) async fn show(
     let row = ctx.app.run(run_id(&run)?).await?;
     let frame = Frame::load(&ctx, Nav::Runs, Topic::Still).await?;
     let run = RunTasks::load(&ctx, row).await?;
-    let failed =
-        |state| matches!(state, TaskState::Failed | TaskState::Cancelled | TaskState::UpstreamFailed);
-    let names = run.list.iter().filter(|task| failed(task.state)).map(|task| task.name.to_string());
+    let names = run.list.iter().filter(|task| task.state.ended_badly()).map(|task| task.name.to_string());
     let names: Vec<String> = names.collect();
     let choices = run.list.iter().take(LISTED_MAX).map(|task| Choice {
         task: task.name.to_string(),
