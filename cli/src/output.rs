@@ -36,12 +36,9 @@ pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
 /// Prints a whole text to stdout. A reader that went away (`rota run list | head`) has what it wanted: the command goes on
 /// and ends with the exit code of what it did. Any other trouble, such as a full disk, is the command's failure.
 pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("what the command found cannot be written to stdout")
-        }
-        Ok(()) | Err(_) => Ok(()),
+    match print_piece(text.as_bytes()) {
+        Err(error) if error.is::<ReaderGone>() => Ok(()),
+        printed => printed,
     }
 }
 
@@ -65,7 +62,7 @@ pub(crate) fn print_piece(piece: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(piece).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        written => written.context("the stream cannot be written to stdout"),
+        written => written.context("what the command found cannot be written to stdout"),
     }
 }
 
