@@ -85,6 +85,11 @@ impl Error {
         Self::NotFound(format!("there is no {what} `{name}`"))
     }
 
+    /// Too many wrong tokens came from one address.
+    pub(crate) const fn too_many_tokens(retry_after_s: u64) -> Self {
+        Self::TooMany { what: "too many failed attempts to sign in", retry_after_s }
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,

@@ -97,7 +97,7 @@ fn visitor(app: &App, request: &Request) -> Result<Option<Visitor>, Error> {
         if token.is_some_and(|token| app.sessions.token_matches(token.trim())) {
             return Ok(Some(Visitor { actor, csrf: None, session: None }));
         }
-        return Err(app.sessions.refuse(address, now).unwrap_or(Error::Unauthorized));
+        return Err(app.sessions.refuse(address, now).map_or(Error::Unauthorized, Error::too_many_tokens));
     }
     let Some(session) = cookie(request.headers(), cookie_name(app)) else { return Ok(None) };
     let Some(csrf) = app.sessions.touch(&session, now) else { return Ok(None) };

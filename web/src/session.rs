@@ -9,8 +9,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::error::Error;
-
 /// A session ends after so long without a request.
 const IDLE_MAX: TimeDelta = TimeDelta::hours(12);
 /// A session ends after so long in any case.
@@ -119,20 +117,20 @@ impl Sessions {
         self.lock().sessions.remove(&hash(id));
     }
 
-    /// A wrong token came from this address: the refusal if there were too many. The right one never waits, or whoever
-    /// shares an address could lock its owner out.
-    pub(crate) fn refuse(&self, address: Option<IpAddr>, now: DateTime<Utc>) -> Option<Error> {
-        let from = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
+    /// A wrong token came from this address: how many seconds the next one has to wait if there were too many. The right one
+    /// never waits, or whoever shares an address could lock its owner out.
+    pub(crate) fn refuse(&self, address: Option<IpAddr>, now: DateTime<Utc>) -> Option<u64> {
         if let Some(retry_after_s) = self.locked_for(address, now) {
-            return Some(Error::TooMany { what: "too many failed attempts to sign in", retry_after_s });
+            return Some(retry_after_s);
         }
         self.failed(address, now);
+        let from = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
         tracing::warn!(client = %from, "a wrong token was sent from {from}");
         None
     }
 
     /// How many seconds this address has to wait before it may try again; `None`: it may now.
-    pub(crate) fn locked_for(&self, address: Option<IpAddr>, now: DateTime<Utc>) -> Option<u64> {
+    fn locked_for(&self, address: Option<IpAddr>, now: DateTime<Utc>) -> Option<u64> {
         let state = self.lock();
         let failures = state.failures.get(&address).filter(|failures| failures.count >= FAILURES_MAX)?;
         let left = FAILURES_WINDOW - (now - failures.since);
@@ -140,7 +138,7 @@ impl Sessions {
     }
 
     /// Counts a failed attempt.
-    pub(crate) fn failed(&self, address: Option<IpAddr>, now: DateTime<Utc>) {
+    fn failed(&self, address: Option<IpAddr>, now: DateTime<Utc>) {
         let mut state = self.lock();
         state.failures.retain(|_, failures| now - failures.since < FAILURES_WINDOW);
         if state.failures.len() >= ADDRESSES_MAX {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 
 use crate::app::{App, Ctx, SharedApp};
-use crate::error::Outcome;
+use crate::error::{Error, Outcome};
 use crate::guard::cookie_name;
 use crate::pages::Page;
 use crate::show::axis::{Drawing, Pct, Shape};
@@ -63,8 +63,8 @@ pub(crate) async fn sign_in(
     let address = from.map(|axum::Extension(ConnectInfo(address))| address.ip());
     let now = app.ports.clock.now();
     if !app.sessions.token_matches(form.token.trim()) {
-        if let Some(refusal) = app.sessions.refuse(address, now) {
-            return Err(refusal);
+        if let Some(retry_after_s) = app.sessions.refuse(address, now) {
+            return Err(Error::too_many_tokens(retry_after_s));
         }
         let page = Login::new(&app, form.next, "That is not the token.");
         return Ok((StatusCode::UNAUTHORIZED, Page(page)).into_response());
