@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::{cut, nearest_hint};
 use super::model::{Dag, Param, ParamKind};
-use super::read::{Reader, is_env_name, json};
+use super::read::{Reader, is_env_name, json, number};
 use super::yaml::{Kind, Node};
 
 /// Most bytes of a run's parameters as JSON: they travel in the environment of each command.
@@ -293,16 +293,6 @@ fn kind_words(kind: ParamKind) -> &'static str {
         ParamKind::Array => "a list",
         ParamKind::Object => "an object",
     }
-}
-
-fn number(text: &str) -> Option<Value> {
-    let integer = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from)).ok();
-    // A larger whole number would lose digits.
-    let is_whole = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-'));
-    if is_whole {
-        return integer;
-    }
-    integer.or_else(|| text.parse().ok().and_then(serde_json::Number::from_f64).map(Value::Number))
 }
 
 fn boolean(text: &str) -> Option<bool> {

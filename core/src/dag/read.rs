@@ -237,6 +237,14 @@ pub(super) fn is_env_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// A number that keeps its digits: whole ones have up to 64 bits, a larger one is none.
+pub(super) fn number(text: &str) -> Option<Value> {
+    if text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-')) {
+        return text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from)).ok();
+    }
+    text.parse().ok().and_then(Number::from_f64).map(Value::Number)
+}
+
 fn plain_json(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -246,20 +254,7 @@ fn plain_json(text: &str) -> Value {
     }
     let numeric = text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E'));
-    if numeric {
-        if let Ok(integer) = text.parse::<i64>() {
-            return Value::from(integer);
-        }
-        if let Ok(integer) = text.parse::<u64>() {
-            return Value::from(integer);
-        }
-        // A whole number that is larger still keeps its digits, as text.
-        let is_whole = text.bytes().all(|b| !matches!(b, b'.' | b'e' | b'E'));
-        if let Some(number) = text.parse().ok().filter(|_| !is_whole).and_then(Number::from_f64) {
-            return Value::Number(number);
-        }
-    }
-    Value::String(text.to_owned())
+    numeric.then(|| number(text)).flatten().unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 fn is_true(text: &str) -> bool {

@@ -179,7 +179,11 @@ pub(super) fn excess(blocks: &[Block<'_>]) -> Option<(usize, String)> {
         let word: String = block.body.trim_start().chars().take_while(|c| c.is_ascii_alphabetic()).collect();
         match word.as_str() {
             "else" | "set" | "raw" | "endraw" | "endset" => {}
-            "elif" => open.last_mut().map_or((), |within| *within += 1),
+            "elif" => {
+                if let Some(within) = open.last_mut() {
+                    *within += 1;
+                }
+            }
             word if word.starts_with("end") => drop(open.pop()),
             _ => open.push(1),
         }

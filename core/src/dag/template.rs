@@ -225,7 +225,7 @@ impl Renderer<'_> {
     fn condition(&mut self, when: &str) -> Result<bool, String> {
         let (at, expression) = expression(when)?;
         let block = Block { kind: BlockKind::Value, whole: 0..when.len(), body: expression, at };
-        excess(std::slice::from_ref(&block)).map_or(Ok(()), |(_, what)| Err(what))?;
+        looked_at(&[block])?;
         let names = self.names();
         let compiled = ENGINE.compile_expression(expression).map_err(|error| words(&error))?;
         let result = compiled.eval(names).map_err(|error| words(&error))?;
@@ -256,9 +256,14 @@ fn shell_argv(task: &Task, default: DefaultShell) -> Vec<String> {
     task.shell.clone().unwrap_or_else(|| words.iter().map(|&word| word.to_owned()).collect())
 }
 
+/// Reading the file has looked for what is too large already. It is done again right before each compilation, because what
+/// gets by ends the whole process.
+fn looked_at(blocks: &[Block<'_>]) -> Result<(), String> {
+    excess(blocks).map_or(Ok(()), |(_, what)| Err(what))
+}
+
 fn render(name: &str, text: &str, names: Cell) -> Result<String, String> {
-    // A stored version may come from a rota that did not look.
-    excess(&blocks(text)).map_or(Ok(()), |(_, what)| Err(what))?;
+    looked_at(&blocks(text))?;
     let template = ENGINE.template_from_named_str(name, text).map_err(|error| words(&error))?;
     let mut sink = Bounded { bytes: Vec::new() };
     template.render_captured_to(names, &mut sink).map_err(|error| match error.kind() {
