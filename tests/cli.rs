@@ -5,52 +5,23 @@ mod cli_support;
 mod flood;
 #[path = "cli/start.rs"]
 mod start;
+#[path = "cli/streams.rs"]
+mod streams;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use cli_support::{Finished, Server, dags_of_this_repository, rota, wait_for, write_dag};
+use cli_support::{Finished, Server, commands, dags_of_this_repository, rota, wait_for, write_dag};
 use serde_json::Value;
-
-const COMMANDS: &[&[&str]] = &[
-    &[],
-    &["standalone"],
-    &["dag"],
-    &["dag", "validate"],
-    &["dag", "test"],
-    &["dag", "show"],
-    &["dag", "schema"],
-    &["dag", "list"],
-    &["dag", "trigger"],
-    &["dag", "pause"],
-    &["dag", "unpause"],
-    &["run"],
-    &["run", "list"],
-    &["run", "show"],
-    &["run", "logs"],
-    &["run", "cancel"],
-    &["run", "retry"],
-    &["schedule"],
-    &["schedule", "next"],
-    &["start"],
-    &["start", "scheduler"],
-    &["start", "worker"],
-    &["start", "web"],
-    &["migrate"],
-    &["worker"],
-    &["worker", "list"],
-    &["worker", "drain"],
-    &["leader"],
-];
 
 #[test]
 fn the_help_of_every_command_has_an_example_that_names_it() {
-    for command in COMMANDS {
-        let help = rota().args(*command).arg("--help").finish();
+    for command in commands() {
+        let help = rota().args(&command).arg("--help").finish();
         assert_eq!(help.code, 0, "{command:?}: {help:?}");
         let (_, examples) =
             help.stdout.split_once("Examples:\n").unwrap_or_else(|| panic!("{command:?}: {help:?}"));
-        let words = ["rota"].iter().chain(*command).copied().collect::<Vec<_>>().join(" ");
+        let words = ["rota".to_owned()].iter().chain(&command).cloned().collect::<Vec<_>>().join(" ");
         assert!(examples.contains(&words), "{command:?} has no example with `{words}`: {examples}");
     }
     let help = rota().arg("--help").finish();
@@ -59,8 +30,8 @@ fn the_help_of_every_command_has_an_example_that_names_it() {
 
 #[test]
 fn every_help_fits_a_terminal_of_80_columns() {
-    for command in COMMANDS {
-        let help = rota().args(*command).arg("--help").env("COLUMNS", "80").finish();
+    for command in commands() {
+        let help = rota().args(&command).arg("--help").env("COLUMNS", "80").finish();
         let wide = help.stdout.lines().find(|line| line.chars().count() > 80);
         assert_eq!(wide, None, "{command:?}");
     }
@@ -390,49 +361,4 @@ fn a_killed_standalone_goes_on_where_it_stopped() {
     assert_eq!(cli_support::lines(&starts.with_extension("first")), 1, "what had ended was not run again");
     let pid = fs::read_to_string(&starts).unwrap().lines().next().unwrap().to_owned();
     assert!(!cli_support::is_alive(&pid), "the lost attempt's process {pid} lives on");
-}
-
-/// Runs a shell line in which `$ROTA` is the binary; its exit code, by bash with `pipefail` off unless the line sets it.
-fn shell(line: &str, dir: &std::path::Path) -> Option<i32> {
-    let status = std::process::Command::new("bash")
-        .args(["-c", line])
-        .env("ROTA", rota_tests::lab::binary().get_program())
-        .current_dir(dir)
-        .stderr(std::process::Stdio::null())
-        .status();
-    status.expect("bash starts").code()
-}
-
-#[test]
-fn exit_codes_survive_a_reader_that_went_away() {
-    let dir = tempfile::tempdir().unwrap();
-    // More errors than a pipe holds.
-    let errors: String =
-        (0..90).map(|no| format!("  t{no}: {{noop: true, {}: 1}}\n", "x".repeat(40 + no))).collect();
-    for no in 0..40 {
-        write_dag(dir.path(), &format!("bad{no}.yaml"), &format!("tasks:\n{errors}"));
-    }
-    write_dag(dir.path(), "good.yaml", "tasks: {a: {noop: true}}\n");
-    let cases = [
-        ("dag validate .", 1),
-        ("dag validate . -o json", 1),
-        ("dag validate good.yaml -o json", 0),
-        ("dag schema", 0),
-        ("dag show good.yaml", 0),
-        ("dag test good.yaml", 0),
-        ("dag test good.yaml -o json", 0),
-        ("schedule next '* * * * *' --count 1000", 0),
-    ];
-    for (command, code) in cases {
-        for reader in ["true", "head -c 1 > /dev/null", "exec <&-"] {
-            let line = format!("\"$ROTA\" {command} | {reader}; exit ${{PIPESTATUS[0]}}");
-            assert_eq!(shell(&line, dir.path()), Some(code), "{line}");
-        }
-        assert_eq!(shell(&format!("\"$ROTA\" {command} >&-"), dir.path()), Some(code), "{command}, closed");
-    }
-    for (command, _) in cases.iter().filter(|(_, code)| *code == 0) {
-        let line = format!("\"$ROTA\" {command} > /dev/full");
-        let is_progress = command.starts_with("dag test") && !command.contains("json");
-        assert!(is_progress || shell(&line, dir.path()) == Some(1), "{line}: a full disk is no success");
-    }
 }

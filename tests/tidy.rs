@@ -123,6 +123,8 @@ fn banned_calls_stay_away() {
         ("todo!(", "nothing is left half done"),
         ("unimplemented!(", "nothing is left half done"),
         ("|safe", "templates escape everything"),
+        ("print!(", "it panics when nobody takes the words; commands print through `output`"),
+        ("println!(", "it panics when nobody takes the words; commands print through `output`"),
     ];
     for (path, text) in sources(CRATES) {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();

@@ -94,7 +94,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         Some(failure) => (failure.code, failure.to_string()),
         None => (1, format!("{error:#}")),
     };
-    eprintln!("error: {}", crate::text::clean_block(&text));
+    crate::output::note(&format!("error: {}", crate::text::clean_block(&text)));
     ExitCode::from(code)
 }
 

@@ -60,6 +60,12 @@ fn start(filter: &str) -> anyhow::Result<()> {
         )
     })?;
     let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    // What the log would say of its own trouble goes to stderr with a macro that panics when stderr is the trouble.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .log_internal_errors(false)
+        .init();
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The `rota` binary: the only place where adapters meet loops, and where people meet both.
 //!
 //! Each command group is one module with its clap arguments, its help examples and its `run`. Exit codes: 0 it
-//! worked, 1 the thing failed, 2 wrong usage.
+//! worked, 1 the thing failed, 2 wrong usage. Who reads the output changes none of them (see `output`).
 
 mod client;
 mod dag;
@@ -68,7 +68,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(words) => return explain(&words),
+    };
+    let result = match command {
         Command::Standalone(args) => standalone::run(args),
         Command::Start(command) => start::run(command),
         Command::Migrate(args) => start::migrate::run(args),
@@ -83,5 +87,13 @@ fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(error) => failure::report(&error),
+    }
+}
+
+/// Prints a help, the version, or what is wrong with the command line.
+fn explain(words: &clap::Error) -> ExitCode {
+    match output::print_clap(words) {
+        Err(error) if !words.use_stderr() => failure::report(&error),
+        _ => ExitCode::from(u8::try_from(words.exit_code()).unwrap_or(2)),
     }
 }

@@ -1,4 +1,8 @@
 //! What commands print: tables for people, JSON for programs, a moving line for long work on a terminal.
+//!
+//! Nothing else in this crate prints (`tests/tidy.rs` sees to that), so what happens when nobody takes the words is decided
+//! here once. A reader that went away (`rota run list | head`) is no error and changes no exit code. Results that are lost
+//! for another reason, such as a full disk, are the command's failure. Remarks on stderr are never worth failing for.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -36,10 +40,7 @@ pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
 /// Prints a whole text to stdout. A reader that went away (`rota run list | head`) has what it wanted: the command goes on
 /// and ends with the exit code of what it did. Any other trouble, such as a full disk, is the command's failure.
 pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
-    match print_piece(text.as_bytes()) {
-        Err(error) if error.is::<ReaderGone>() => Ok(()),
-        printed => printed,
-    }
+    unless_gone(print_piece(text.as_bytes()))
 }
 
 /// The reader of a stream went away: there is nobody to go on for.
@@ -60,10 +61,39 @@ impl std::error::Error for ReaderGone {}
 /// [`ReaderGone`], which ends the command without an error; or what else keeps stdout from taking it.
 pub(crate) fn print_piece(piece: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(piece).and_then(|()| out.flush()) {
+    written(out.write_all(piece).and_then(|()| out.flush()))
+}
+
+/// Prints a help, the version, or what is wrong with a command line, where clap wants it.
+///
+/// # Errors
+/// As [`print_text`].
+pub(crate) fn print_clap(words: &clap::Error) -> anyhow::Result<()> {
+    unless_gone(written(words.print().and_then(|()| io::stdout().flush())))
+}
+
+fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        written => written.context("what the command found cannot be written to stdout"),
+        result => result.context("what the command found cannot be written to stdout"),
     }
+}
+
+fn unless_gone(printed: anyhow::Result<()>) -> anyhow::Result<()> {
+    match printed {
+        Err(error) if error.is::<ReaderGone>() => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Says something to the person at stderr. If that fails there is nobody to be told.
+pub(crate) fn note(line: &str) {
+    note_piece(&format!("{line}\n"));
+}
+
+/// The same with whole lines, or with a part of one.
+pub(crate) fn note_piece(piece: &str) {
+    let _unheard = io::stderr().lock().write_all(piece.as_bytes());
 }
 
 /// Prints one line to stdout.
@@ -103,7 +133,7 @@ impl Table {
     /// Prints the table to stdout, or `nothing` to stderr if it has no rows.
     pub(crate) fn print(&self, nothing: &str) -> anyhow::Result<()> {
         if self.rows.is_empty() {
-            eprintln!("{nothing}");
+            note(nothing);
             return Ok(());
         }
         print_text(&self.render())
@@ -146,7 +176,7 @@ impl Progress {
     pub(crate) fn update(&mut self, line: impl FnOnce() -> String) {
         let due = self.last.is_none_or(|last| last.elapsed() >= Self::EVERY);
         if self.shown && due {
-            eprint!("\r\x1b[K{}", text::clean(&line()));
+            note_piece(&format!("\r\x1b[K{}", text::clean(&line())));
             self.last = Some(Instant::now());
         }
     }
@@ -154,7 +184,7 @@ impl Progress {
     /// Removes the line.
     pub(crate) fn clear(&mut self) {
         if self.last.take().is_some() {
-            eprint!("\r\x1b[K");
+            note_piece("\r\x1b[K");
         }
     }
 }
@@ -175,6 +205,12 @@ mod tests {
         table.row(vec!["a_long_name".into(), "ok".into()]);
         table.row(vec!["b".into(), String::new()]);
         assert_eq!(table.render(), "DAG          STATE\na_long_name  ok\nb            -\n");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error_and_a_full_disk_is() {
+        assert!(unless_gone(written(Err(io::ErrorKind::BrokenPipe.into()))).is_ok());
+        assert!(unless_gone(written(Err(io::ErrorKind::StorageFull.into()))).is_err());
     }
 
     #[test]

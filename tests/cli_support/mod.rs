@@ -57,8 +57,26 @@ impl Rota {
         self
     }
 
-    pub(crate) fn start(mut self) -> Running {
-        self.0.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// The same command behind a shell that closes its stdout and stderr.
+    pub(crate) fn with_closed_streams(self) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" >&- 2>&-"]).arg(self.0.get_program()).args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Self(shell)
+    }
+
+    pub(crate) fn start(self) -> Running {
+        self.start_on(Stdio::piped(), Stdio::piped())
+    }
+
+    /// Starts it with these as its stdout and stderr.
+    pub(crate) fn start_on(mut self, stdout: Stdio, stderr: Stdio) -> Running {
+        self.0.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let mut child = self.0.spawn().unwrap();
         let stdout = child.stdout.take().map(read_all);
         let stderr = child.stderr.take().map(read_all);
@@ -102,7 +120,9 @@ impl Running {
                 None => thread::sleep(Duration::from_millis(5)),
             }
         };
-        let text = |reader: &mut Option<JoinHandle<String>>| reader.take().unwrap().join().unwrap();
+        let text = |reader: &mut Option<JoinHandle<String>>| {
+            reader.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
+        };
         let (stdout, stderr) = (text(&mut self.stdout), text(&mut self.stderr));
         Finished { code: status.code().unwrap_or(-1), stdout, stderr }
     }
@@ -142,6 +162,10 @@ impl Server {
         self.dir.path().join("data")
     }
 
+    pub(crate) fn dags(&self) -> PathBuf {
+        self.dir.path().join("dags")
+    }
+
     pub(crate) fn url(&self) -> String {
         let text = fs::read_to_string(self.data().join("server.json")).unwrap();
         let beacon: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -154,10 +178,9 @@ impl Server {
 
     /// The command that starts it.
     pub(crate) fn standalone(&self) -> Rota {
-        let dags = self.dir.path().join("dags");
         rota()
             .args(["standalone", "--listen", "127.0.0.1:0", "--dags"])
-            .arg(dags)
+            .arg(self.dags())
             .arg("--data")
             .arg(self.data())
     }
@@ -194,6 +217,25 @@ impl Server {
         running.interrupt();
         running.finish()
     }
+}
+
+/// Every command and group of commands there is, as the helps name them; the first is `rota` itself, without a word.
+pub(crate) fn commands() -> Vec<Vec<String>> {
+    let mut found: Vec<Vec<String>> = vec![Vec::new()];
+    let mut next = 0;
+    while let Some(command) = found.get(next).cloned() {
+        let help = rota().args(&command).arg("--help").finish();
+        let listed = help.stdout.split_once("\nCommands:\n").map_or("", |(_, after)| after);
+        let names = listed.lines().take_while(|line| !line.is_empty());
+        let names = names.filter_map(|line| {
+            line.strip_prefix("  ")?.split_whitespace().next().filter(|_| !line.starts_with("   "))
+        });
+        for name in names.filter(|name| *name != "help") {
+            found.push([command.clone(), vec![name.to_owned()]].concat());
+        }
+        next += 1;
+    }
+    found
 }
 
 /// How many lines a file has; 0 if there is none.

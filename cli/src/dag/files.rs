@@ -59,7 +59,7 @@ pub(super) fn load(path: &Path) -> anyhow::Result<(Dag, String)> {
     let outcome = outcome.and_then(|(shown, source)| Ok((dag::parse(&shown, &source)?, source)));
     outcome.map_err(|errors| {
         for error in &errors.0 {
-            eprintln!("{}", crate::text::clean(&error.to_string()));
+            crate::output::note(&crate::text::clean(&error.to_string()));
         }
         Failure::failed(format!("{} cannot be used: {}", path.display(), count(errors.0.len(), "error")))
             .help("mend the lines above, then `rota dag validate` checks them again")

@@ -7,7 +7,7 @@ use rota_core::dag::FileError;
 
 use super::files;
 use crate::failure::{CommandResult, Outcome};
-use crate::output::{Format, FormatArg, Progress, print_json, print_text};
+use crate::output::{Format, FormatArg, Progress, note, print_json, print_text};
 use crate::text;
 
 const EXAMPLES: &str = "\
@@ -103,12 +103,12 @@ fn summarise(files_count: usize, errors: &[FileError]) {
     let mut broken: Vec<&str> = errors.iter().map(|error| error.path.as_str()).collect();
     broken.dedup();
     match errors.len() {
-        0 if files_count == 0 => eprintln!("no *.yaml or *.yml files found: nothing was checked"),
-        0 => eprintln!("{files_checked} checked, no errors"),
-        found => eprintln!(
+        0 if files_count == 0 => note("no *.yaml or *.yml files found: nothing was checked"),
+        0 => note(&format!("{files_checked} checked, no errors")),
+        found => note(&format!(
             "{files_checked} checked, {} in {}",
             files::count(found, "error"),
             files::count(broken.len(), "file")
-        ),
+        )),
     }
 }

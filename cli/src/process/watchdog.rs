@@ -36,9 +36,9 @@ fn watch(runtime: &Handle) {
             silent_ticks += 1;
         }
         if silent_ticks >= TICKS_MAX {
-            eprintln!(
+            crate::output::note(&format!(
                 "rota does not answer itself for {TICKS_MAX} s and ends; a new start goes on where it stopped"
-            );
+            ));
             process::abort();
         }
         thread::sleep(TICK);

@@ -52,7 +52,7 @@ pub(super) async fn run(setup: Setup) -> CommandResult {
         failure = process.loops.failure() => Err(failure.into()),
     };
     if outcome.is_ok() {
-        eprintln!("stopping: running tasks get their grace time, a second Ctrl-C does not wait");
+        crate::output::note("stopping: running tasks get their grace time, a second Ctrl-C does not wait");
     }
     Beacon::remove(&data);
     tokio::select! {

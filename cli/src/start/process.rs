@@ -119,7 +119,7 @@ fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Loops> {
             let ports =
                 rota_web::Ports { store: Arc::new(store), broker, clock: Arc::new(SystemClock), vitals };
             let web = Web::new(*options, ports)?;
-            eprintln!("dashboard: {}", web.login_link());
+            crate::output::note(&format!("dashboard: {}", web.login_link()));
             let shutdown = loops.shutdown();
             loops.add("the dashboard", async move { Ok(web.run(listener, shutdown).await?) });
         }

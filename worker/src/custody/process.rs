@@ -6,6 +6,7 @@
 //! talks to the network and never writes a file.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub fn warden_main() -> ExitCode {
     let _ = setsid();
     let stdin = rustix::stdio::stdin();
     let Some(marker) = greet(stdin) else {
-        eprintln!("rota: the warden is started by a worker, never by hand");
+        say("the warden is started by a worker, never by hand");
         return ExitCode::from(2);
     };
     Warden {
@@ -44,6 +45,11 @@ pub fn warden_main() -> ExitCode {
     }
     .serve(stdin);
     ExitCode::SUCCESS
+}
+
+/// Tells whoever reads the worker's stderr. A warden whose words nobody takes goes on: the macro that prints would end it.
+fn say(words: &str) {
+    let _unheard = writeln!(io::stderr(), "rota: {words}");
 }
 
 /// Reads the greeting and answers it.
@@ -166,9 +172,9 @@ impl Warden {
         // A worker that goes on says so before it starts anything new. So whatever was seen before the pipe was found empty
         // belongs to what is over.
         let strays = sweep::sweep_life(&self.marker, || !has_news(stdin));
-        eprintln!("rota: the worker's lease ran out: the warden ended {} task(s)", self.groups.len());
+        say(&format!("the worker's lease ran out: the warden ended {} task(s)", self.groups.len()));
         if strays > 0 {
-            eprintln!("rota: the warden ended {strays} process(es) outside their groups");
+            say(&format!("the warden ended {strays} process(es) outside their groups"));
         }
         self.is_swept = !has_news(stdin);
         self.may_have_strays = !self.is_swept;

@@ -1,6 +1,5 @@
 //! What tasks print, shown while they run: the store's facts, with a person listening to the log.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +9,7 @@ use rota_core::port::{
     Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, LogChunk, Object, StoreResult, WorkerHello,
 };
 
-use crate::text;
+use crate::{output, text};
 
 /// Where the lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +46,11 @@ impl LiveFacts {
                 width = self.width
             ));
         }
-        // A reader that went away must not end the run.
-        let _closed = match self.sink {
-            Sink::Stdout => io::stdout().lock().write_all(out.as_bytes()),
-            Sink::Stderr => io::stderr().lock().write_all(out.as_bytes()),
-        };
+        match self.sink {
+            // Lines that cannot be printed must not end the run. The report after it meets the same trouble, and says so.
+            Sink::Stdout => drop(output::print_text(&out)),
+            Sink::Stderr => output::note_piece(&out),
+        }
     }
 }
 

@@ -157,7 +157,7 @@ async fn watch(
                     return Err(Failure::failed("given up at the second Ctrl-C; running tasks were ended").into());
                 }
                 asked = true;
-                eprintln!("cancelling: running tasks get their grace time, a second Ctrl-C does not wait");
+                crate::output::note("cancelling: running tasks get their grace time, a second Ctrl-C does not wait");
                 store.intent_add(run, &IntentKind::Cancel, &actor()).await?;
                 broker.ring(Bell::Intent).await?;
             }
