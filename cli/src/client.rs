@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::wire::Page;
-pub(crate) use self::wire::{Dag, Run, Scheduler, Task, Term, Worker};
+pub(crate) use self::wire::{Dag, Run, Scheduler, Task, Term, Worker, was_so};
 use crate::failure::Failure;
 use crate::standalone::beacon::{Beacon, read_token};
 

@@ -1,7 +1,11 @@
 //! Writing what people want of a run or of a worker: the same for pages and API.
 
-use rota_core::id::{RunId, TaskName, WorkerId};
-use rota_core::port::{Bell, Change, IntentKind, RetrySelection, RunRow, WorkerRow};
+use std::collections::BTreeSet;
+
+use rota_core::dag::Dag;
+use rota_core::id::{RunId, TaskName, TaskNo, WorkerId};
+use rota_core::port::{Bell, Change, IntentKind, RetrySelection, RunRow, TaskRow, WorkerRow};
+use rota_core::state::{RunState, TaskState};
 use tracing::warn;
 
 use crate::app::Ctx;
@@ -15,31 +19,61 @@ pub(crate) async fn add(ctx: &Ctx, run: RunId, kind: IntentKind) -> Outcome<RunR
     Ok(row)
 }
 
-/// Has tasks of a run run again. Refuses a selection of failed tasks where none has failed: the leader would find nothing
-/// to do, and nobody would hear of it.
+/// Has tasks of a run run again. Refuses where the leader would find nothing to do, because nobody would hear of it then.
 pub(crate) async fn retry(ctx: &Ctx, run: RunId, selection: RetrySelection) -> Outcome<RunRow> {
-    if selection == RetrySelection::Failed {
-        let row = ctx.app.run(run).await?;
-        let tasks = ctx.app.ports.store.view_tasks(&[run]).await?;
-        if !tasks.iter().any(|task| task.state.ended_badly()) {
-            return Err(Error::Conflict(format!(
-                "run {run} is {} and no task of it has failed or was cancelled: there is nothing to run again",
-                row.state
-            )));
-        }
+    let row = ctx.app.run(run).await?;
+    if let Some(reason) = nothing_to_retry(ctx, &row, &selection).await? {
+        return Err(Error::Conflict(format!("run {run} {reason}")));
     }
     add(ctx, run, IntentKind::Retry(selection)).await
 }
 
-/// Asks a worker to take nothing more, and wakes it so that it hears of that at once. Returns its row as it is now, which
-/// is before it has heard.
-pub(crate) async fn drain(ctx: &Ctx, worker: &WorkerId) -> Outcome<WorkerRow> {
-    ctx.app.ports.store.worker_drain(worker, &ctx.who.actor).await?;
+/// Why a retry would do nothing now. (That a run has not started is for the store to say.)
+async fn nothing_to_retry(ctx: &Ctx, run: &RunRow, selection: &RetrySelection) -> Outcome<Option<String>> {
+    if run.state == RunState::Running && run.ending.is_some() {
+        return Ok(Some("is being ended: retry it when it has ended".to_owned()));
+    }
+    let tasks = ctx.app.ports.store.view_tasks(&[run.id]).await?;
+    match selection {
+        RetrySelection::Failed if !tasks.iter().any(|task| task.state.ended_badly()) => Ok(Some(format!(
+            "is {} and no task of it has failed or was cancelled: there is nothing to run again",
+            run.state
+        ))),
+        RetrySelection::Tasks(names) if run.state != RunState::Queued => {
+            let Some(dag) = ctx.version(run).await? else { return Ok(None) };
+            let chosen = with_downstream(&dag, names);
+            let has_ended = |task: &TaskRow| {
+                chosen.contains(&task.key.task)
+                    && (task.state.is_terminal() || task.state == TaskState::UpForRetry)
+            };
+            let idle = !tasks.iter().any(has_ended);
+            let names: Vec<&str> = names.iter().map(TaskName::as_str).collect();
+            Ok(idle.then(|| format!("goes on: {} has not ended yet, nothing to run again", names.join(", "))))
+        }
+        RetrySelection::Failed | RetrySelection::Tasks(_) => Ok(None),
+    }
+}
+
+/// These tasks and all below them.
+fn with_downstream(dag: &Dag, names: &[TaskName]) -> BTreeSet<TaskNo> {
+    let mut chosen = BTreeSet::new();
+    let mut open: Vec<TaskNo> = names.iter().filter_map(|name| dag.task_no(name.as_str())).collect();
+    while let Some(task) = open.pop() {
+        if chosen.insert(task) {
+            open.extend(&dag.graph.down[task.0 as usize]);
+        }
+    }
+    chosen
+}
+
+/// Asks a worker to take nothing more, and wakes it so that it hears of that at once. Returns whether that is news.
+pub(crate) async fn drain(ctx: &Ctx, worker: &WorkerId) -> Outcome<bool> {
+    let changed = ctx.app.ports.store.worker_drain(worker, &ctx.who.actor).await?;
     if let Err(error) = ctx.app.ports.broker.nudge(worker).await {
         warn!(%error, worker = %worker, "the broker is away; the worker hears of the drain with its next heartbeat");
     }
     ctx.app.tell(Bell::Workers, Change::Fleet).await;
-    worker_row(ctx, worker).await
+    Ok(changed)
 }
 
 /// The newest life of a worker of the last day.

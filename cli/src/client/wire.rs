@@ -14,6 +14,11 @@ pub(super) struct Page {
     pub(super) next_cursor: Option<String>,
 }
 
+/// Whether a switch (pause, drain) had been thrown before, by the server's answer to it.
+pub(crate) fn was_so(answer: &Value) -> bool {
+    answer["changed"] == false
+}
+
 /// A DAG.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Dag {

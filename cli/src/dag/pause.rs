@@ -4,7 +4,7 @@ use reqwest::Method;
 use rota_core::id::DagId;
 use serde_json::json;
 
-use crate::client::Server;
+use crate::client::{Server, was_so};
 use crate::failure::{CommandResult, Outcome};
 use crate::output::print_line;
 
@@ -42,15 +42,17 @@ pub(crate) struct UnpauseArgs {
 pub(super) async fn pause(args: PauseArgs) -> CommandResult {
     let client = args.server.client()?;
     let sent = client.send(Method::PATCH, &format!("/dags/{}", args.dag), &json!({"paused": true})).await;
-    client.or_nearest_dag(&args.dag, sent).await?;
-    print_line(&format!("{} is paused: `rota dag unpause {0}` releases it", args.dag))?;
+    let answer = client.or_nearest_dag(&args.dag, sent).await?;
+    let already = if was_so(&answer) { " already" } else { "" };
+    print_line(&format!("{} is paused{already}: `rota dag unpause {0}` releases it", args.dag))?;
     Ok(Outcome::Done)
 }
 
 pub(super) async fn unpause(args: UnpauseArgs) -> CommandResult {
     let client = args.server.client()?;
     let sent = client.send(Method::PATCH, &format!("/dags/{}", args.dag), &json!({"paused": false})).await;
-    client.or_nearest_dag(&args.dag, sent).await?;
-    print_line(&format!("{} is no longer paused", args.dag))?;
+    let answer = client.or_nearest_dag(&args.dag, sent).await?;
+    let now = if was_so(&answer) { "was not paused" } else { "is no longer paused" };
+    print_line(&format!("{} {now}", args.dag))?;
     Ok(Outcome::Done)
 }

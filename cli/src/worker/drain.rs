@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::Server;
+use crate::client::{Server, was_so};
 use crate::failure::{CommandResult, Outcome};
 use crate::output::print_line;
 use crate::text;
@@ -30,8 +30,9 @@ pub(super) async fn run(args: Args) -> CommandResult {
     let client = args.server.client()?;
     let path = format!("/workers/{}/drain", segment(&args.worker));
     let sent = client.send(Method::POST, &path, &json!({})).await;
-    client.or_nearest_worker(&args.worker, sent).await?;
-    print_line(&text::clean(&format!("worker {} drains: it takes no more tasks", args.worker)))?;
+    let answer = client.or_nearest_worker(&args.worker, sent).await?;
+    let already = if was_so(&answer) { " already" } else { "" };
+    print_line(&text::clean(&format!("worker {} drains{already}: it takes no more tasks", args.worker)))?;
     Ok(Outcome::Done)
 }
 

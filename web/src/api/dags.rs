@@ -8,7 +8,7 @@ use rota_core::port::{Change, Object};
 use serde::Deserialize;
 
 use super::shapes::{DagShape, RunShape, SourceShape};
-use super::{List, limit};
+use super::{List, Switched, limit};
 use crate::app::{Ctx, dag_id};
 use crate::error::{Error, Outcome};
 use crate::trigger::{self, Wish};
@@ -69,12 +69,12 @@ pub(crate) async fn patch(
     ctx: Ctx,
     Path(dag): Path<String>,
     Json(patch): Json<Patch>,
-) -> Outcome<Json<DagShape>> {
+) -> Outcome<Json<Switched<DagShape>>> {
     let id = dag_id(&dag)?;
-    ctx.app.ports.store.dag_pause(&id, patch.paused, &ctx.who.actor).await?;
+    let changed = ctx.app.ports.store.dag_pause(&id, patch.paused, &ctx.who.actor).await?;
     ctx.app.wake(Change::Dag(id.clone())).await;
     let found = ctx.dag(&id).await?;
-    Ok(Json(DagShape::new(found.row, found.dag.as_deref())))
+    Ok(Json(Switched { now: DagShape::new(found.row, found.dag.as_deref()), changed }))
 }
 
 /// `POST /dags/{dag}/runs`: 201 with the new run, 200 with the one that the same key made before.

@@ -39,6 +39,15 @@ impl<T> List<T> {
     }
 }
 
+/// The answer to a switch: the thing as it is now, and whether that is news.
+#[derive(Debug, Serialize)]
+pub(crate) struct Switched<T> {
+    #[serde(flatten)]
+    pub(crate) now: T,
+    /// False: it was so already.
+    pub(crate) changed: bool,
+}
+
 /// The limit asked for, within bounds.
 pub(crate) fn limit(asked: Option<usize>) -> usize {
     asked.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)

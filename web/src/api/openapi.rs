@@ -83,7 +83,7 @@ fn operation(method: &str, path: &str) -> Option<Operation> {
         ("GET", "/dags") => of("All DAGs, by id", list("dag"), PAGED),
         ("GET", "/dags/{dag}") => of("One DAG", one("dag"), &[]),
         ("PATCH", "/dags/{dag}") => {
-            write("Hold or release its schedule", object(&[("paused", "boolean")]), one("dag"))
+            write("Hold or release its schedule", object(&[("paused", "boolean")]), switched("dag"))
         }
         ("GET", "/dags/{dag}/source") => of("Its file's text, as of its current version", one("source"), &[]),
         ("GET", "/dags/{dag}/runs") => of("Its runs, newest first", list("run"), RUNS_OF_DAG),
@@ -106,7 +106,7 @@ fn operation(method: &str, path: &str) -> Option<Operation> {
         ("GET", "/terms") => of("Terms of leadership, newest first", list("term"), &[("limit", "integer")]),
         ("GET", "/workers") => of("Workers of the last day", list("worker"), &[]),
         ("POST", "/workers/{worker}/drain") => {
-            of("Let it finish what it has and take nothing more", one("worker"), &[])
+            of("Let it finish what it has and take nothing more", switched("worker"), &[])
         }
         ("GET", "/audit") => of("Who did what, newest first", list("audit"), PAGED),
         ("GET", "/events") => of("Server-sent `change` events", text("text/event-stream"), &[]),
@@ -121,6 +121,12 @@ fn refer(name: &str) -> Value {
 
 fn one(name: &str) -> Value {
     json!({"application/json": {"schema": refer(name)}})
+}
+
+/// The thing as it is now, and whether that is news.
+fn switched(name: &str) -> Value {
+    let schema = json!({"allOf": [refer(name), object(&[("changed", "boolean")])]});
+    json!({"application/json": {"schema": schema}})
 }
 
 fn list(name: &str) -> Value {

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::Path;
 
-use super::List;
 use super::shapes::WorkerShape;
+use super::{List, Switched};
 use crate::app::{Ctx, worker_id};
 use crate::error::Outcome;
 use crate::intent;
@@ -17,7 +17,9 @@ pub(crate) async fn list(ctx: Ctx) -> Outcome<Json<List<WorkerShape>>> {
 
 /// `POST /workers/{worker}/drain`: it takes nothing more and finishes what it has. Answers with the worker as it is now,
 /// which may be before it has heard.
-pub(crate) async fn drain(ctx: Ctx, Path(worker): Path<String>) -> Outcome<Json<WorkerShape>> {
-    let row = intent::drain(&ctx, &worker_id(&worker)?).await?;
-    Ok(Json(WorkerShape::from(row)))
+pub(crate) async fn drain(ctx: Ctx, Path(worker): Path<String>) -> Outcome<Json<Switched<WorkerShape>>> {
+    let worker = worker_id(&worker)?;
+    let changed = intent::drain(&ctx, &worker).await?;
+    let row = intent::worker_row(&ctx, &worker).await?;
+    Ok(Json(Switched { now: WorkerShape::from(row), changed }))
 }
