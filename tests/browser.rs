@@ -15,6 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 struct Served {
@@ -68,6 +69,27 @@ impl Drop for Served {
 }
 
 impl Served {
+    /// How many streams the dashboard says are open.
+    async fn streams(&self) -> u32 {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.get(format!("{}/metrics", self.address)).bearer_auth("demonstration-token");
+        let text = request.send().await.expect("an answer").text().await.expect("metrics");
+        let value = text.lines().find_map(|line| line.strip_prefix("rota_web_streams_open "));
+        value.expect("the metric").parse().expect("a number")
+    }
+
+    async fn until_streams_are(&self, wanted: u32) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let open = self.streams().await;
+            if open == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{open} streams are open, expected {wanted}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn trigger(&self, dag: &str) {
         let dag = DagId::trusted(dag);
         let params = json!({"dataset": "all", "epochs": 3}).as_object().cloned().expect("an object");
@@ -230,4 +252,81 @@ async fn every_page_fits_a_phone_and_a_screen_without_complaints() {
             assert_eq!(complaints, Vec::<String>::new(), "{path}");
         }
     }
+}
+
+/// A browser has six connections to a host, so a seventh page that had to wait for one would hang for as long as the others
+/// are open. Each step here is a load that must come within the time limit of everything else.
+async fn browse(served: &Served, browser: &Browser) {
+    let paths = ["/", "/runs", "/runs/30", "/audit", "/ledger", "/cluster"];
+    for path in paths.iter().chain(&paths) {
+        in_time(path, browser.open(&format!("{}{path}", served.address))).await;
+    }
+    for _ in 0..8 {
+        in_time("back", browser.back()).await;
+    }
+    for path in paths.iter().chain(&paths).take(10) {
+        in_time(path, browser.open_tab(&format!("{}{path}", served.address))).await;
+    }
+}
+
+/// Far more than a load takes on a busy machine, and far less than one that waits for a connection.
+async fn in_time(what: &str, load: impl Future<Output = ()>) {
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, load).await.unwrap_or_else(|_| panic!("{what}: not within {patience:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_pages_of_a_browser_share_one_stream_that_ends_with_the_session() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    served.until_streams_are(1).await;
+    browse(&served, &browser).await;
+    served.until_streams_are(1).await;
+    browser.open(&served.address).await;
+    let shows = "return document.querySelector('.when-now').textContent.includes('ml_churn_train')";
+    served.trigger("ml_churn_train").await;
+    browser.until("the last of ten tabs is live", shows).await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.click(".bar-out button").await;
+    browser.until("the login page", "return location.pathname === '/login'").await;
+    served.until_streams_are(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_shared_workers_one_page_leads_and_the_next_one_takes_over() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.before_each_page("delete window.SharedWorker").await;
+    browser.open(&served.link).await;
+    assert_eq!(browser.eval("return typeof SharedWorker").await, json!("undefined"));
+    served.until_streams_are(1).await;
+    browser.open(&format!("{}/runs", served.address)).await;
+    browser.back().await;
+    served.until_streams_are(1).await;
+    let shows = "return document.querySelector('.when-now').textContent.includes('ml_churn_train')";
+    served.trigger("ml_churn_train").await;
+    browser.until("the page is live", shows).await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_page_holds_no_stream_and_reads_itself_when_it_is_shown() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    served.until_streams_are(1).await;
+    let hidden = |is: bool| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {is}, configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange', {{ bubbles: true }}))"
+        )
+    };
+    browser.eval(&hidden(true)).await;
+    served.until_streams_are(0).await;
+    served.trigger("ml_churn_train").await;
+    browser.eval(&hidden(false)).await;
+    served.until_streams_are(1).await;
+    let shows = "return document.querySelector('.when-now').textContent.includes('ml_churn_train')";
+    browser.until("what happened meanwhile", shows).await;
 }

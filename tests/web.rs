@@ -9,14 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, BodyDataStream, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use chrono::TimeDelta;
+use futures_util::StreamExt;
 use rota_backend::{InProcessBroker, SqliteStore, SystemClock};
 use rota_core::dag::parse;
 use rota_core::id::ReplicaId;
 use rota_core::port::{Bell, Broker, Change, Clock, DagPut, FilesPut, Plans};
-use rota_tests::demo::Demo;
+use rota_tests::demo::{Demo, DemoClock};
 use rota_web::{Options, Ports, Web, WebStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -617,6 +618,50 @@ async fn streams_are_counted_and_the_last_one_is_refused() {
     open.pop();
     let ask = bearer("GET", "/api/v1/events").body(Body::empty()).expect("a request");
     assert_eq!(fixture.router.clone().oneshot(ask).await.expect("infallible").status(), StatusCode::OK);
+}
+
+/// An open stream of this session, and its first words.
+async fn stream_of(fixture: &Fixture, path: &str, cookie: &str) -> BodyDataStream {
+    let ask = request("GET", path).header("cookie", cookie).body(Body::empty()).expect("a request");
+    let answer = fixture.router.clone().oneshot(ask).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    let mut stream = answer.into_body().into_data_stream();
+    stream.next().await.expect("something at once").expect("bytes");
+    stream
+}
+
+async fn streams_open(fixture: &Fixture) -> String {
+    let metrics = fixture.get("/metrics").await.body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("rota_web_streams_open "));
+    line.expect("the metric").to_owned()
+}
+
+#[tokio::test]
+async fn streams_end_with_the_session_that_opened_them() {
+    let (folder, clock) = (tempfile::tempdir().expect("a folder"), Arc::new(DemoClock::default()));
+    let demo = Demo::new(&folder.path().join("demo.db")).await;
+    let fixture = Fixture::over(demo.store.clone(), clock.clone(), folder);
+    let running = fixture.api("GET", "/api/v1/runs?dag=warehouse_nightly&state=running", &Value::Null).await;
+    let run = &running.json()["items"][0]["id"];
+    let log = format!("/api/v1/runs/{run}/tasks/load_payments/logs?follow=true");
+    let (cookie, csrf) = fixture.session().await;
+    let (other, _) = fixture.session().await;
+    let mut theirs = stream_of(&fixture, "/api/v1/events", &other).await;
+    let mut ours = Vec::new();
+    for path in ["/api/v1/events", &log] {
+        ours.push(stream_of(&fixture, path, &cookie).await);
+    }
+    assert_eq!(streams_open(&fixture).await, "3");
+    let out = request("POST", "/logout").header("cookie", &cookie).header("sec-fetch-site", "same-origin");
+    let out = out.header("content-type", "application/x-www-form-urlencoded");
+    fixture.send(out.body(Body::from(format!("csrf={csrf}"))).expect("a request")).await;
+    for stream in &mut ours {
+        while stream.next().await.is_some() {}
+    }
+    assert_eq!(streams_open(&fixture).await, "1", "another session's stream goes on");
+    clock.set(Some(clock.now() + TimeDelta::hours(13)));
+    while theirs.next().await.is_some() {}
+    assert_eq!(streams_open(&fixture).await, "0", "a session that is too old ends its stream");
 }
 
 #[tokio::test]

@@ -103,6 +103,24 @@ impl Browser {
         self.call("POST", "/url", &json!({"url": url})).await.unwrap();
     }
 
+    /// Opens an address in a new tab, which is then the one that the other calls are about.
+    pub async fn open_tab(&self, url: &str) {
+        let tab = self.call("POST", "/window/new", &json!({"type": "tab"})).await.unwrap();
+        self.call("POST", "/window", &json!({"handle": tab["handle"]})).await.unwrap();
+        self.open(url).await;
+    }
+
+    /// Goes back by one page, as the button does.
+    pub async fn back(&self) {
+        self.call("POST", "/back", &json!({})).await.unwrap();
+    }
+
+    /// Runs a script in every page that is opened from now on in this tab, before the page's own.
+    pub async fn before_each_page(&self, script: &str) {
+        let params = json!({"cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script}});
+        self.call("POST", "/goog/cdp/execute", &params).await.unwrap();
+    }
+
     /// What a script returns.
     pub async fn eval(&self, script: &str) -> Value {
         self.call("POST", "/execute/sync", &json!({"script": script, "args": []})).await.unwrap()

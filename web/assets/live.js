@@ -2,8 +2,9 @@
 // that differ. A page is complete without this. Never touched: what has focus, a selection or the pointer on a control;
 // rows never come, go or change places by themselves, a note says how many there are instead.
 
+import { onChange } from "./changes.js";
+
 const MIN_GAP_MS = 1000; // between two readings of the page
-const RETRY_MS = [1000, 2000, 5000, 10_000];
 
 const topics = document.body.dataset.topics ?? "";
 // A visible page reads itself at least so often: "in 4 m" goes stale, and nothing announces that somebody fell silent.
@@ -14,7 +15,7 @@ let zoneOffset = offsetOf(clock?.querySelector("time")?.dateTime);
 let freshAt = Date.now();
 let connected = false;
 let cut = false;
-let failures = 0;
+let unread = false; // the last reading failed
 let wanted = false;
 let busy = false;
 let lastRead = Date.now();
@@ -29,7 +30,7 @@ function offsetOf(iso) {
 function tick() {
   if (!clock) return;
   const time = clock.querySelector("time");
-  if (cut) {
+  if (cut || unread) {
     const age = Math.round((Date.now() - freshAt) / 1000);
     time.textContent = `not live, ${age < 60 ? `${age} s` : `${Math.floor(age / 60)} m`} old`;
     return;
@@ -121,9 +122,10 @@ async function read() {
       zoneOffset = offsetOf(time.querySelector("time")?.dateTime);
     }
     freshAt = Date.now();
+    unread = false;
     if (!apply(next)) pending = setTimeout(read, 3000);
   } catch {
-    cut = true;
+    unread = true;
   } finally {
     busy = false;
   }
@@ -135,20 +137,16 @@ function soon() {
   setTimeout(() => { if (wanted) { clearTimeout(pending); read(); } }, Math.max(0, lastRead + MIN_GAP_MS - Date.now()));
 }
 
-function connect() {
-  const events = new EventSource("/api/v1/events");
-  events.addEventListener("hello", () => {
-    failures = 0;
-    if (cut || connected) soon(); // what happened meanwhile is unknown
-    connected = true;
-    cut = false;
-  });
-  events.addEventListener("change", (event) => { if (concerns(JSON.parse(event.data))) soon(); });
-  events.addEventListener("error", () => {
-    events.close();
-    cut = true;
-    setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
-  });
+function hear({ kind, batch }) {
+  if (kind === "change") {
+    if (concerns(batch)) soon();
+    return;
+  }
+  const missed = cut || connected; // what happened meanwhile is unknown
+  cut = kind === "cut";
+  if (cut) return;
+  connected = true;
+  if (missed) soon();
 }
 
 function toasts() {
@@ -170,7 +168,7 @@ addEventListener("keydown", (event) => {
 });
 setInterval(tick, 1000);
 if (topics) {
-  connect();
+  onChange(hear);
   addEventListener("visibilitychange", () => { if (!document.hidden && (wanted || Date.now() - lastRead > AGE_MS)) read(); });
   setInterval(() => { if (!document.hidden && Date.now() - lastRead > AGE_MS) read(); }, 1000);
 }

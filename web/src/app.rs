@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{DagId, RunId, WorkerId};
 use rota_core::port::{Bell, Broker, Change, Clock, DagRow, Intents, RunRow, Views};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -22,9 +22,7 @@ use crate::live::Hub;
 use crate::options::Options;
 use crate::session::Sessions;
 use crate::show::time::Moment;
-
-/// Most open streams (events and followed logs) at a time.
-pub(crate) const STREAMS_MAX: usize = 128;
+use crate::streams::Streams;
 
 /// What the dashboard may do with the store: read, and write what people want.
 pub trait WebStore: Intents + Views {}
@@ -51,7 +49,7 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) catalog: Catalog,
     pub(crate) hub: Hub,
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Streams,
     pub(crate) shutdown: CancellationToken,
     pub(crate) requests: AtomicU64,
     pulse: Mutex<Option<(DateTime<Utc>, Pulse)>>,
@@ -83,7 +81,7 @@ impl App {
             ports,
             catalog: Catalog::default(),
             hub: Hub::new(),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Streams::new(),
             shutdown: CancellationToken::new(),
             requests: AtomicU64::new(0),
             pulse: Mutex::default(),

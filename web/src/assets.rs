@@ -15,6 +15,9 @@ const FILES: &[(&str, &str, &str)] = &[
     ("rota.css", "text/css; charset=utf-8", include_str!("../assets/rota.css")),
     ("theme.js", "text/javascript; charset=utf-8", include_str!("../assets/theme.js")),
     ("live.js", "text/javascript; charset=utf-8", include_str!("../assets/live.js")),
+    ("changes.js", "text/javascript; charset=utf-8", include_str!("../assets/changes.js")),
+    ("stream.js", "text/javascript; charset=utf-8", include_str!("../assets/stream.js")),
+    ("stream-worker.js", "text/javascript; charset=utf-8", include_str!("../assets/stream-worker.js")),
     ("log.js", "text/javascript; charset=utf-8", include_str!("../assets/log.js")),
 ];
 

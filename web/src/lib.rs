@@ -25,6 +25,7 @@ mod routes;
 mod serve;
 mod session;
 mod show;
+mod streams;
 mod tasks;
 mod trigger;
 mod why;

@@ -16,7 +16,8 @@ use tokio_stream::wrappers::BroadcastStream;
 use tracing::warn;
 
 use crate::app::{Ctx, SharedApp};
-use crate::error::{Error, Outcome};
+use crate::error::Outcome;
+use crate::streams::OpenStream;
 
 /// Changes are gathered for so long before pages hear of them.
 const GATHER: Duration = Duration::from_millis(250);
@@ -125,28 +126,19 @@ async fn pump(app: &SharedApp, mut changes: Box<dyn Changes>) {
 
 /// `GET /api/v1/events`: a stream of `change` events, each a JSON object {runs, dags, fleet, all}.
 pub(crate) async fn events(ctx: Ctx) -> Outcome<Response> {
-    let permit = ctx.app.streams.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let open = OpenStream::of(&ctx)?;
     let batches = BroadcastStream::new(ctx.app.hub.subscribe());
-    let shutdown = ctx.app.shutdown.clone();
     let events = batches
         .map(|batch| batch.unwrap_or(Batch { all: true, ..Batch::default() }))
-        .map(move |batch| {
-            let _held = &permit;
-            Ok::<Event, Infallible>(event(&batch))
-        })
+        .map(|batch| Ok::<Event, Infallible>(event(&batch)))
         .take_until(async move {
             tokio::select! {
-                () = shutdown.cancelled() => {}
+                () = open.over() => {}
                 () = tokio::time::sleep(STREAM_LIFE) => {}
             }
         });
     let stream = hello().chain(events);
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
-}
-
-/// The refusal when all streams are taken.
-pub(crate) fn too_many() -> Error {
-    Error::TooMany { what: "too many open streams", retry_after_s: 10 }
 }
 
 /// Sent at once, so that a page knows that it is connected.

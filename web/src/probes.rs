@@ -74,6 +74,11 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
     out.gauge("rota_slots_skipped_day", "Slots of the last 24 h that a policy skipped", slots.skipped);
     out.gauge("rota_slots_missed_day", "Slots of the last 24 h that were missed", slots.missed);
     out.gauge("rota_slot_late_max_ms_day", "How late the latest fired slot of 24 h was", slots.late_max_ms);
+    out.gauge(
+        "rota_web_streams_open",
+        "Event streams and logs that are being sent",
+        ctx.app.streams.count() as u64,
+    );
     out.counter("rota_web_requests_total", "Requests answered to people and programs", &ctx);
     out.text.push_str(&ctx.app.ports.vitals.borrow().exposition());
     if out.failed {

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
 
 /// A session ends after so long without a request.
 const IDLE_MAX: TimeDelta = TimeDelta::hours(12);
@@ -45,6 +47,8 @@ struct Session {
     csrf: String,
     created_at: DateTime<Utc>,
     used_at: DateTime<Utc>,
+    /// Cancelled when it ends.
+    closed: CancellationToken,
 }
 
 struct Failures {
@@ -92,7 +96,8 @@ impl Sessions {
     /// Opens a session.
     pub(crate) fn open(&self, now: DateTime<Utc>) -> Opened {
         let id = random_hex();
-        let session = Session { csrf: random_hex(), created_at: now, used_at: now };
+        let session =
+            Session { csrf: random_hex(), created_at: now, used_at: now, closed: CancellationToken::new() };
         let mut state = self.lock();
         state.sessions.retain(|_, session| session.lives(now));
         if state.sessions.len() >= SESSIONS_MAX {
@@ -110,6 +115,15 @@ impl Sessions {
         let session = state.sessions.get_mut(&hash(id)).filter(|session| session.lives(now))?;
         session.used_at = now;
         Some(session.csrf.clone())
+    }
+
+    /// How long the session can last if it is not used again, and a token that is cancelled when something else ends it
+    /// earlier. `None`: it is over.
+    pub(crate) fn outlook(&self, id: &str, now: DateTime<Utc>) -> Option<(CancellationToken, Duration)> {
+        let state = self.lock();
+        let session = state.sessions.get(&hash(id)).filter(|session| session.lives(now))?;
+        let left = session.ends_at() - now;
+        Some((session.closed.clone(), left.to_std().unwrap_or_default()))
     }
 
     /// Ends a session.
@@ -159,7 +173,17 @@ impl Sessions {
 
 impl Session {
     fn lives(&self, now: DateTime<Utc>) -> bool {
-        now - self.used_at < IDLE_MAX && now - self.created_at < AGE_MAX
+        now < self.ends_at()
+    }
+
+    fn ends_at(&self) -> DateTime<Utc> {
+        (self.used_at + IDLE_MAX).min(self.created_at + AGE_MAX)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.closed.cancel();
     }
 }
 

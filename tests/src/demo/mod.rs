@@ -21,7 +21,8 @@ use fleet::{Hand, Outage};
 pub struct DemoClock(Mutex<Option<DateTime<Utc>>>);
 
 impl DemoClock {
-    fn set(&self, at: Option<DateTime<Utc>>) {
+    /// Stops at this instant, or goes with the system's clock again.
+    pub fn set(&self, at: Option<DateTime<Utc>>) {
         *self.0.lock().unwrap() = at;
     }
 }

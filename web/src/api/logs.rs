@@ -6,16 +6,16 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use rota_core::id::AttemptKey;
 use rota_core::port::{LogChunk, StoreError};
 use serde::Deserialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 
 use crate::app::{Ctx, SharedApp, run_id};
 use crate::error::{Error, Outcome};
-use crate::live::{Batch, too_many};
+use crate::live::Batch;
+use crate::streams::OpenStream;
 use crate::tasks::attempts_of;
 
 /// Chunks read at a time; each has at most 64 KiB.
@@ -48,17 +48,16 @@ pub(crate) async fn show(
     if !rows.iter().any(|row| row.attempt == attempt) && query.attempt.is_some() {
         return Err(Error::NotFound(format!("task `{task}` of run {} has no attempt {attempt}", run.id)));
     }
-    let permit = ctx.app.streams.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let open = OpenStream::of(&ctx)?;
     let tail = Tail {
         key: key.attempt(attempt),
         next_seq: query.from,
         follow: query.follow,
         news: ctx.app.hub.subscribe(),
         app: ctx.app,
-        _permit: permit,
     };
     let name = format!("attachment; filename=\"run-{}-{task}-{attempt}.log\"", run.id);
-    let body = Body::from_stream(stream::unfold(tail, Tail::step));
+    let body = Body::from_stream(stream::unfold(tail, Tail::step).take_until(open.over()));
     let head = [(CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, name)];
     Ok((head, body).into_response())
 }
@@ -70,7 +69,6 @@ struct Tail {
     next_seq: u32,
     follow: bool,
     news: Receiver<Batch>,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Tail {
