@@ -1,5 +1,7 @@
 //! The `rota` binary as people use it: started as a process, judged by what it prints and how it exits.
 
+#[path = "cli/bombs.rs"]
+mod bombs;
 mod cli_support;
 #[path = "cli/flood.rs"]
 mod flood;

@@ -21,17 +21,18 @@ const RUN_SLACK: i64 = 1000;
 
 impl Leader<'_> {
     /// Everything that a lost doorbell could have been about.
-    pub(crate) async fn sweep(&mut self) -> Result<(), Trouble> {
+    pub(crate) async fn sweep(&mut self) -> Result<bool, Trouble> {
         self.reap().await?;
-        self.intents().await?;
+        let heard_all = self.intents().await?;
         let outstanding = self.planner.outstanding();
         self.observe(outstanding).await?;
         self.relay_sweep().await?;
-        self.prune().await
+        self.prune().await?;
+        Ok(heard_all)
     }
 
-    /// Takes in manual runs, pause switches and intents.
-    pub(crate) async fn intents(&mut self) -> Result<(), Trouble> {
+    /// Takes in manual runs, pause switches and intents. Returns whether all intents that there are were carried out.
+    pub(crate) async fn intents(&mut self) -> Result<bool, Trouble> {
         let limit = self.options.call_timeout;
         if Instant::now() >= self.next_dag_look {
             self.last_dag_look = Instant::now();
@@ -46,16 +47,18 @@ impl Leader<'_> {
             after = last.id;
             self.runs_known(runs, now).await?;
         }
-        for intent in bounded(limit, self.ports.plans.intents_pending(PAGE)).await? {
+        let pending = bounded(limit, self.ports.plans.intents_pending(PAGE)).await?;
+        let mut are_all = pending.len() < PAGE;
+        for intent in pending {
             // An intent is carried out on its own: the planner leaves it pending while anything else is to be committed.
-            self.drive().await?;
+            are_all &= self.drive().await?;
             if !self.planner.has_run(intent.run) {
                 let run = bounded(limit, self.ports.plans.run_load(intent.run)).await?;
                 self.runs_known(run.into_iter().collect(), now).await?;
             }
             self.planner.intent(&intent, now)?;
         }
-        Ok(())
+        Ok(are_all)
     }
 
     /// Finds dead workers, what they lost, and what live ones offer.

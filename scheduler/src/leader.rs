@@ -192,9 +192,12 @@ impl<'a> Leader<'a> {
             let mut is_done = self.drive().await?;
             self.troubles.over(Instant::now());
             if Instant::now() >= next_sweep {
-                self.sweep().await?;
+                let heard_all = self.sweep().await?;
                 next_sweep = Instant::now() + self.options.sweep;
                 is_done = self.drive().await?;
+                if heard_all && is_done {
+                    self.planner.begin_answers(self.epoch.0.unsigned_abs());
+                }
             }
             let wake = if is_done { self.wake_at(next_sweep).await? } else { Instant::now() };
             tokio::select! {

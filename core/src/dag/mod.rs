@@ -6,11 +6,12 @@
 //!
 //! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
 //! and `timing` each know a part of the format, `graph` knows what needs what. `site` checks the
-//! templates, `template` renders them with the names of `functions`, `shell` places values into scripts, and `scan`
-//! finds where names stand in a template's text. `schema` says the format to editors.
+//! templates, `expr` is their language, `template` renders them with the names of `functions`, and `shell` places values
+//! into scripts. `schema` says the format to editors.
 
 mod action;
 mod error;
+mod expr;
 mod file;
 mod functions;
 mod graph;
@@ -19,7 +20,6 @@ mod outputs;
 mod params;
 mod plain;
 mod read;
-mod scan;
 mod schema;
 mod shell;
 mod site;
@@ -43,6 +43,6 @@ pub use schema::json_schema;
 pub use site::TEMPLATE_BYTES_MAX;
 pub use task::RETRIES_MAX;
 pub use template::{
-    Command, DefaultShell, RENDERED_BYTES_MAX, Scope, TemplateError, eval_when, render_command,
+    Answer, Command, DefaultShell, RENDERED_BYTES_MAX, Scope, TemplateError, eval_when, render_command,
 };
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};

@@ -1,35 +1,31 @@
 //! Checks the templates of a file: their syntax, every name in them against what the task can know when it runs,
 //! and whether values can be placed safely where they stand.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use minijinja::Error;
 
 use crate::id::TaskNo;
 
 use super::action::unsupported;
 use super::error::cut;
-use super::functions::{FILTERS, FUNCTIONS, OBJECTS, PLAIN_NAMES, TESTS};
+use super::expr::{Block, BlockKind, Expression, FILTERS, Path, TESTS, Template, Uses, is_template};
+use super::functions::{FUNCTIONS, OBJECTS, PLAIN_NAMES};
 use super::model::{Graph, Param};
 use super::read::Reader;
-use super::scan::{Block, BlockKind, Path, Uses, blocks, excess, is_template, uses};
 use super::shell::{self, MARK};
 use super::task::Draft;
-use super::template::{ENGINE, FOREIGN_SHELL, expression, is_posix, words};
+use super::template::{FOREIGN_SHELL, expression, is_posix};
 use super::yaml::{Kind, Node};
 
 /// Most steps over needs that all checks of "is it upstream?" take together, beyond direct needs.
 const STEPS_MAX: usize = 20_000_000;
 
-/// Longest text with templates in it, in bytes: minijinja counts columns in 16 bits. Other texts may be longer.
+/// Longest text with templates in it, in bytes. Other texts may be longer.
 pub const TEMPLATE_BYTES_MAX: usize = 65_000;
 
 /// What to do about braces that are meant for another program, such as `docker ps --format '{{.Names}}'`.
 const FOREIGN_BRACES: &str = "braces for another program stand between `{% raw %}` and `{% endraw %}`, as in `{% raw %}{{.Names}}{% endraw %}`";
-
-/// The statements of templates. Others could collect output outside of the script's quoting.
-const STATEMENTS: [&str; 9] = ["if", "elif", "else", "endif", "for", "endfor", "set", "raw", "endraw"];
 
 /// A template in the file.
 #[derive(Clone, Copy)]
@@ -105,18 +101,20 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
     fn check(&mut self, reader: &mut Reader<'s>, site: Site<'_, 's>, task: Option<TaskNo>) -> Vec<TaskNo> {
         let Kind::Scalar(scalar) = &site.node.kind else { return Vec::new() };
         let text = &*scalar.text;
-        let Some((free, blocks)) = compile(reader, site, text) else { return Vec::new() };
+        let Some(found) = read(reader, site, text) else { return Vec::new() };
+        let (uses, blocks) = match &found {
+            Read::Template(template) => (template.uses(), template.blocks()),
+            Read::When(expression) => (expression.uses(), &[] as &[Block]),
+        };
+        check_words(reader, site.node, uses);
+        check_raws(reader, site.node, text, blocks, uses);
         let mut reads = Vec::new();
-        for block in &blocks {
-            let uses = uses(block);
-            check_words(reader, site.node, block, &uses);
-            for path in uses.paths.iter().filter(|path| free.contains(&path.parts[0])) {
-                reads.extend(self.path(reader, site.node, path, task));
-            }
+        for path in &uses.paths {
+            reads.extend(self.path(reader, site.node, path, task));
         }
         let shell = task.and_then(|task| self.drafts[task.0 as usize].task.shell.as_deref());
         if site.kind == SiteKind::Script {
-            check_places(reader, site.node, text, &blocks, is_posix(shell));
+            check_places(reader, site.node, text, blocks, is_posix(shell));
         }
         reads
     }
@@ -143,10 +141,11 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
                 unsupported(reader, reader.locate(node, path.at), &path.parts.join("."));
             }
             _ if FUNCTIONS.contains(&head) => {
-                if let Some(part) = part {
-                    let message = format!("`{head}` is a function and has no `{}`", cut(part));
-                    reader.sink.push_hint(reader.locate(node, path.at), message, FOREIGN_BRACES);
-                }
+                let message = match part {
+                    Some(part) => format!("`{head}` is a function and has no `{}`", cut(part)),
+                    None => format!("`{head}` is a function: write `{head}(..)`"),
+                };
+                reader.sink.push_hint(reader.locate(node, path.at), message, FOREIGN_BRACES);
             }
             _ if PLAIN_NAMES.contains(&head) => {
                 if let Some(part) = part {
@@ -240,95 +239,51 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
     }
 }
 
-/// The names that a template takes from outside and its blocks, or nothing when it is not a template or not valid.
-fn compile<'t>(
-    reader: &mut Reader<'_>,
-    site: Site<'_, '_>,
-    text: &'t str,
-) -> Option<(HashSet<String>, Vec<Block<'t>>)> {
-    if text.len() > TEMPLATE_BYTES_MAX && (site.kind == SiteKind::When || is_template(text)) {
+/// What a text says if it is a template and valid.
+enum Read<'t> {
+    Template(Template<'t>),
+    When(Expression),
+}
+
+fn read<'t>(reader: &mut Reader<'_>, site: Site<'_, '_>, text: &'t str) -> Option<Read<'t>> {
+    let is_when = site.kind == SiteKind::When;
+    if !is_when && !is_template(text) {
+        return None;
+    }
+    if text.len() > TEMPLATE_BYTES_MAX {
         let message = format!("a template of {} bytes, at most {TEMPLATE_BYTES_MAX} are read", text.len());
         reader.sink.push_hint(site.node.pos, message, "put the script into a file and run that");
         return None;
     }
-    if site.kind == SiteKind::When {
-        let (at, body) = match expression(text) {
-            Ok(found) => found,
+    let found = if is_when {
+        let part = match expression(text) {
+            Ok(part) => part,
             Err(message) => {
                 reader.sink.push(site.node.pos, message);
                 return None;
             }
         };
-        let block = Block { kind: BlockKind::Value, whole: 0..text.len(), body, at };
-        if too_large(reader, site.node, std::slice::from_ref(&block)) {
-            return None;
-        }
-        let free = match ENGINE.compile_expression(body) {
-            Ok(compiled) => compiled.undeclared_variables(false),
-            Err(error) => return syntax(reader, site, text, at, &error),
-        };
-        return Some((free, vec![block]));
-    }
-    if !is_template(text) {
-        return None;
-    }
-    let blocks = blocks(text);
-    if too_large(reader, site.node, &blocks) {
-        return None;
-    }
-    match ENGINE.template_from_named_str("check", text) {
-        Ok(template) => Some((template.undeclared_variables(false), blocks)),
-        Err(error) => syntax(reader, site, text, 0, &error),
-    }
-}
-
-fn too_large(reader: &mut Reader<'_>, node: &Node<'_>, blocks: &[Block<'_>]) -> bool {
-    let Some((at, what)) = excess(blocks) else { return false };
-    let pos = reader.locate(node, at);
-    reader.sink.push_hint(
-        pos,
-        format!("template: {what}"),
-        "compute it in the command, or give a list with `in`",
-    );
-    true
-}
-
-fn syntax<T>(
-    reader: &mut Reader<'_>,
-    site: Site<'_, '_>,
-    text: &str,
-    base: usize,
-    error: &Error,
-) -> Option<T> {
-    let line = error.line().unwrap_or(1);
-    let of_line = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let at = error.range().map_or(of_line, |range| base + range.start);
-    let pos = reader.locate(site.node, at);
-    let message = format!("template: {}", words(error));
-    if site.kind != SiteKind::When {
-        reader.sink.push_hint(pos, message, FOREIGN_BRACES);
+        Expression::read(text, part).map(Read::When)
     } else {
-        reader.sink.push(pos, message);
-    }
-    None
-}
-
-/// Statements, filters and tests by name.
-fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, block: &Block<'_>, uses: &Uses) {
-    if block.kind == BlockKind::Statement {
-        let word: String =
-            block.body.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
-        let at = block.whole.start;
-        if !STATEMENTS.contains(&word.as_str()) {
-            reader.sink.unknown(reader.locate(node, at), "statement", &word, STATEMENTS);
-        } else if word == "set" && !block.body.contains('=') {
-            reader.sink.push_hint(
-                reader.locate(node, at),
-                "`set` needs a value",
-                "write `{% set name = value %}`",
-            );
+        Template::read(text).map(Read::Template)
+    };
+    match found {
+        Ok(found) => Some(found),
+        Err(fault) => {
+            let pos = reader.locate(site.node, fault.at);
+            let message = format!("template: {}", fault.message);
+            if is_when {
+                reader.sink.push(pos, message)
+            } else {
+                reader.sink.push_hint(pos, message, FOREIGN_BRACES)
+            }
+            None
         }
     }
+}
+
+/// Filters and tests by name.
+fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, uses: &Uses) {
     for (at, name) in uses.filters.iter().filter(|(_, name)| !FILTERS.contains(&name.as_str())) {
         let pos = reader.locate(node, *at);
         reader.sink.unknown(pos, "filter", name, FILTERS.iter().copied());
@@ -337,11 +292,17 @@ fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, block: &Block<'_>, uses
         let pos = reader.locate(node, *at);
         reader.sink.unknown(pos, "test", name, TESTS.iter().copied());
     }
-    let raws: Vec<usize> = uses.filters.iter().filter(|(_, name)| name == "raw").map(|(at, _)| *at).collect();
-    for at in raws {
-        let ends = block.at + block.body.trim_end().len() == at + "raw".len();
-        if !(ends && block.kind == BlockKind::Value) {
-            let pos = reader.locate(node, at);
+}
+
+/// `raw` decides how a value stands in its script, so it comes last.
+fn check_raws(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[Block], uses: &Uses) {
+    for (at, _) in uses.filters.iter().filter(|(_, name)| name == "raw") {
+        let ends = |block: &Block| {
+            block.kind == BlockKind::RawValue
+                && block.body.start + text[block.body.clone()].trim_end().len() == at + "raw".len()
+        };
+        if !blocks.iter().any(ends) {
+            let pos = reader.locate(node, *at);
             reader.sink.push_hint(
                 pos,
                 "`raw` must be the last filter of a value",
@@ -352,21 +313,20 @@ fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, block: &Block<'_>, uses
 }
 
 /// Places a sample for each value of a script, to see that real ones can be placed.
-fn check_places(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[Block<'_>], is_posix: bool) {
+fn check_places(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[Block], is_posix: bool) {
     let mut sample = String::with_capacity(text.len());
-    let mut values: Vec<&Block<'_>> = Vec::new();
+    let mut values: Vec<&Block> = Vec::new();
     let mut from = 0;
     for block in blocks {
         sample.push_str(&text[from..block.whole.start]);
         from = block.whole.end;
-        if block.kind != BlockKind::Value {
-            continue;
-        }
-        if uses(block).filters.last().is_some_and(|(_, name)| name == "raw") {
-            sample.push('0');
-        } else {
-            sample.extend([MARK, '0', MARK]);
-            values.push(block);
+        match block.kind {
+            BlockKind::Statement => {}
+            BlockKind::RawValue => sample.push('0'),
+            BlockKind::Value => {
+                sample.extend([MARK, '0', MARK]);
+                values.push(block);
+            }
         }
     }
     sample.push_str(&text[from..]);

@@ -1,32 +1,22 @@
-//! Renders what a task runs. Templates are minijinja with strict names and a fixed set of filters; nothing in them
-//! reads a file, a clock or the environment, and both their steps and their output are bounded. Values are never
-//! read as templates.
+//! Renders what a task runs. All templates of one attempt share one [`Meter`]: their steps and what they make are
+//! bounded together. Values are never read as templates.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::LazyLock;
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value as Cell, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 use serde_json::{Map, Value};
 
 use crate::id::{RunId, TaskName};
 use crate::state::RunState;
 
-use super::functions;
+use super::expr::{Datum, Expression, Meter, NO_VALUE, Template, Writer, is_template};
+use super::functions::{self, AttemptNames};
 use super::model::{Action, Dag, Task};
-use super::scan::{Block, BlockKind, blocks, excess, is_template};
 use super::shell::{self, MARK};
 
 /// Most bytes of one rendered text.
 pub const RENDERED_BYTES_MAX: usize = 1 << 20;
-
-/// Most steps of one template: a loop of some ten thousand turns.
-const FUEL: u64 = 200_000;
-
-const SHELL: &str = "shell";
 
 /// What a template can see of the run and the attempt.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +83,7 @@ pub struct TemplateError {
 /// The first template that cannot be rendered: a name without a value, a value that cannot be placed where it stands,
 /// a wrong type, or too much output.
 pub fn render_command(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Result<Command, TemplateError> {
-    let mut renderer = Renderer { dag, task, scope, names: None };
+    let mut renderer = Renderer::new(dag, task, scope);
     let argv = match &task.action {
         Action::Noop => return Ok(Command::default()),
         Action::Argv(argv) => {
@@ -113,19 +103,26 @@ pub fn render_command(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Result<Comma
     Ok(Command { argv, env, cwd })
 }
 
-/// Whether the task's `when` holds; a task without one always does.
-///
-/// # Errors
-/// A name without a value, a wrong type, or a result that is neither true nor false (a text other than `true`,
-/// `false` and nothing).
-pub fn eval_when(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Result<bool, TemplateError> {
-    let Some(when) = &task.when else { return Ok(true) };
-    let mut renderer = Renderer { dag, task, scope, names: None };
-    renderer.condition(when).map_err(|message| renderer.error("when", message))
+/// What a task's `when` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether it holds; or why that cannot be said: a name without a value, a wrong type, a result that is neither true nor
+    /// false (a text other than `true`, `false` and nothing), or too many steps.
+    pub holds: Result<bool, TemplateError>,
+    /// What it took: one step is some 0.1 µs, and there are at most 200,000.
+    pub steps: u64,
 }
 
-/// The expression of a `when`, and where it starts: `{{ expression }}` or a bare one.
-pub(super) fn expression(when: &str) -> Result<(usize, &str), &'static str> {
+/// Whether the task's `when` holds; a task without one always does.
+pub fn eval_when(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Answer {
+    let Some(when) = &task.when else { return Answer { holds: Ok(true), steps: 0 } };
+    let mut renderer = Renderer::new(dag, task, scope);
+    let holds = renderer.condition(when).map_err(|message| renderer.error("when", message));
+    Answer { holds, steps: renderer.meter.steps() }
+}
+
+/// The expression of a `when`, and where it stands in it: `{{ expression }}` or a bare one.
+pub(super) fn expression(when: &str) -> Result<Range<usize>, &'static str> {
     let trimmed = when.trim();
     let lead = when.len() - when.trim_start().len();
     let (at, inner) = match trimmed.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
@@ -135,85 +132,47 @@ pub(super) fn expression(when: &str) -> Result<(usize, &str), &'static str> {
     if inner.contains("{{") || inner.contains("{%") {
         return Err("`when` is one expression: `{{ params.region == 'eu' }}` or `params.region == 'eu'`");
     }
-    Ok((at, inner))
-}
-
-/// The environment that all templates of all DAGs are rendered in.
-pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut engine = Environment::empty();
-    engine.set_syntax(syntax());
-    functions::register(&mut engine);
-    engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    engine.set_fuel(Some(FUEL));
-    engine.set_debug(true);
-    engine.set_recursion_limit(50);
-    engine.set_auto_escape_callback(|name| match name {
-        SHELL => AutoEscape::Custom(SHELL.into()),
-        _ => AutoEscape::None,
-    });
-    engine.set_formatter(write_value);
-    engine
-});
-
-/// Jinja's, without its comments: `{#` means something to shells (`${#list[@]}`), and a script must run as it is written.
-fn syntax() -> SyntaxConfig {
-    let builder = &mut SyntaxConfig::builder();
-    // No text of a file can hold a NUL.
-    builder.comment_delimiters("\0#", "#\0").build().expect("the delimiters differ from each other")
-}
-
-/// What minijinja says, with the expression instead of its listing of the source.
-pub(super) fn words(error: &Error) -> String {
-    let detail = error.detail().map(str::to_owned);
-    let mut text = match error.kind() {
-        ErrorKind::UndefinedError => "has no value".to_owned(),
-        ErrorKind::OutOfFuel => "the template takes too many steps".to_owned(),
-        ErrorKind::SyntaxError => detail.unwrap_or_else(|| "not a valid template".to_owned()),
-        kind => detail.unwrap_or_else(|| kind.to_string()),
-    };
-    if let (Some(source), Some(range)) = (error.template_source(), error.range())
-        && error.kind() != ErrorKind::SyntaxError
-    {
-        let blocks = blocks(source);
-        let block = blocks.iter().find(|block| block.whole.contains(&range.start));
-        text = format!("`{}`: {text}", super::error::cut(block.map_or(source, |block| block.body).trim()));
-    }
-    text
+    Ok(at..at + inner.len())
 }
 
 struct Renderer<'a> {
     dag: &'a Dag,
     task: &'a Task,
     scope: &'a Scope<'a>,
+    meter: Meter,
     /// What templates can name, once one needs it.
-    names: Option<Cell>,
+    names: Option<AttemptNames<'a>>,
 }
 
-impl Renderer<'_> {
+impl<'a> Renderer<'a> {
+    fn new(dag: &'a Dag, task: &'a Task, scope: &'a Scope<'a>) -> Self {
+        Self { dag, task, scope, meter: Meter::default(), names: None }
+    }
+
     fn error(&self, field: &str, message: String) -> TemplateError {
         TemplateError { task: self.task.name.clone(), field: field.to_owned(), message }
     }
 
-    fn names(&mut self) -> Cell {
+    fn render(&mut self, text: &str, writer: &dyn Writer) -> Result<String, String> {
         let (dag, task, scope) = (self.dag, self.task, self.scope);
-        self.names.get_or_insert_with(|| functions::names(dag, task, scope)).clone()
+        let names = self.names.get_or_insert_with(|| AttemptNames::new(dag, task, scope));
+        let template = Template::read(text).map_err(|fault| fault.message)?;
+        template.render(names, writer, RENDERED_BYTES_MAX, &mut self.meter)
     }
 
     fn plain(&mut self, field: &str, text: &str) -> Result<String, TemplateError> {
         if !is_template(text) {
             return Ok(text.to_owned());
         }
-        let names = self.names();
-        render("plain", text, names).map_err(|message| self.error(field, message))
+        self.render(text, &Plain).map_err(|message| self.error(field, message))
     }
 
     fn script(&mut self, text: &str) -> Result<String, TemplateError> {
         if !is_template(text) {
             return Ok(text.to_owned());
         }
-        let names = self.names();
         let quotes = is_posix(self.task.shell.as_deref());
-        let script = render(SHELL, text, names).and_then(|marked| {
+        let script = self.render(text, &Marked).and_then(|marked| {
             if !quotes && marked.contains(MARK) {
                 return Err(FOREIGN_SHELL.to_owned());
             }
@@ -223,13 +182,13 @@ impl Renderer<'_> {
     }
 
     fn condition(&mut self, when: &str) -> Result<bool, String> {
-        let (at, expression) = expression(when)?;
-        let block = Block { kind: BlockKind::Value, whole: 0..when.len(), body: expression, at };
-        looked_at(&[block])?;
-        let names = self.names();
-        let compiled = ENGINE.compile_expression(expression).map_err(|error| words(&error))?;
-        let result = compiled.eval(names).map_err(|error| words(&error))?;
-        truth(&result)
+        let part = expression(when)?;
+        let expression = Expression::read(when, part.clone()).map_err(|fault| fault.message)?;
+        let names = AttemptNames::new(self.dag, self.task, self.scope);
+        let value = expression.value(&names, &mut self.meter);
+        value
+            .and_then(|value| truth(&value))
+            .map_err(|message| format!("`{}`: {message}", super::error::cut(when[part].trim())))
     }
 }
 
@@ -256,94 +215,54 @@ fn shell_argv(task: &Task, default: DefaultShell) -> Vec<String> {
     task.shell.clone().unwrap_or_else(|| words.iter().map(|&word| word.to_owned()).collect())
 }
 
-/// Reading the file has looked for what is too large already. It is done again right before each compilation, because what
-/// gets by ends the whole process.
-fn looked_at(blocks: &[Block<'_>]) -> Result<(), String> {
-    excess(blocks).map_or(Ok(()), |(_, what)| Err(what))
+/// Values as text.
+struct Plain;
+
+impl Writer for Plain {
+    fn write(&self, value: &Datum, out: &mut String, meter: &mut Meter) -> Result<(), String> {
+        let from = out.len();
+        value.write_text(out, meter)?;
+        without_nul(&out[from..])
+    }
 }
 
-fn render(name: &str, text: &str, names: Cell) -> Result<String, String> {
-    looked_at(&blocks(text))?;
-    let template = ENGINE.template_from_named_str(name, text).map_err(|error| words(&error))?;
-    let mut sink = Bounded { bytes: Vec::new() };
-    template.render_captured_to(names, &mut sink).map_err(|error| match error.kind() {
-        ErrorKind::WriteFailure => format!("the rendered text is larger than {RENDERED_BYTES_MAX} bytes"),
-        _ => words(&error),
-    })?;
-    String::from_utf8(sink.bytes).map_err(|_| "the rendered text is not UTF-8".to_owned())
-}
+/// Values marked for [`shell::place`], but those of `| raw`. A list is words.
+struct Marked;
 
-/// Takes a rendered text up to [`RENDERED_BYTES_MAX`].
-struct Bounded {
-    bytes: Vec<u8>,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + part.len() > RENDERED_BYTES_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
+impl Writer for Marked {
+    fn write(&self, value: &Datum, out: &mut String, meter: &mut Meter) -> Result<(), String> {
+        let mut mark = |value: &Datum, out: &mut String| {
+            out.push(MARK);
+            Plain.write(value, out, meter)?;
+            out.push(MARK);
+            Ok(())
+        };
+        match value {
+            Datum::Raw(_) => Plain.write(value, out, meter),
+            Datum::List(list) => list.iter().enumerate().try_for_each(|(no, item)| {
+                out.push_str(if no > 0 { " " } else { "" });
+                mark(item, out)
+            }),
+            value => mark(value, out),
         }
-        self.bytes.extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
-/// Writes a value: marked for [`shell::place`] in a script, as text elsewhere. A list in a script is words.
-fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Cell) -> Result<(), Error> {
-    if let (true, Some(text)) = (value.is_safe(), value.as_str()) {
-        return out.write_str(text).map_err(failed);
-    }
-    if !matches!(state.auto_escape(), AutoEscape::Custom(_)) {
-        return out.write_str(&text_of(value)?).map_err(failed);
-    }
-    if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
-        for (no, item) in value.try_iter()?.enumerate() {
-            let space = if no > 0 { " " } else { "" };
-            write!(out, "{space}{MARK}{}{MARK}", text_of(&item)?).map_err(failed)?;
-        }
-        return Ok(());
-    }
-    write!(out, "{MARK}{}{MARK}", text_of(value)?).map_err(failed)
+/// No program can be given a NUL, and scripts mark values with it.
+fn without_nul(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err("the value holds a NUL character".to_owned()) } else { Ok(()) }
 }
 
-fn failed(_: std::fmt::Error) -> Error {
-    Error::new(ErrorKind::WriteFailure, "too large")
-}
-
-/// Texts as they are, nothing for none, JSON for lists and objects.
-pub(super) fn text_of(value: &Cell) -> Result<String, Error> {
-    let text = match value.kind() {
-        ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
-        // As JSON has them: the shell's `true`, not Python's `True`.
-        ValueKind::Bool => value.is_true().to_string(),
-        ValueKind::Number => value.to_string(),
-        ValueKind::None | ValueKind::Undefined => String::new(),
-        _ => serde_json::to_string(value)
-            .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?,
+fn truth(value: &Datum) -> Result<bool, String> {
+    let Some(text) = value.as_text() else {
+        return value.is_true().map_err(|_| NO_VALUE.to_owned());
     };
-    if text.contains(MARK) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "the value holds a NUL character"));
-    }
-    Ok(text)
-}
-
-fn truth(value: &Cell) -> Result<bool, String> {
-    match value.kind() {
-        ValueKind::Undefined => Err("the expression has no value".to_owned()),
-        ValueKind::String => match value.as_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "true" => Ok(true),
-            "false" | "" => Ok(false),
-            text => {
-                let text = super::error::cut(text);
-                Err(format!(
-                    "expected true or false, got the text `{text}`; compare it, as in `... == 'yes'`"
-                ))
-            }
-        },
-        _ => Ok(value.is_true()),
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        text => {
+            let text = super::error::cut(text);
+            Err(format!("expected true or false, got the text `{text}`; compare it, as in `... == 'yes'`"))
+        }
     }
 }

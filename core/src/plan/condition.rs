@@ -1,11 +1,11 @@
 //! `when`: whether a task whose trigger rule says "run" is to run.
 
 use super::run::RunWalk;
-use crate::dag::{DefaultShell, Scope, Task, TemplateError, eval_when};
+use crate::dag::{Answer, DefaultShell, Scope, Task, eval_when};
 
 /// Evaluates a task's `when` with the run's parameters and the outputs of tasks above it. It is looked at before the
 /// first attempt, so `attempt` is 1 in it.
-pub(super) fn evaluate(walk: &RunWalk, task: &Task) -> Result<bool, TemplateError> {
+pub(super) fn evaluate(walk: &RunWalk, task: &Task) -> Answer {
     let row = walk.row();
     let scope = Scope {
         run: row.id,

@@ -6,6 +6,7 @@ mod failures;
 mod fire;
 mod lane;
 mod planner;
+mod questions;
 mod retry;
 mod rule;
 mod run;

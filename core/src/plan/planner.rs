@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::lane::Lane;
+use super::questions::Questions;
 use super::run::{Effects, RunWalk};
 use crate::dag::Dag;
 use crate::id::{AttemptKey, DagId, QueueName, RunId, TaskKey, WorkerId};
@@ -72,6 +73,8 @@ pub struct Planner {
     moved: BTreeSet<RunId>,
     /// Runs that the current batch ends, with their DAGs.
     ended: BTreeMap<RunId, DagId>,
+    /// The `when`s that are to be evaluated.
+    pub(super) questions: Questions,
 }
 
 impl Planner {
@@ -202,6 +205,10 @@ impl Planner {
         self.fire_due(now)?;
         self.settle_down(now)?;
         self.fill_queues(now)?;
+        if self.answer_questions(now)? {
+            self.settle_down(now)?;
+            self.fill_queues(now)?;
+        }
         for run in std::mem::take(&mut self.moved) {
             // A run that was put into line by this batch may be started by the next.
             self.stirred.extend(self.runs.get(&run).map(|walk| walk.row().dag.clone()));
@@ -237,6 +244,9 @@ impl Planner {
 
     /// When [`Planner::plan`] has something to do by itself, at the latest.
     pub fn wake_at(&self) -> Option<DateTime<Utc>> {
+        if self.questions.are_open() {
+            return Some(DateTime::<Utc>::MIN_UTC);
+        }
         let slot = self.due.first().map(|(at, _)| *at);
         let timer = self.timers.first().map(|(at, _)| *at);
         slot.into_iter().chain(timer).min()
@@ -341,12 +351,13 @@ impl Planner {
     }
 
     /// Moves what followed from the facts into the batch, and ready tasks into their lanes.
-    fn absorb(&mut self, now: DateTime<Utc>) {
+    pub(super) fn absorb(&mut self, now: DateTime<Utc>) {
         let effects = std::mem::take(&mut self.effects);
         self.batch.clears.extend(effects.clears);
         self.batch.settles.extend(effects.settles);
         self.batch.aborts.extend(effects.aborts);
         self.batch.cancels.extend(effects.cancels);
+        self.questions.extend(effects.asks);
         let mut ready = effects.ready;
         for retry in effects.retries {
             if retry.retry_at > now {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::failures::RunFailures;
 use super::retry::retry_wait;
 use super::rule::{Tally, Verdict, verdict};
-use crate::dag::{Dag, LOSSES_MAX, OnLost, Task, TemplateError};
+use crate::dag::{Dag, LOSSES_MAX, OnLost, Task};
 use crate::id::{AttemptKey, RunId, TaskKey, TaskName, TaskNo};
 use crate::port::{Ending, PlannedRetry, RetrySelection, RunRow, SettledTask, TaskRow};
 use crate::seeded;
@@ -34,6 +34,8 @@ pub struct Effects {
     pub cancels: Vec<(TaskKey, String)>,
     /// Attempts to take back for another go.
     pub clears: Vec<AttemptKey>,
+    /// Tasks that may start if their `when` holds. See [`RunWalk::answer`].
+    pub asks: Vec<TaskKey>,
 }
 
 impl Effects {
@@ -492,18 +494,54 @@ impl RunWalk {
             Verdict::Skip => (TaskEvent::Skip, format!("trigger rule {} skips it", rule_name(task))),
             Verdict::UpstreamFailed => (TaskEvent::FailUpstream, "an upstream task failed".to_owned()),
             Verdict::Run if self.when_waits_for(task).is_some() => return Ok(false),
-            Verdict::Run => match self.condition(task) {
-                Ok(true) => {
-                    self.cells[no.0 as usize].ready = true;
-                    effects.ready.push(self.key(no));
-                    return Ok(false);
-                }
-                Ok(false) => (TaskEvent::Skip, "`when` is false".to_owned()),
-                Err(error) => (TaskEvent::Abort, format!("`when` cannot be evaluated: {error}")),
-            },
+            Verdict::Run if task.when.is_some() => {
+                effects.asks.push(self.key(no));
+                return Ok(false);
+            }
+            Verdict::Run => {
+                self.make_ready(no, effects);
+                return Ok(false);
+            }
         };
         self.settle(no, (event, reason), now, effects)?;
         Ok(true)
+    }
+
+    fn make_ready(&mut self, no: TaskNo, effects: &mut Effects) {
+        self.cells[no.0 as usize].ready = true;
+        effects.ready.push(self.key(no));
+    }
+
+    /// Evaluates the `when` of a task that was in [`Effects::asks`]; one that does not ask (any more) stays as it is. Returns
+    /// how many steps it took.
+    pub fn answer(
+        &mut self,
+        no: TaskNo,
+        now: DateTime<Utc>,
+        effects: &mut Effects,
+    ) -> Result<u64, IllegalTransition> {
+        let cell = self.cells[no.0 as usize];
+        let task = self.dag.task(no);
+        let asks = cell.state == TaskState::Waiting
+            && !cell.ready
+            && self.row.ending.is_none()
+            && verdict(task.trigger_rule, &cell.tally) == Verdict::Run
+            && self.when_waits_for(task).is_none();
+        if !asks {
+            return Ok(0);
+        }
+        let answer = super::condition::evaluate(self, task);
+        let ends = match answer.holds {
+            Ok(true) => {
+                self.make_ready(no, effects);
+                return Ok(answer.steps);
+            }
+            Ok(false) => (TaskEvent::Skip, "`when` is false".to_owned()),
+            Err(error) => (TaskEvent::Abort, format!("`when` cannot be evaluated: {error}")),
+        };
+        self.settle(no, ends, now, effects)?;
+        self.spread(no, now, effects)?;
+        Ok(answer.steps)
     }
 
     /// Ends a waiting task without an attempt.
@@ -581,10 +619,6 @@ impl RunWalk {
     /// A task whose outputs a task's `when` reads and that has not ended: the answer would depend on when it is asked.
     pub(super) fn when_waits_for(&self, task: &Task) -> Option<TaskNo> {
         task.when_reads_outputs_of.iter().copied().find(|read| !self.state(*read).is_terminal())
-    }
-
-    fn condition(&self, task: &Task) -> Result<bool, TemplateError> {
-        if task.when.is_none() { Ok(true) } else { super::condition::evaluate(self, task) }
     }
 
     /// The outputs that `when` expressions of this run can see, by task.

@@ -115,3 +115,11 @@ pub(crate) fn busy() -> Duration {
     let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
     nanos.map_or_else(|| START.get_or_init(Instant::now).elapsed(), Duration::from_nanos)
 }
+
+/// Half of the stack that threads of the server have, in a debug build, whose frames are larger.
+pub(crate) fn on_a_small_stack(check: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(check).expect("a thread starts");
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}

@@ -264,7 +264,9 @@ impl World {
             planner.intent(&intent, now).map_err(|error| error.to_string())?;
         }
         self.drive()?;
+        let turn = self.rng.random();
         let Some(planner) = &mut self.planner else { return Ok(()) };
+        planner.begin_answers(turn);
         for run in self.store.active_runs() {
             if !planner.has_run(run.id) {
                 let rows = self.store.rows_of(run.id);
