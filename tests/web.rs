@@ -126,8 +126,12 @@ impl Fixture {
     }
 
     async fn api(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.api_text(method, path, body.to_string()).await
+    }
+
+    async fn api_text(&self, method: &str, path: &str, body: String) -> Answer {
         let request = bearer(method, path).header("content-type", "application/json");
-        self.send(request.body(Body::from(body.to_string())).expect("a request")).await
+        self.send(request.body(Body::from(body)).expect("a request")).await
     }
 
     /// Signs in; returns the cookie and the form token.
@@ -461,6 +465,24 @@ async fn a_trigger_is_made_once_per_key_and_runs_are_listed_in_pages() {
     let tasks = fixture.api("GET", "/api/v1/runs/1/tasks", &Value::Null).await.json();
     assert_eq!(tasks["items"][1]["task"], json!("after"));
     assert_eq!(tasks["items"][1]["state"], json!("waiting"));
+}
+
+#[tokio::test]
+async fn whole_numbers_of_a_request_keep_their_digits_or_are_refused() {
+    let wide = ("wide.yaml", "dag: wide\nparams: {n: {type: integer}, l: []}\ntasks: {a: {noop: {}}}\n");
+    let fixture = Fixture::new(&[wide]).await;
+    let send = async |n: &str| {
+        let body = format!("{{\"params\": {{\"n\": {n}, \"l\": [{n}]}}}}");
+        fixture.api_text("POST", "/api/v1/dags/wide/runs", body).await
+    };
+    for n in ["18446744073709551615", "-9223372036854775808"] {
+        let made = send(n).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+        assert!(made.body.contains(&format!("\"n\":{n},\"l\":[{n}]")), "{}", made.body);
+    }
+    let refused = send("18446744073709551616").await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
+    assert!(refused.body.contains("more than 64 bits"), "{}", refused.body);
 }
 
 #[tokio::test]

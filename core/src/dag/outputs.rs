@@ -105,6 +105,9 @@ pub fn is_output_key(key: &str) -> bool {
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, OutputError> {
+    if let Some(reason) = super::read::too_wide(text) {
+        return Err(OutputError::NotJson { reason });
+    }
     serde_json::from_str(text).map_err(|error| OutputError::NotJson { reason: error.to_string() })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::{cut, nearest_hint};
 use super::model::{Dag, Param, ParamKind};
-use super::read::{Reader, is_env_name, json, number};
+use super::read::{Reader, is_env_name, json, number, too_wide};
 use super::yaml::{Kind, Node};
 
 /// Most bytes of a run's parameters as JSON: they travel in the environment of each command.
@@ -88,15 +88,17 @@ pub fn parse_param_text(dag: &Dag, name: &str, text: &str) -> Result<Value, Para
     let param = dag.params.get(name).ok_or_else(|| unknown(dag, name))?;
     let value = match param.kind {
         ParamKind::String => Some(Value::String(text.to_owned())),
-        ParamKind::Integer => text.trim().parse::<i64>().ok().map(Value::from),
+        ParamKind::Integer => number(text.trim()).filter(is_whole),
         ParamKind::Number => number(text.trim()),
         ParamKind::Boolean => boolean(text.trim()).map(Value::Bool),
         ParamKind::Array => array(text),
         ParamKind::Object => serde_json::from_str(text).ok().filter(Value::is_object),
     };
-    let checked = match &value {
-        Some(value) => fits(param, value),
-        None => Err(format!("expected {}, got `{}`", kind_words(param.kind), cut(text))),
+    let is_json = matches!(param.kind, ParamKind::Array | ParamKind::Object);
+    let checked = match (&value, too_wide(text).filter(|_| is_json)) {
+        (Some(_), Some(message)) => Err(message),
+        (Some(value), None) => fits(param, value),
+        (None, _) => Err(format!("expected {}, got `{}`", kind_words(param.kind), cut(text))),
     };
     checked.map_err(|message| ParamError { name: name.to_owned(), message })?;
     Ok(value.unwrap_or_default())
@@ -207,11 +209,15 @@ fn bound_of<'s>(reader: &mut Reader<'s>, key: &str, kind: ParamKind, node: &Node
     bound
 }
 
+fn is_whole(value: &Value) -> bool {
+    value.is_i64() || value.is_u64()
+}
+
 /// Whether `value` is one that the parameter takes; if not, why.
 fn fits(param: &Param, value: &Value) -> Result<(), String> {
     let typed = match param.kind {
         ParamKind::String => value.is_string(),
-        ParamKind::Integer => value.is_i64() || value.is_u64(),
+        ParamKind::Integer => is_whole(value),
         ParamKind::Number => value.is_number(),
         ParamKind::Boolean => value.is_boolean(),
         ParamKind::Array => value.is_array(),

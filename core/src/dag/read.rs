@@ -237,6 +237,44 @@ pub(super) fn is_env_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// The first whole number in a text of JSON that has more than 64 bits. Readers of JSON make a float of it, which loses digits.
+pub fn wide_number(json: &str) -> Option<&str> {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let start = at;
+        match byte {
+            b'"' => {
+                at += 1;
+                while bytes.get(at).is_some_and(|byte| *byte != b'"') {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+                at += bytes[at..].iter().take_while(|byte| is_part(byte)).count();
+                let text = &json[start..at];
+                let is_whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+                if is_whole && number(text).is_none() && text.len() > 1 {
+                    return Some(text);
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// What is said of a [`wide_number`].
+pub(super) fn too_wide(json: &str) -> Option<String> {
+    let wide = wide_number(json)?;
+    Some(format!(
+        "the whole number {} has more than 64 bits and would lose digits; write it as a text",
+        super::error::cut(wide)
+    ))
+}
+
 /// A number that keeps its digits: whole ones have up to 64 bits, a larger one is none.
 pub(super) fn number(text: &str) -> Option<Value> {
     if text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-')) {

@@ -67,3 +67,31 @@ fn texts_are_read_by_the_declared_type() {
     assert!(read("ratio", "NaN").unwrap_err().contains("expected a number"));
     assert!(read("Region", "eu").unwrap_err().contains("did you mean `region`?"));
 }
+
+#[test]
+fn whole_numbers_keep_their_digits_or_are_refused() {
+    let dag = parse(
+        "params: {n: {type: integer}, l: {type: array}, o: {type: object}}\ntasks: {t: {noop: true}}\n",
+    );
+    let text = |name: &str, text: &str| {
+        rota_core::dag::parse_param_text(&dag, name, text).map(|value| value.to_string())
+    };
+    for same in ["0", "-9223372036854775808", "9223372036854775807", "18446744073709551615"] {
+        assert_eq!(text("n", same).as_deref(), Ok(same));
+        assert_eq!(text("l", &format!("[{same}]")), Ok(format!("[{same}]")));
+        assert_eq!(text("o", &format!("{{\"a\":{same}}}")), Ok(format!("{{\"a\":{same}}}")));
+    }
+    for wide in ["18446744073709551616", "-9223372036854775809", "12345678901234567890123"] {
+        assert!(text("n", wide).is_err());
+        for said in [text("l", &format!("[1.5e30, \"x\", {wide}]")), text("o", &format!("{{\"a\": {wide}}}"))]
+        {
+            assert!(
+                said.as_ref().is_err_and(|error| error.message.contains("more than 64 bits")),
+                "{said:?}"
+            );
+        }
+        let outputs = rota_core::dag::parse_outputs(format!("{{\"a\": [{wide}]}}").as_bytes(), &[]);
+        assert!(outputs.is_err_and(|error| error.to_string().contains("more than 64 bits")));
+        assert!(text("l", &format!("[\"{wide}\\\"\", 1e30]")).is_ok());
+    }
+}

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use rota_core::port::{Change, Object};
 use serde::Deserialize;
 
+use super::exact::Exact;
 use super::shapes::{DagShape, RunShape, SourceShape};
 use super::{List, Switched, limit};
 use crate::app::{Ctx, dag_id};
@@ -81,7 +82,7 @@ pub(crate) async fn patch(
 pub(crate) async fn trigger(
     ctx: Ctx,
     Path(dag): Path<String>,
-    Json(body): Json<TriggerBody>,
+    Exact(body): Exact<TriggerBody>,
 ) -> Outcome<Response> {
     let found = ctx.dag(&dag_id(&dag)?).await?;
     let wish = Wish { params: body.params, idempotency_key: body.idempotency_key };

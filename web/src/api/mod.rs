@@ -3,6 +3,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod dags;
+mod exact;
 pub(crate) mod logs;
 pub(crate) mod openapi;
 pub(crate) mod runs;
