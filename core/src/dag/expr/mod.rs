@@ -1,7 +1,7 @@
 //! The language of templates: Jinja's expressions and its statements `if`, `for`, `set` and `raw`, read and evaluated
 //! within bounds.
 //!
-//! A text becomes tokens (`token`: flat, counted), nodes (`tree`, `parse`) and instructions (`build`, `statement`); `eval` walks
+//! A text becomes tokens (`token`: flat, counted), nodes (`tree`, `parse`, `operand`) and instructions (`build`, `statement`); `eval` walks
 //! them and charges a [`Meter`] for every step, every item and every byte before it is made, in `ops`, `filters` and
 //! `checks` (what stands behind `is`) as well. Nothing is evaluated when a template is read. Nothing here reads a file, a clock or the environment.
 //!
@@ -16,6 +16,7 @@ mod filters;
 mod given;
 mod lists;
 mod meter;
+mod operand;
 mod ops;
 mod parse;
 mod statement;
