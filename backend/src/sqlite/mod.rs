@@ -4,6 +4,7 @@
 #[macro_use]
 mod dialect;
 mod hot;
+mod private;
 #[path = "../sql/mod.rs"]
 mod sql;
 mod writer;
@@ -58,12 +59,13 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it if it is missing, and brings its schema up to date. Needs a tokio runtime, on which it
+    /// Opens the file, makes it (for its owner alone) if it is missing, and brings its schema up to date. Needs a tokio runtime, on which it
     /// starts the writer's task. `clock` is the store's one clock: leases and due times compare with it.
     ///
     /// `Refused` when a newer rota has written the file; `Unavailable` when it cannot be opened.
     pub async fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> StoreResult<Self> {
         let path = path.as_ref();
+        private::make_private(path);
         let options = options(path);
         let mut connection =
             options.clone().connect().await.map_err(|error| {
@@ -191,6 +193,30 @@ mod tests {
 
     async fn open(path: &Path) -> StoreResult<SqliteStore> {
         SqliteStore::open(path, Arc::new(SystemClock)).await
+    }
+
+    #[tokio::test]
+    async fn no_file_of_the_store_is_for_others_however_open_its_directory_is() {
+        use std::fs::{self, Permissions};
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+        let modes = || {
+            let entries = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap());
+            entries.map(|entry| entry.metadata().unwrap().permissions().mode() & 0o777).collect::<Vec<_>>()
+        };
+        let path = directory.path().join("rota.db");
+        // The second time they are there, and open: an earlier version left them so, or a copy did.
+        for _ in 0..2 {
+            let store = open(&path).await.unwrap();
+            assert_eq!(modes(), [0o600; 3], "the database, its log and its shared memory");
+            let copied: Vec<_> =
+                fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            drop(store);
+            for file in copied.iter().filter(|file| file.exists()) {
+                fs::set_permissions(file, Permissions::from_mode(0o666)).unwrap();
+            }
+        }
     }
 
     #[tokio::test]
