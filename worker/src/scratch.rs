@@ -81,9 +81,11 @@ fn root(options: &WorkerOptions) -> PathBuf {
     options.state_dir.join("scratch")
 }
 
-/// Removes a directory with all that is in it, also where a task took the right to write from it (module caches do).
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a directory with all that is in it, also where a task took the right to write from it (module caches do). One that
+/// is not there is no error, and a link goes without what it leads to.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             unlock(path);
             fs::remove_dir_all(path)

@@ -5,6 +5,8 @@
 //! gets TERM, its own grace, and KILL. Such attempts are *lost*, not failed: they stay `running` in the store, the
 //! worker's last heartbeat retires its incarnation, and the leader handles them at once as their `on_lost` says.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,7 +154,7 @@ async fn start(
     shutdown: &CancellationToken,
 ) -> Result<Option<Services>, WorkerError> {
     let unusable = |error| WorkerError::StateDir { path: options.state_dir.display().to_string(), error };
-    std::fs::create_dir_all(&options.state_dir).map_err(unusable)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&options.state_dir).map_err(unusable)?;
     let marker = marker(&options).map_err(unusable)?;
     sweep(&marker).await;
     clear_scratch(&options).await;

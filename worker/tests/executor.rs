@@ -9,6 +9,9 @@ use serde_json::json;
 
 use support::{Bench, Lines, eventually, is_alive, pids};
 
+/// How long what comes in milliseconds may take on a machine with other work.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 #[test]
 #[ignore = "the warden of the other tests"]
 fn warden_process() {
@@ -178,6 +181,42 @@ async fn output_file_that_is_no_file_does_not_hang() {
         assert_eq!(outcome.end, End::Failed, "{trick}");
         assert!(outcome.error.unwrap().contains("ROTA_OUTPUT"), "{trick}");
     }
+}
+
+#[tokio::test]
+async fn what_a_task_does_to_its_outputs_folder_it_does_to_no_other_task() {
+    let bench = Bench::alone();
+    let (own, shared) = ("$(dirname $ROTA_OUTPUT)", "$(dirname $(dirname $ROTA_OUTPUT))");
+    let deeds =
+        ["rm -rf @", "mv @ @.gone", "rm -rf @; ln -s /tmp @", "rm -rf @; touch @", "touch @/x; chmod 0 @"];
+    let deeds = deeds.iter().flat_map(|deed| [deed.replace('@', own), deed.replace('@', shared)]);
+    let mut speaker = bench.script("echo rows=12 > $ROTA_OUTPUT");
+    speaker.outputs = vec!["rows".into()];
+    for deed in deeds {
+        let (outcome, _) = bench.run(&bench.script(&format!("cd /; {deed}"))).await;
+        assert_eq!(outcome.end, End::Success, "{deed}: {:?}", outcome.error);
+        let (outcome, _) = bench.run(&speaker).await;
+        assert_eq!(outcome.end, End::Success, "after {deed}: {:?}", outcome.error);
+        assert_eq!(json!(outcome.outputs), json!({"rows": "12"}), "after {deed}");
+    }
+    let names = || std::fs::read_dir(bench.path("outputs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let is_theirs = |name: std::ffi::OsString| name.to_string_lossy().parse::<u64>().is_err();
+    eventually("nothing of ours stays", PATIENCE, || names().all(is_theirs)).await;
+}
+
+#[tokio::test]
+async fn a_running_task_keeps_its_outputs_folder_whatever_others_do_to_theirs() {
+    let bench = Bench::alone();
+    let mut slow =
+        bench.script("touch up; until [ -e go ]; do sleep 0.01; done; echo rows=12 > $ROTA_OUTPUT");
+    slow.outputs = vec!["rows".into()];
+    let vandal = async {
+        eventually("the other runs", PATIENCE, || bench.path("up").exists()).await;
+        bench.run(&bench.script("rm -rf $(dirname $ROTA_OUTPUT); ln -s /tmp $(dirname $ROTA_OUTPUT)")).await;
+        std::fs::write(bench.path("go"), "").unwrap();
+    };
+    let ((outcome, _), ()) = tokio::join!(bench.run(&slow), vandal);
+    assert_eq!(json!(outcome.outputs), json!({"rows": "12"}), "{:?}", outcome.error);
 }
 
 #[tokio::test]

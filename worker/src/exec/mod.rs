@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use child::{Child, Exit};
 pub use command::default_shell;
 use command::{Request, Surroundings};
-use output::OutputDir;
+use output::{Output, OutputDir};
 use pipes::{Pipes, Tap};
 pub use stop::{Stop, StopReason, Stopped, stop};
 
@@ -135,11 +135,10 @@ impl Executor {
     /// Runs a job to its end. Everything it started in its process group is gone when this returns; so is what left
     /// the group, if the job was ended from outside or the stray held its output. Dropping the future ends the group.
     pub async fn run<S: LineSink>(&self, job: &Job, stopped: &mut Stopped, sink: &mut S) -> Outcome {
-        let output = self.outputs.file();
         if let Some(reason) = stopped.reason() {
             return self.unstarted(None, Some(Forced::By(reason)), job);
         }
-        let (child, mut pipes) = match self.start(job, &output) {
+        let (output, child, mut pipes) = match self.start(job) {
             Ok(started) => started,
             Err(error) => {
                 sink.take(self.clock.now(), Stream::Sys, format!("{error}\n").as_bytes());
@@ -152,7 +151,7 @@ impl Executor {
         let ended_at = self.clock.now();
         let strays = Strays { token: job.token, are_likely: forced.is_some() };
         self.clear_up(child, &mut pipes, &mut tap, strays).await;
-        let written = output::take(&output);
+        let written = output.take();
         let ended = verdict::Ended { exit: Some(exit), forced, written, start_error: None };
         let outcome = verdict::outcome(ended, job, Some(spawned_at), ended_at);
         if let Some(error) = &outcome.error {
@@ -166,14 +165,16 @@ impl Executor {
         verdict::outcome(ended, job, None, self.clock.now())
     }
 
-    fn start(&self, job: &Job, output: &Path) -> Result<(Child, Pipes), String> {
-        match job.direct.as_ref().map(|direct| self.start_argv(job, direct, output)) {
-            Some(Ok(started)) => Ok(started),
-            _ => self.start_argv(job, &job.argv, output),
-        }
+    fn start(&self, job: &Job) -> Result<(Output, Child, Pipes), String> {
+        let output = self.outputs.attempt()?;
+        let (child, pipes) = match job.direct.as_ref().map(|direct| self.start_argv(job, direct, &output)) {
+            Some(Ok(started)) => started,
+            _ => self.start_argv(job, &job.argv, &output)?,
+        };
+        Ok((output, child, pipes))
     }
 
-    fn start_argv(&self, job: &Job, argv: &[String], output: &Path) -> Result<(Child, Pipes), String> {
+    fn start_argv(&self, job: &Job, argv: &[String], output: &Output) -> Result<(Child, Pipes), String> {
         let name = argv.first().map(String::as_str).unwrap_or_default();
         let program = self.surroundings.find(name, &job.cwd, &job.env)?;
         let explain = |error| words::cannot_start(name, &program, &job.cwd, &error);
@@ -182,7 +183,7 @@ impl Executor {
         // Shells tell their programs where they are, so whoever is started without one is told as well.
         let marks = [
             ("PWD", job.cwd.as_os_str()),
-            ("ROTA_OUTPUT", output.as_os_str()),
+            ("ROTA_OUTPUT", output.file().as_os_str()),
             (FENCE, OsStr::new(&token)),
             (mark_name, OsStr::new(mark)),
         ];
