@@ -116,6 +116,56 @@ fn a_check_prints_where_each_setting_comes_from_and_no_secret() {
 }
 
 #[test]
+fn what_is_dangerous_is_said_by_a_check_and_at_start_with_the_way_to_mend_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let set =
+        |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let (config, token, dags) =
+        (dir.path().join("rota.toml"), dir.path().join("token"), dir.path().join("dags"));
+    fs::write(&token, "change-me-change-me-now").unwrap();
+    fs::create_dir(&dags).unwrap();
+    let text = "[broker]\nurls = ['amqp://guest:guest@mq.example']\n[etcd]\npassword = 'x'\nuser = 'rota'\n";
+    fs::write(&config, text).unwrap();
+    for path in [&config, &token] {
+        set(path, 0o644);
+    }
+    set(&dags, 0o777);
+    let process = |role| {
+        let process = start(role).env("ROTA_BROKER_URL", "").arg("--config").arg(&config);
+        process.env("ROTA_ADMIN_TOKEN", &format!("file:{}", token.display()))
+    };
+    let in_file = format!("chmod o-rwx {}", config.display());
+    let expected = [
+        (
+            "scheduler",
+            vec!["account `guest`".to_owned(), in_file.clone(), format!("chmod o-w {}", dags.display())],
+        ),
+        ("worker", vec!["mq.example".to_owned(), in_file.clone(), format!("chmod o-w {}", dags.display())]),
+        ("web", vec![in_file, format!("chmod o-rwx {}", token.display()), "can be guessed".to_owned()]),
+    ];
+    for (role, told) in &expected {
+        let dags = if *role == "web" { String::new() } else { dags.display().to_string() };
+        let end = process(role).env("ROTA_DAGS", &dags).arg("--check").finish();
+        assert_eq!(end.code, 0, "a caution is no error: {end:?}");
+        for part in told {
+            assert!(end.stderr.contains(part), "{role} should say `{part}`: {}", end.stderr);
+        }
+        assert!(!end.stderr.contains("change-me-change"), "a secret is shown: {}", end.stderr);
+    }
+    let port = free_port().to_string();
+    let web = process("web").args(["--listen", &format!("127.0.0.1:{port}")]).start();
+    wait_for("an answer of the process", || page(port.parse().unwrap(), "/healthz").is_some());
+    let said = web.terminated().stderr;
+    assert!(expected[2].1.iter().all(|part| said.contains(part)), "{said}");
+    for path in [&config, &token] {
+        set(path, 0o640);
+    }
+    let end = process("web").arg("--check").finish();
+    assert!(!end.stderr.contains("chmod"), "a group may have it: {}", end.stderr);
+}
+
+#[test]
 fn the_file_of_the_guide_is_a_good_one() {
     let guide = super::dags_of_this_repository().parent().unwrap().join("docs/deploy/rota.toml");
     let dir = tempfile::tempdir().unwrap();

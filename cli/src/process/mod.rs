@@ -1,5 +1,6 @@
 //! What every process that runs loops needs around them: its runtime, a listener, signals, a watchdog, a time zone.
 
+pub(crate) mod cautions;
 pub(crate) mod listen;
 pub(crate) mod signals;
 pub(crate) mod watchdog;

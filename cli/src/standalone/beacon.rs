@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -77,6 +77,7 @@ pub(crate) fn read_token(data: &Path) -> anyhow::Result<Option<String>> {
 /// A chosen token that is too short, or that could not be sent in a header.
 pub(crate) fn settle_token(data: &Path, chosen: Option<String>) -> anyhow::Result<String> {
     let kept = read_token(data)?.filter(|token| !token.is_empty());
+    let was_open = close_token(data)?;
     let token = match (chosen, &kept) {
         (Some(chosen), _) => checked(chosen)?,
         (None, Some(kept)) => kept.clone(),
@@ -84,8 +85,25 @@ pub(crate) fn settle_token(data: &Path, chosen: Option<String>) -> anyhow::Resul
     };
     if kept.as_ref() != Some(&token) {
         write_private(&token_path(data), &token)?;
+    } else if was_open {
+        tracing::warn!(
+            "others could read the admin token in {}; only its owner can now: choose another one with ROTA_ADMIN_TOKEN",
+            token_path(data).display()
+        );
     }
     Ok(token)
+}
+
+/// Takes the right to read the token from others. Whether they had it.
+fn close_token(data: &Path) -> anyhow::Result<bool> {
+    let path = token_path(data);
+    let Ok(found) = fs::metadata(&path) else { return Ok(false) };
+    let is_open = found.permissions().mode() & 0o077 != 0;
+    if is_open {
+        let closed = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
+        closed.with_context(|| format!("others can read {}, and chmod 600 failed", path.display()))?;
+    }
+    Ok(is_open)
 }
 
 fn token_path(data: &Path) -> PathBuf {
@@ -130,8 +148,6 @@ fn is_absent(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -140,8 +156,11 @@ mod tests {
         let first = settle_token(data.path(), None).unwrap();
         assert_eq!(settle_token(data.path(), None).unwrap(), first);
         assert_eq!(first.len(), 48);
-        let mode = fs::metadata(token_path(data.path())).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let mode = || fs::metadata(token_path(data.path())).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(token_path(data.path()), fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(settle_token(data.path(), None).unwrap(), first);
+        assert_eq!(mode(), 0o600, "an open one is closed");
     }
 
     #[test]

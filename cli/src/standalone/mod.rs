@@ -14,7 +14,7 @@ use rota_backend::DataDir;
 
 use crate::failure::{CommandResult, Failure};
 use crate::log::LogArg;
-use crate::process::{listen, runtime};
+use crate::process::{cautions as found, listen, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +60,7 @@ pub(crate) fn run(args: Args) -> CommandResult {
     check_dags(&args.dags)?;
     let chosen = std::env::var("ROTA_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     listen::check(args.listen, chosen.is_some())?;
+    found::tell(&cautions(&args.dags, chosen.as_deref()));
     let data = DataDir::acquire(&args.data).map_err(|error| Failure::failed(error.to_string()))?;
     let setup = process::Setup {
         token: beacon::settle_token(data.path(), chosen)?,
@@ -74,6 +75,12 @@ pub(crate) fn run(args: Args) -> CommandResult {
     // What still runs has been told to stop and is not waited for again.
     runtime.shutdown_background();
     outcome
+}
+
+/// What is dangerous, though it works.
+fn cautions(dags: &Path, token: Option<&str>) -> Vec<String> {
+    let token = token.and_then(|token| found::token(token, "ROTA_ADMIN_TOKEN"));
+    [found::root(", and so do its tasks"), found::dags(dags), token].into_iter().flatten().collect()
 }
 
 fn check_dags(dags: &Path) -> anyhow::Result<()> {

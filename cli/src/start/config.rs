@@ -17,7 +17,12 @@ use crate::failure::Failure;
 #[derive(Debug, Default)]
 pub(super) struct Config {
     given: BTreeMap<&'static str, Given>,
+    /// The file, if a secret stands in it, be it one that is not used.
+    file_with_secrets: Option<PathBuf>,
 }
+
+/// In front of the name of the file that holds a secret.
+const FILE_MARK: &str = "file:";
 
 /// What a flag said, if it was given: the setting, the flag, its value.
 pub(super) type Flag = (Key, &'static str, Option<String>);
@@ -36,6 +41,12 @@ impl Config {
             }
             None => BTreeMap::new(),
         };
+        let has_secrets = ALL.iter().filter(|key| key.is_secret).any(|key| {
+            given
+                .get(key.path)
+                .is_some_and(|given| given.parts.iter().any(|part| !part.starts_with(FILE_MARK)))
+        });
+        let file_with_secrets = path.filter(|_| has_secrets).map(Path::to_owned);
         let one = |value: &str, place: &str| Given {
             parts: vec![value.to_owned()],
             is_list: false,
@@ -51,7 +62,7 @@ impl Config {
                 given.insert(key.path, one(value, flag));
             }
         }
-        Ok(Self { given })
+        Ok(Self { given, file_with_secrets })
     }
 
     /// A text, if it was given.
@@ -139,6 +150,22 @@ impl Config {
         Failure::usage(value).at(self.place(key)).expected(expected)
     }
 
+    /// The configuration's file, if secrets stand in it.
+    pub(super) fn file_with_secrets(&self) -> Option<&Path> {
+        self.file_with_secrets.as_deref()
+    }
+
+    /// The files that hold the values of a setting, or are its value, if it is a secret.
+    pub(super) fn secret_files(&self, key: Key) -> Vec<String> {
+        let parts = self.given.get(key.path).map_or(&[][..], |given| &given.parts);
+        let is_key = keys::KEY_FILES.contains(&key);
+        let file = |part: &String| match part.strip_prefix(FILE_MARK).filter(|_| key.is_secret) {
+            Some(path) => Some(path.to_owned()),
+            None => is_key.then(|| part.clone()),
+        };
+        parts.iter().filter_map(file).collect()
+    }
+
     /// Where a value was given, or may be given.
     pub(super) fn place(&self, key: Key) -> String {
         self.given.get(key.path).map_or_else(|| key.variable.to_owned(), |given| given.place.clone())
@@ -168,7 +195,7 @@ impl Config {
 /// A value as it is meant: for a secret `file:/path` is what that file holds. Only asked of settings that are used, because a
 /// process need not be allowed to read the secrets of the others.
 fn resolved(key: Key, given: &Given, value: &str) -> anyhow::Result<String> {
-    let Some(path) = value.strip_prefix("file:").filter(|_| key.is_secret) else {
+    let Some(path) = value.strip_prefix(FILE_MARK).filter(|_| key.is_secret) else {
         return Ok(value.to_owned());
     };
     let text = std::fs::read_to_string(path).map_err(|error| {

@@ -71,6 +71,9 @@ keys! {
     WEB WEB_TIMEZONE: "web.timezone", "ROTA_TIMEZONE", "the machine's";
 }
 
+/// Settings that name a file with a private key.
+pub(super) const KEY_FILES: &[Key] = &[ETCD_KEY];
+
 #[cfg(test)]
 mod tests {
     use super::*;

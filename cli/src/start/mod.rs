@@ -3,6 +3,7 @@
 //! Any number of each, in any order, before or after their services: a process listens for its probes at once, waits for
 //! what is missing and says so, and then runs the same loops as `rota standalone`.
 
+mod cautions;
 mod config;
 mod file;
 mod keys;
@@ -20,7 +21,7 @@ use self::roles::Role;
 use self::services::Places;
 use crate::failure::{CommandResult, Outcome};
 use crate::log::StartLogArg;
-use crate::output::print_block;
+use crate::output::{note, print_block};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -130,10 +131,15 @@ pub(crate) fn run(command: Command) -> CommandResult {
     let name = roles::name(&config)?;
     let places = Places::of(&config, &role, &name)?;
     let listen = role.listen(&config)?;
+    let cautions = cautions::of(&config, &role)?;
     if common.check {
         print_block(&config.print(role.word()))?;
+        for caution in cautions {
+            note(&format!("caution: {caution}"));
+        }
         return Ok(Outcome::Done);
     }
+    crate::process::cautions::tell(&cautions);
     process::run(process::Setup { role, name, places, listen })
 }
 
