@@ -20,10 +20,12 @@ revoke all on all tables in schema public from rota_scheduler, rota_worker, rota
 revoke all on all sequences in schema public from rota_scheduler, rota_worker, rota_web;
 grant select on _sqlx_migrations to rota_scheduler, rota_worker, rota_web;
 
--- Plans, and forgets what is old. It cannot touch the audit log, nor write what a task has printed.
+-- Plans, and forgets what is old. It adds new versions of DAG files to the audit log, which nobody can change, and reads nothing
+-- of it; it cannot write what a task has printed.
 grant select, update on leader to rota_scheduler;
 grant select, insert, update on term, dag to rota_scheduler;
 grant select, insert on dag_version to rota_scheduler;
+grant insert on audit to rota_scheduler;
 grant select, insert, update, delete on run, task, file_error, replica, replica_file to rota_scheduler;
 grant select, insert, delete on task_attempt, slot to rota_scheduler;
 grant select, update, delete on worker to rota_scheduler;

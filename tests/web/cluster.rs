@@ -220,14 +220,16 @@ async fn the_drain_form_is_ours_alone() {
     assert_eq!(fixture.send(post("https://evil.example", &csrf)).await.status, StatusCode::FORBIDDEN);
     assert_eq!(fixture.send(post("http://127.0.0.1:7682", "0")).await.status, StatusCode::FORBIDDEN);
     let audit = fixture.api("GET", "/api/v1/audit", &Value::Null).await.json();
-    assert_eq!(audit["items"], json!([]), "nothing was done");
+    let actions = audit["items"].as_array().expect("rows").iter().map(|row| row["action"].clone());
+    assert!(!actions.into_iter().any(|action| action == json!("worker_drain")), "nothing was done");
     let done = fixture.send(post("http://127.0.0.1:7682", &csrf)).await;
     assert_eq!(
         (done.status, done.header("location")),
         (StatusCode::SEE_OTHER, "/cluster?done=drained#workers")
     );
     let audit = fixture.api("GET", "/api/v1/audit", &Value::Null).await.json();
-    assert_eq!(audit["items"][0]["action"], json!("worker_drain"));
+    let actions: Vec<_> = audit["items"].as_array().expect("rows").iter().map(|row| &row["action"]).collect();
+    assert!(actions.contains(&&json!("worker_drain")), "{actions:?}");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::error::{Error, Outcome};
 use crate::guard::Visitor;
 use crate::health::Vitals;
+use crate::journal::Journal;
 use crate::lead::Lead;
 use crate::live::Hub;
 use crate::options::Options;
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) options: Options,
     pub(crate) ports: Ports,
     pub(crate) sessions: Sessions,
+    pub(crate) journal: Journal,
     pub(crate) catalog: Catalog,
     pub(crate) hub: Hub,
     pub(crate) streams: Streams,
@@ -77,6 +79,7 @@ impl App {
     pub(crate) fn new(options: Options, ports: Ports) -> Self {
         Self {
             sessions: Sessions::new(&options.admin_token),
+            journal: Journal::default(),
             options,
             ports,
             catalog: Catalog::default(),

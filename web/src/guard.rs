@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -12,7 +13,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use rota_core::port::Actor;
 
 use crate::app::{App, SharedApp};
-use crate::error::Error;
+use crate::error::{Error, Problem};
+use crate::journal::{self, stranger as nobody};
 use crate::session::same_secret;
 
 /// Routes that answer strangers, besides the probes.
@@ -23,6 +25,9 @@ pub(crate) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/leader"];
 
 /// Most bytes of a request's body.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// The only account there is.
+pub(crate) const ADMIN: &str = "admin";
 
 /// Someone who is signed in.
 #[derive(Debug, Clone)]
@@ -42,16 +47,43 @@ pub(crate) fn cookie_name(app: &App) -> &'static str {
 
 /// The layer.
 pub(crate) async fn guard(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    match check(&app, request).await {
-        Ok(request) => next.run(request).await,
-        Err(Refusal::Error(error)) => error.into_response(),
-        Err(Refusal::Login(to)) => Redirect::to(&to).into_response(),
+    let is_write = is_write(&request);
+    let has_bearer = request.headers().contains_key(AUTHORIZATION);
+    let (path, address) = (request.uri().path().to_owned(), address(&request));
+    let (response, who) = match check(&app, request).await {
+        Ok(request) => {
+            let who = request.extensions().get::<Visitor>().map(|visitor| visitor.actor.clone());
+            (next.run(request).await, who)
+        }
+        Err(Refusal::Visitor(error, who)) => (error.into_response(), Some(who)),
+        // A wrong token is a failed sign-in, and written as that.
+        Err(Refusal::Error(error)) => (error.into_response(), (!has_bearer).then(|| nobody(address))),
+        Err(Refusal::Login(to)) => (Redirect::to(&to).into_response(), None),
+    };
+    if let Some(who) = who.filter(|_| is_write && response.status().is_client_error()) {
+        let why = why(&response);
+        journal::tell(&app, who, "write_refused", (&path, Some(why)));
     }
+    response
 }
 
 enum Refusal {
+    /// A stranger, or nobody knows.
     Error(Error),
+    /// Somebody who is signed in.
+    Visitor(Error, Actor),
     Login(String),
+}
+
+fn is_write(request: &Request) -> bool {
+    !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Why a request was refused, for the audit.
+fn why(response: &Response) -> String {
+    let status: StatusCode = response.status();
+    let detail = response.extensions().get::<Problem>().map_or("", |problem| problem.detail.as_str());
+    format!("{} {detail}", status.as_u16())
 }
 
 impl From<Error> for Refusal {
@@ -60,7 +92,7 @@ impl From<Error> for Refusal {
     }
 }
 
-async fn check(app: &App, mut request: Request) -> Result<Request, Refusal> {
+async fn check(app: &SharedApp, mut request: Request) -> Result<Request, Refusal> {
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_one_of = |routes: &[&str]| matched.as_deref().is_some_and(|path| routes.contains(&path));
     let is_probe = is_one_of(&PROBES);
@@ -68,7 +100,7 @@ async fn check(app: &App, mut request: Request) -> Result<Request, Refusal> {
         host_check(app, request.headers())?;
     }
     let open = is_probe || is_one_of(&OPEN);
-    let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let writes = is_write(&request);
     let bearer = request.headers().contains_key(AUTHORIZATION);
     if writes && !bearer {
         origin_check(request.headers())?;
@@ -77,26 +109,28 @@ async fn check(app: &App, mut request: Request) -> Result<Request, Refusal> {
         return Ok(request);
     }
     let Some(visitor) = visitor(app, &request)? else { return Err(stranger(&request)) };
+    let refused = |error| Refusal::Visitor(error, visitor.actor.clone());
     if writes && is_api(&request) {
-        api_write_check(&request, &visitor)?;
+        api_write_check(&request, &visitor).map_err(refused)?;
     } else if writes {
-        request = form_write_check(request, &visitor).await?;
+        request = form_write_check(request, &visitor).await.map_err(refused)?;
     }
     request.extensions_mut().insert(visitor);
     Ok(request)
 }
 
 /// Signed in by token or by cookie; `None`: not at all. An `Authorization` header is never ignored.
-fn visitor(app: &App, request: &Request) -> Result<Option<Visitor>, Error> {
+fn visitor(app: &SharedApp, request: &Request) -> Result<Option<Visitor>, Error> {
     let address = address(request);
     let origin = address.map(|address| address.to_string()).unwrap_or_default();
-    let actor = Actor { name: "admin".to_owned(), origin };
+    let actor = Actor { name: ADMIN.to_owned(), origin };
     let now = app.ports.clock.now();
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let token = header.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
         if token.is_some_and(|token| app.sessions.token_matches(token.trim())) {
             return Ok(Some(Visitor { actor, csrf: None, session: None }));
         }
+        journal::tell(app, nobody(address), "sign_in_failed", ("", Some("a wrong token".to_owned())));
         return Err(app.sessions.refuse(address, now).map_or(Error::Unauthorized, Error::too_many_tokens));
     }
     let Some(session) = cookie(request.headers(), cookie_name(app)) else { return Ok(None) };

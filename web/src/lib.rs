@@ -16,6 +16,7 @@ mod guard;
 mod headers;
 mod health;
 mod intent;
+mod journal;
 mod lead;
 mod live;
 mod options;
@@ -99,6 +100,7 @@ impl Web {
         let router = self.router();
         let stop = self.app.shutdown.clone();
         let listening = tokio::spawn(live::listen(Arc::clone(&self.app)));
+        let journal = tokio::spawn(journal::keep(Arc::clone(&self.app)));
         let server = Server::plain(router).run(listener, shutdown.clone());
         // Open streams end by a token of their own, and only then can the server.
         let streams_end = async {
@@ -108,8 +110,8 @@ impl Web {
         let served = async { tokio::join!(server, streams_end).0 };
         let served = health::end_within(CLOSE_MAX, served, &shutdown).await;
         self.app.shutdown.cancel();
-        // The listener task only ends by the token just cancelled; a panic in it is already logged.
-        let _ = listening.await;
+        // Both only end by the token just cancelled; a panic in them is already logged.
+        let _ = tokio::time::timeout(CLOSE_MAX, async { tokio::join!(listening, journal) }).await;
         served
     }
 }

@@ -138,8 +138,6 @@ impl Sessions {
             return Some(retry_after_s);
         }
         self.failed(address, now);
-        let from = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
-        tracing::warn!(client = %from, "a wrong token was sent from {from}");
         None
     }
 

@@ -1,12 +1,17 @@
 //! DAGs, their versions and the files that could not be read.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use rota_core::id::{DagId, DagVersion};
-use rota_core::port::{DagPut, DagRow, FileErrorPut, FileErrorRow, FilesPut, StoreError, StoreResult};
+use rota_core::port::{
+    Actor, DagPut, DagRow, Deed, FileErrorPut, FileErrorRow, FilesPut, StoreError, StoreResult,
+};
 
+use super::audit::audit_add;
 use super::batch::slots_insert;
 use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
-use super::{Conn, clean, json, json_of, micros, unavailable, write_failed};
+use super::{Conn, Row, clean, json, json_of, micros, unavailable, write_failed};
 
 const DAGS_LOAD: &str = concat!("select ", dag_columns!(), " from dag order by dag");
 
@@ -64,7 +69,7 @@ const VERSIONS_PUT: &str = concat!(
      from ",
     each!("$1"),
     " join dag on dag.dag = item.value ->> 0
-     where true on conflict do nothing"
+     where true on conflict do nothing returning dag, version"
 );
 
 const VERSIONS_CURRENT: &str =
@@ -86,10 +91,43 @@ async fn dags_put(
     put.execute(&mut *conn).await.map_err(write_failed)?;
     let sources = json(dags.iter().map(|put| (&put.dag, clean(&put.source))));
     let put = sqlx::query(VERSIONS_PUT).bind(sources).bind(micros(at));
-    put.execute(&mut *conn).await.map_err(write_failed)?;
+    let stored = put.fetch_all(&mut *conn).await.map_err(write_failed)?;
+    versions_audit(conn, dags, versions(&stored)?, at).await?;
     let names = json(dags.iter().map(|put| [&put.dag]));
     let rows = sqlx::query(VERSIONS_CURRENT).bind(names).fetch_all(conn).await.map_err(unavailable)?;
-    decode(&rows, |cells| Ok((cells.text(DagId::trusted)?, DagVersion(cells.take()?))))
+    versions(&rows)
+}
+
+fn versions(rows: &[Row]) -> StoreResult<Vec<(DagId, DagVersion)>> {
+    decode(rows, |cells| Ok((cells.text(DagId::trusted)?, DagVersion(cells.take()?))))
+}
+
+const LEADER: &str = "select holder from term order by epoch desc limit 1";
+
+/// Leaves a row in the audit log for each version that was stored: which file, and what of it.
+async fn versions_audit(
+    conn: &mut Conn,
+    dags: &[DagPut],
+    stored: Vec<(DagId, DagVersion)>,
+    at: DateTime<Utc>,
+) -> StoreResult<()> {
+    if stored.is_empty() {
+        return Ok(());
+    }
+    let leader = sqlx::query(LEADER).fetch_optional(&mut *conn).await.map_err(unavailable)?;
+    let origin: Option<String> = leader.map(|row| Cells::of(&row).take()).transpose()?;
+    let actor = Actor { name: "scheduler".to_owned(), origin: origin.unwrap_or_default() };
+    let stored: HashMap<DagId, DagVersion> = stored.into_iter().collect();
+    let deeds = dags.iter().filter_map(|put| {
+        let version = stored.get(&put.dag)?;
+        Some(Deed {
+            actor: actor.clone(),
+            action: "dag_version",
+            subject: put.dag.to_string(),
+            outcome: Some(format!("version {version} from {}, SHA-256 {}", put.path, put.hash)),
+        })
+    });
+    audit_add(conn, at, &deeds.collect::<Vec<_>>()).await
 }
 
 const DAGS_GONE: &str = concat!(

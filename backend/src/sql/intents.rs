@@ -7,34 +7,10 @@ use rota_core::port::{
 };
 use rota_core::state::RunState;
 
+use super::audit::{Entry, audit};
 use super::rows::{Cells, decode, decode_opt, run_columns, run_row};
 use super::runs::run_load;
 use super::{Conn, json_of, limit, micros, unavailable, write_failed};
-
-const AUDIT: &str = "
-    insert into audit (at, actor, origin, action, subject, outcome, intent) values ($1, $2, $3, $4, $5, $6, $7)";
-
-/// A row of the audit log.
-struct Entry<'a> {
-    now: DateTime<Utc>,
-    actor: &'a Actor,
-    action: &'static str,
-    subject: String,
-    outcome: Option<String>,
-    intent: Option<IntentId>,
-}
-
-async fn audit(conn: &mut Conn, entry: Entry<'_>) -> StoreResult<()> {
-    let query = sqlx::query(AUDIT)
-        .bind(micros(entry.now))
-        .bind(entry.actor.name.as_str())
-        .bind(entry.actor.origin.as_str())
-        .bind(entry.action)
-        .bind(entry.subject)
-        .bind(entry.outcome)
-        .bind(entry.intent.map(|id| id.0));
-    query.execute(conn).await.map(drop).map_err(write_failed)
-}
 
 const VERSION_OF_PRESENT_DAG: &str = "
     select v.version from dag as d join dag_version as v on v.dag = d.dag and v.version = $2

@@ -5,6 +5,7 @@
 //! statements however long its list is. Every write names the state it expects, and the number of rows that it
 //! changed is compared with the number it was meant to change. Instants are microseconds.
 
+mod audit;
 mod batch;
 pub(super) mod batch_tasks;
 pub(super) mod claims;
@@ -23,6 +24,7 @@ mod views;
 mod workers;
 
 pub(super) use super::hot::{tasks_claim, tasks_load};
+pub(super) use audit::{audit_add, view_audit};
 pub(super) use batch::batch_commit;
 pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_queued};
 pub(super) use dags::{dags_load, file_errors, files_put, version_source};
@@ -34,7 +36,7 @@ pub(super) use replica_files::{files_record, files_seen, versions_known};
 pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
 pub(super) use runs::{run_load, runs_active, runs_queued};
 pub(super) use views::{
-    view_attempts, view_audit, view_dag, view_log, view_recent_runs, view_runs, view_slot_counts, view_slots,
+    view_attempts, view_dag, view_log, view_recent_runs, view_runs, view_slot_counts, view_slots,
     view_source, view_workers,
 };
 pub(super) use workers::{worker_beat, worker_register, workers_reap};

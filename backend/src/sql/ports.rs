@@ -11,10 +11,11 @@ use rota_core::id::{
     TaskNo, WorkerId,
 };
 use rota_core::port::{
-    Actor, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed, DagRow, Facts, FileErrorRow,
-    FileRecord, FileSeen, FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk, Object, Plans,
-    PruneRequest, QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts, SlotFilter,
-    SlotRow, StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
+    Actor, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed, DagRow, Deed, Facts,
+    FileErrorRow, FileRecord, FileSeen, FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk,
+    Object, Plans, PruneRequest, QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts,
+    SlotFilter, SlotRow, StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello,
+    WorkerRow,
 };
 
 use super::super::{Store, sql};
@@ -54,6 +55,10 @@ impl Intents for Store {
 
     async fn intent_add(&self, run: RunId, kind: &IntentKind, actor: &Actor) -> StoreResult<IntentId> {
         run!(self.intend(run, kind, actor), |conn, now| sql::intent_add(conn, now, (*run, &kind), &actor))
+    }
+
+    async fn audit_add(&self, deeds: &[Deed]) -> StoreResult<()> {
+        run!(self.intend(deeds), |conn, now| sql::audit_add(conn, now, &deeds))
     }
 }
 

@@ -3,12 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::id::{AttemptKey, DagId, DagVersion, TaskKey};
 use rota_core::port::{
-    AuditRow, DagRow, LogChunk, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow, StoreResult, TaskRow,
-    WorkerRow,
+    DagRow, LogChunk, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow, StoreResult, TaskRow, WorkerRow,
 };
 
 use super::rows::{
-    Cells, audit_row, dag_columns, dag_row, decode, decode_opt, run_columns, run_row, slot_columns, slot_row,
+    Cells, dag_columns, dag_row, decode, decode_opt, run_columns, run_row, slot_columns, slot_row,
     task_columns, task_row, worker_columns, worker_row,
 };
 use super::{Conn, json, limit, micros, unavailable};
@@ -197,19 +196,4 @@ const VIEW_WORKERS: &str = concat!(
 pub(crate) async fn view_workers(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<WorkerRow>> {
     let query = sqlx::query(VIEW_WORKERS).bind(micros(now - WORKERS_SEEN_WITHIN));
     decode(&query.fetch_all(conn).await.map_err(unavailable)?, worker_row)
-}
-
-const VIEW_AUDIT: &str = "
-    select a.at, a.actor, a.origin, a.action, a.subject, coalesce(i.outcome, a.outcome)
-    from audit as a left join intent as i on i.id = a.intent
-    where a.at < $1 order by a.at desc, a.id desc limit $2";
-
-/// What came of an intent is known later than its audit row is written, so it is read from the intent.
-pub(crate) async fn view_audit(
-    conn: &mut Conn,
-    before: Option<DateTime<Utc>>,
-    rows_max: usize,
-) -> StoreResult<Vec<AuditRow>> {
-    let query = sqlx::query(VIEW_AUDIT).bind(before.map_or(i64::MAX, micros)).bind(limit(rows_max));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, audit_row)
 }

@@ -1,5 +1,6 @@
 //! What people write: triggers, pause switches, cancels, retries. Each is recorded with who asked, at once; the leader
-//! carries it out. Every verb writes one row of the audit log in the same transaction.
+//! carries it out. Every verb writes one row of the audit log in the same transaction, and deeds that change nothing have a
+//! verb of their own.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -15,6 +16,19 @@ pub struct Actor {
     pub name: String,
     /// Where from: an address, or empty for this process.
     pub origin: String,
+}
+
+/// Something that was done, or tried, and that no other verb records: for the audit log alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// Who did it.
+    pub actor: Actor,
+    /// One of [`AuditRow::action`](super::AuditRow::action).
+    pub action: &'static str,
+    /// What it was done to; empty if to nothing in particular.
+    pub subject: String,
+    /// What came of it.
+    pub outcome: Option<String>,
 }
 
 /// A request for a manual run.
@@ -88,4 +102,6 @@ pub trait Intents: Send + Sync {
     /// heartbeat. A new start of the worker ends that. `NotFound` if no such worker lives. Returns whether that changed
     /// anything.
     async fn worker_drain(&self, worker: &WorkerId, actor: &Actor) -> StoreResult<bool>;
+    /// Writes deeds into the audit log, in this order.
+    async fn audit_add(&self, deeds: &[Deed]) -> StoreResult<()>;
 }

@@ -165,7 +165,7 @@ pub struct DagPut {
     pub path: String,
     /// Its text.
     pub source: String,
-    /// SHA-256 of the text, lower-case hex. Equal to the current version's: no new version.
+    /// SHA-256 of the text, lower-case hex. Equal to the current version's: no new version. Another one is audited.
     pub hash: String,
     /// Set when the schedule is new or was changed: where the cursor starts, so that an edit never fires a surprise run.
     /// A cursor that is further already stays.

@@ -61,9 +61,10 @@ pub struct AuditRow {
     pub actor: String,
     /// Where from.
     pub origin: String,
-    /// `run_trigger`, `dag_pause`, `dag_unpause`, `run_cancel`, `run_retry`, `worker_drain`.
+    /// `run_trigger`, `dag_pause`, `dag_unpause`, `run_cancel`, `run_retry`, `worker_drain`; `dag_version` (a scheduler stored
+    /// a new version of a file); `sign_in`, `sign_in_failed`, `sign_out`, `write_refused`.
     pub action: String,
-    /// The DAG or run it was done to.
+    /// The DAG, run, worker or address it was done to; empty if to none of those.
     pub subject: String,
     /// What came of it, once known.
     pub outcome: Option<String>,

@@ -89,6 +89,11 @@ fn says(action: &str) -> String {
         "run_cancel" => "cancelled run".to_owned(),
         "run_retry" => "retried tasks of run".to_owned(),
         WORKER_DRAIN => "drained worker".to_owned(),
+        "dag_version" => "stored a new version of".to_owned(),
+        "sign_in" => "signed in".to_owned(),
+        "sign_in_failed" => "could not sign in".to_owned(),
+        "sign_out" => "signed out".to_owned(),
+        "write_refused" => "was refused a change at".to_owned(),
         other => other.to_owned(),
     }
 }

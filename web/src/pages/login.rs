@@ -6,12 +6,14 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use rota_core::port::Actor;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::app::{App, Ctx, SharedApp};
 use crate::error::{Error, Outcome};
-use crate::guard::cookie_name;
+use crate::guard::{ADMIN, cookie_name};
+use crate::journal::{self, stranger};
 use crate::pages::Page;
 use crate::show::axis::{Drawing, Pct, Shape};
 
@@ -42,11 +44,19 @@ pub(crate) struct Login {
 }
 
 /// `GET /login`: the form, or with a good one-time code a session at once.
-pub(crate) async fn show(State(app): State<SharedApp>, Query(query): Query<LoginQuery>) -> Response {
+pub(crate) async fn show(
+    State(app): State<SharedApp>,
+    from: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    Query(query): Query<LoginQuery>,
+) -> Response {
+    let address = from.map(|axum::Extension(ConnectInfo(address))| address.ip());
     let now = app.ports.clock.now();
     let error = match query.code {
-        Some(code) if app.sessions.code_take(&code, now) => return enter(&app, "/"),
+        Some(code) if app.sessions.code_take(&code, now) => {
+            return enter(&app, address, "/");
+        }
         Some(_) => {
+            failed(&app, address, "a link that was used before or is too old");
             "That link was used before or is too old. Sign in with the token, or start rota again for a new link."
         }
         None => "",
@@ -63,25 +73,33 @@ pub(crate) async fn sign_in(
     let address = from.map(|axum::Extension(ConnectInfo(address))| address.ip());
     let now = app.ports.clock.now();
     if !app.sessions.token_matches(form.token.trim()) {
+        failed(&app, address, "a wrong token");
         if let Some(retry_after_s) = app.sessions.refuse(address, now) {
             return Err(Error::too_many_tokens(retry_after_s));
         }
         let page = Login::new(&app, form.next, "That is not the token.");
         return Ok((StatusCode::UNAUTHORIZED, Page(page)).into_response());
     }
-    Ok(enter(&app, &form.next))
+    Ok(enter(&app, address, &form.next))
 }
 
 /// `POST /logout`.
 pub(crate) async fn sign_out(ctx: Ctx) -> Response {
     if let Some(session) = &ctx.who.session {
         ctx.app.sessions.close(session);
+        journal::tell(&ctx.app, ctx.who.actor.clone(), "sign_out", ("", None));
     }
     let cookie = format!("{}=; Path=/; Max-Age=0; {}", cookie_name(&ctx.app), flags(&ctx.app));
     (AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to("/login")).into_response()
 }
 
-fn enter(app: &App, next: &str) -> Response {
+fn failed(app: &SharedApp, address: Option<IpAddr>, why: &str) {
+    journal::tell(app, stranger(address), "sign_in_failed", ("", Some(why.to_owned())));
+}
+
+fn enter(app: &SharedApp, address: Option<IpAddr>, next: &str) -> Response {
+    let actor = Actor { name: ADMIN.to_owned(), ..stranger(address) };
+    journal::tell(app, actor, "sign_in", ("", None));
     let opened = app.sessions.open(app.ports.clock.now());
     let cookie = format!("{}={}; Path=/; Max-Age=604800; {}", cookie_name(app), opened.id, flags(app));
     (AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(own_path(next))).into_response()

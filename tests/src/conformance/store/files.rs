@@ -113,3 +113,33 @@ pub async fn a_source_that_is_unknown_is_not_found(store: Arc<dyn Store>) {
     assert_eq!(store.view_source(&DagId::trusted("x"), DagVersion(1)).await.unwrap(), None);
     assert_eq!(store.view_dag(&DagId::trusted("x")).await.unwrap(), None);
 }
+
+pub async fn a_new_version_is_audited_with_file_and_hash_and_the_same_text_is_not(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let before = store.view_audit(None, 100).await.unwrap().len();
+    let puts = ["one", "two", "two", "one"].map(|text| dag_put("e", text));
+    for put in puts {
+        world.put(put).await;
+    }
+    let dags = ["x", "y"].map(|dag| dag_put(dag, "one")).to_vec();
+    store.files_put(world.epoch, &FilesPut { dags, at: world.at, ..FilesPut::default() }).await.unwrap();
+    let audit = store.view_audit(None, 100).await.unwrap();
+    let new: Vec<_> = audit[..audit.len() - before].iter().collect();
+    assert!(new.iter().all(|row| (row.actor.as_str(), row.origin.as_str()) == ("scheduler", "r1")));
+    let mut told: Vec<_> =
+        new.iter().map(|row| (row.subject.as_str(), row.outcome.clone().unwrap())).collect();
+    told.sort();
+    let text = |dag: &'static str, version, text| {
+        (dag, format!("version {version} from {dag}.yaml, SHA-256 hash of {text}"))
+    };
+    assert_eq!(
+        told,
+        [
+            text("e", 1, "one"),
+            text("e", 2, "two"),
+            text("e", 3, "one"),
+            text("x", 1, "one"),
+            text("y", 1, "one")
+        ]
+    );
+}

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use rota_core::id::{DagId, DagVersion, RunId, TaskName};
-use rota_core::port::{Batch, FilesPut, IntentKind, RetrySelection, RunFilter, Store, TriggerRequest};
+use rota_core::port::{Batch, Deed, FilesPut, IntentKind, RetrySelection, RunFilter, Store, TriggerRequest};
 use rota_core::state::{RunState, Trigger};
 
 use super::world::{World, admin, assert_not_found, assert_refused};
@@ -117,15 +117,38 @@ pub async fn every_intent_is_audited_with_its_outcome(store: Arc<dyn Store>) {
     let audit = store.view_audit(None, 10).await.unwrap();
     let seen: Vec<_> = audit.iter().rev().map(|row| (row.action.as_str(), row.subject.clone())).collect();
     let expected = [
+        ("dag_version", "d".to_owned()),
         ("run_trigger", "d".to_owned()),
         ("dag_pause", "d".to_owned()),
         ("dag_unpause", "d".to_owned()),
         ("run_cancel", run.to_string()),
     ];
     assert_eq!(seen, expected);
-    assert!(audit.iter().all(|row| row.actor == "admin" && row.origin == "127.0.0.1"));
+    let by_people = &audit[..audit.len() - 1];
+    assert!(by_people.iter().all(|row| row.actor == "admin" && row.origin == "127.0.0.1"));
     assert_eq!(audit[0].outcome, None);
     let intents_done = vec![(cancel, "never started".to_owned())];
     world.commit(Batch { intents_done, ..Batch::default() }).await.unwrap();
     assert_eq!(store.view_audit(None, 1).await.unwrap()[0].outcome.as_deref(), Some("never started"));
+}
+
+pub async fn deeds_are_audited_in_their_order_and_an_instant_apart(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let deed = |number: usize| Deed {
+        actor: admin(),
+        action: "sign_in_failed",
+        subject: String::new(),
+        outcome: (number > 0).then(|| format!("{number} \0 more")),
+    };
+    let deeds: Vec<Deed> = (0..5).map(deed).collect();
+    store.audit_add(&[]).await.unwrap();
+    store.audit_add(&deeds).await.unwrap();
+    let audit = store.view_audit(None, 5).await.unwrap();
+    let outcomes: Vec<_> = audit.iter().rev().map(|row| row.outcome.clone()).collect();
+    let expected =
+        [None, Some(1), Some(2), Some(3), Some(4)].map(|n| n.map(|n| format!("{n} \u{FFFD} more")));
+    assert_eq!(outcomes, expected);
+    assert!(audit.iter().all(|row| row.action == "sign_in_failed" && row.origin == "127.0.0.1"));
+    assert!(audit.is_sorted_by(|newer, older| newer.at > older.at), "pages are cut between instants");
+    assert!(audit[4].at >= world.at);
 }

@@ -111,6 +111,8 @@ macro_rules! store_suite {
             an_intent_waits_until_it_is_done,
             a_pointless_intent_is_refused,
             every_intent_is_audited_with_its_outcome,
+            deeds_are_audited_in_their_order_and_an_instant_apart,
+            a_new_version_is_audited_with_file_and_hash_and_the_same_text_is_not,
             runs_are_filtered_and_paged_newest_first,
             recent_runs_are_bounded_per_dag,
             ledger_entries_are_filtered_and_bounded,

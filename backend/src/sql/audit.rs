@@ -1,0 +1,69 @@
+//! The audit log: rows are added and read, and nothing else, which the schema sees to.
+
+use chrono::{DateTime, Utc};
+use rota_core::id::IntentId;
+use rota_core::port::{Actor, AuditRow, Deed, StoreResult};
+
+use super::rows::{audit_row, decode};
+use super::{Conn, clean, json, limit, micros, unavailable, write_failed};
+
+const AUDIT: &str = "
+    insert into audit (at, actor, origin, action, subject, outcome, intent) values ($1, $2, $3, $4, $5, $6, $7)";
+
+/// A row about an intent.
+pub(super) struct Entry<'a> {
+    pub(super) now: DateTime<Utc>,
+    pub(super) actor: &'a Actor,
+    pub(super) action: &'static str,
+    pub(super) subject: String,
+    pub(super) outcome: Option<String>,
+    pub(super) intent: Option<IntentId>,
+}
+
+/// Adds the row of an intent, in its transaction.
+pub(super) async fn audit(conn: &mut Conn, entry: Entry<'_>) -> StoreResult<()> {
+    let query = sqlx::query(AUDIT)
+        .bind(micros(entry.now))
+        .bind(entry.actor.name.as_str())
+        .bind(entry.actor.origin.as_str())
+        .bind(entry.action)
+        .bind(entry.subject)
+        .bind(entry.outcome)
+        .bind(entry.intent.map(|id| id.0));
+    query.execute(conn).await.map(drop).map_err(write_failed)
+}
+
+const DEEDS: &str = concat!(
+    "insert into audit (at, actor, origin, action, subject, outcome)
+     select cast(item.value ->> 0 as bigint), item.value ->> 1, item.value ->> 2, item.value ->> 3, item.value ->> 4,
+         item.value ->> 5
+     from ",
+    each!("$1")
+);
+
+/// Adds rows in their order. Each has an instant of its own, by microseconds, because pages are cut between instants.
+pub(crate) async fn audit_add(conn: &mut Conn, now: DateTime<Utc>, deeds: &[Deed]) -> StoreResult<()> {
+    if deeds.is_empty() {
+        return Ok(());
+    }
+    let items = json((micros(now)..).zip(deeds).map(|(at, deed)| {
+        let words = (clean(&deed.subject), deed.outcome.as_deref().map(clean));
+        (at, &deed.actor.name, clean(&deed.actor.origin), deed.action, words.0, words.1)
+    }));
+    sqlx::query(DEEDS).bind(items).execute(conn).await.map(drop).map_err(write_failed)
+}
+
+const VIEW_AUDIT: &str = "
+    select a.at, a.actor, a.origin, a.action, a.subject, coalesce(i.outcome, a.outcome)
+    from audit as a left join intent as i on i.id = a.intent
+    where a.at < $1 order by a.at desc, a.id desc limit $2";
+
+/// What came of an intent is known later than its audit row is written, so it is read from the intent.
+pub(crate) async fn view_audit(
+    conn: &mut Conn,
+    before: Option<DateTime<Utc>>,
+    rows_max: usize,
+) -> StoreResult<Vec<AuditRow>> {
+    let query = sqlx::query(VIEW_AUDIT).bind(before.map_or(i64::MAX, micros)).bind(limit(rows_max));
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, audit_row)
+}
