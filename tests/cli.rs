@@ -101,6 +101,31 @@ fn errors_of_files_are_printed_with_their_places() {
 }
 
 #[test]
+fn remarks_are_printed_and_no_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "tasks:\n  a: {run: \"false\"}\n  b: {run: \"true\", needs: [a], trigger_rule: all_done}\n";
+    write_dag(dir.path(), "quiet.yaml", text);
+    let end = rota().args(["dag", "validate"]).arg(dir.path()).finish();
+    let line = format!(
+        "{}:3:3: remark: a run can succeed although `a` failed",
+        dir.path().join("quiet.yaml").display()
+    );
+    assert!(end.code == 0 && end.stdout.starts_with(&line), "{end:?}");
+    assert!(end.stderr.contains("1 file checked, no errors, 1 remark"), "{end:?}");
+
+    let json = rota().args(["dag", "validate", "-o", "json"]).arg(dir.path()).finish();
+    let found: Vec<Value> = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        (found.len(), &found[0]["kind"], &found[0]["line"]),
+        (1, &"remark".into(), &3.into()),
+        "{found:?}"
+    );
+
+    let test = rota().args(["dag", "test"]).arg(dir.path().join("quiet.yaml")).finish();
+    assert!(test.code == 0 && test.stderr.contains(":3:3: remark: a run can succeed"), "{test:?}");
+}
+
+#[test]
 fn one_name_in_two_files_is_an_error_of_the_second() {
     let dir = tempfile::tempdir().unwrap();
     write_dag(dir.path(), "a.yaml", "dag: twin\ntasks: {a: {run: echo}}\n");

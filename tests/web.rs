@@ -621,6 +621,16 @@ async fn every_link_from_the_home_page_leads_somewhere() {
 }
 
 #[tokio::test]
+async fn remarks_on_a_file_stand_on_the_page_of_its_dag_and_in_the_api() {
+    let text = "tasks:\n  load: {run: x}\n  clean: {run: y, needs: [load], trigger_rule: all_done}\n";
+    let fixture = Fixture::new(&[("quiet.yaml", text)]).await;
+    let page = fixture.get("/dags/quiet").await;
+    assert!(page.body.contains("a run can succeed although <code>load</code> failed"), "{}", page.body);
+    let dag = fixture.api("GET", "/api/v1/dags/quiet", &Value::Null).await.json();
+    assert_eq!(dag["remarks"][0]["line"], 3, "{dag}");
+}
+
+#[tokio::test]
 async fn hostile_words_stay_words() {
     let yaml = serde_json::to_string(POLYGLOT).expect("a JSON text is a YAML text");
     let source = format!(

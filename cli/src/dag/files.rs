@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::Context;
-use rota_core::dag::{self, Dag, Errors, FileError};
+use rota_core::dag::{self, Dag, Errors, FileError, Remark};
 
 use crate::failure::Failure;
 
@@ -65,6 +65,12 @@ pub(super) fn load(path: &Path) -> anyhow::Result<(Dag, String)> {
             .help("mend the lines above, then `rota dag validate` checks them again")
             .into()
     })
+}
+
+/// A remark as it is printed: `path:line:col: remark: message; hint`.
+pub(super) fn remark_line(path: &str, remark: &Remark) -> String {
+    let hint = remark.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{path}:{}:{}: remark: {}{hint}", remark.line, remark.col, remark.message)
 }
 
 /// `1 error`, `2 errors`.

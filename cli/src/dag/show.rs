@@ -48,7 +48,6 @@ pub(super) fn run(args: Args) -> CommandResult {
 /// The answer of `/dags/{dag}/source`.
 #[derive(Debug, Deserialize)]
 struct Source {
-    path: String,
     source: String,
 }
 
@@ -56,7 +55,7 @@ async fn show_remote(server: Server, dag: DagId) -> CommandResult {
     let client = server.client()?;
     let found = client.get(&format!("/dags/{dag}/source")).await;
     let found: Source = client.or_nearest_dag(&dag, found).await?;
-    let dag = dag::parse(&found.path, &found.source).map_err(|errors| {
+    let dag = dag::parse_version(&dag, &found.source).map_err(|errors| {
         Failure::failed(format!("this rota cannot read the server's version of {dag}: {errors}"))
             .help("use a rota of the server's version")
     })?;

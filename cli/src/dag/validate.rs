@@ -1,9 +1,10 @@
-//! `rota dag validate`.
+//! `rota dag validate`: errors, which make a file unusable, and remarks, which do not.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rota_core::dag::FileError;
+use rota_core::dag::{FileError, Remark};
+use serde_json::{Value, json};
 
 use super::files;
 use crate::failure::{CommandResult, Outcome};
@@ -17,10 +18,11 @@ Examples:
   rota dag validate dags
       all *.yaml and *.yml below a directory
   rota dag validate -o json dags | jq
-      errors as JSON: path, line, col, message, hint
+      the same as JSON: kind (error or remark), path, line, col, message, hint
 
-Errors are printed to stdout, one per line, as file:line:col: message. Exit
-codes: 0 all files are good, 1 some are not, 2 a path cannot be read.";
+Errors are printed to stdout, one per line, as file:line:col: message. Remarks
+(file:line:col: remark: message) are about valid files that may not do what was
+meant. Exit codes: 0 no errors, 1 some, 2 a path cannot be read.";
 
 /// Check DAG files
 #[derive(Debug, clap::Args)]
@@ -35,46 +37,60 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> CommandResult {
     let paths = files::find(&args.paths)?;
-    let errors = check(&paths);
+    let found = check(&paths);
     match args.format.format {
-        Format::Json => print_json(&serde_json::to_value(&errors)?)?,
-        Format::Table => print(&errors)?,
+        Format::Json => print_json(&found.json())?,
+        Format::Table => found.print()?,
     }
-    summarise(paths.len(), &errors);
-    Ok(if errors.is_empty() { Outcome::Done } else { Outcome::Failed })
+    found.summarise(paths.len());
+    Ok(if found.errors.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
 /// What `check` keeps of a good file.
 struct Named {
     dag: String,
     line: u32,
+    shown: String,
+    remarks: Vec<Remark>,
 }
 
-fn check(paths: &[PathBuf]) -> Vec<FileError> {
+/// What is to be said about all files together.
+#[derive(Default)]
+struct Found {
+    errors: Vec<FileError>,
+    /// With the path of each.
+    remarks: Vec<(String, Remark)>,
+}
+
+fn check(paths: &[PathBuf]) -> Found {
     let mut progress = Progress::new();
     let parse = |path: &PathBuf| -> Result<Named, Vec<FileError>> {
         let (shown, source) = files::read(path).map_err(|error| vec![error])?;
         let dag = rota_core::dag::parse(&shown, &source).map_err(|errors| errors.0)?;
-        Ok(Named { dag: dag.id.to_string(), line: line_of_name(&source) })
+        let line = line_of_name(&source);
+        Ok(Named { dag: dag.id.to_string(), line, shown, remarks: dag.remarks })
     };
     let outcomes = files::in_parallel(paths, parse, |done| {
         progress.update(|| format!("checked {done} of {}", paths.len()));
     });
     progress.clear();
-    let mut errors = Vec::new();
+    let mut found = Found::default();
     let mut owners: HashMap<String, &PathBuf> = HashMap::new();
     for (path, outcome) in paths.iter().zip(outcomes) {
-        match outcome {
-            Err(own) => errors.extend(own),
-            Ok(named) => match owners.get(&named.dag) {
-                Some(owner) => errors.push(duplicate(path, &named, owner)),
-                None => {
-                    owners.insert(named.dag, path);
-                }
-            },
+        let named = match outcome {
+            Err(own) => {
+                found.errors.extend(own);
+                continue;
+            }
+            Ok(named) => named,
+        };
+        if let Some(owner) = owners.get(&named.dag) {
+            found.errors.push(duplicate(path, &named, owner));
         }
+        found.remarks.extend(named.remarks.into_iter().map(|remark| (named.shown.clone(), remark)));
+        owners.entry(named.dag).or_insert(path);
     }
-    errors
+    found
 }
 
 fn duplicate(path: &Path, named: &Named, owner: &Path) -> FileError {
@@ -93,22 +109,46 @@ fn line_of_name(source: &str) -> u32 {
     u32::try_from(place.unwrap_or(0) + 1).unwrap_or(u32::MAX)
 }
 
-fn print(errors: &[FileError]) -> anyhow::Result<()> {
-    let lines = errors.iter().map(|error| format!("{}\n", text::clean(&error.to_string())));
-    print_text(&lines.collect::<String>())
-}
+impl Found {
+    fn json(&self) -> Value {
+        let errors = self.errors.iter().map(|error| {
+            json!({
+                "kind": "error", "path": error.path, "line": error.line, "col": error.col, "message": error.message,
+                "hint": error.hint,
+            })
+        });
+        let remarks = self.remarks.iter().map(|(path, remark)| {
+            json!({
+                "kind": "remark", "path": path, "line": remark.line, "col": remark.col, "message": remark.message,
+                "hint": remark.hint,
+            })
+        });
+        errors.chain(remarks).collect()
+    }
 
-fn summarise(files_count: usize, errors: &[FileError]) {
-    let files_checked = files::count(files_count, "file");
-    let mut broken: Vec<&str> = errors.iter().map(|error| error.path.as_str()).collect();
-    broken.dedup();
-    match errors.len() {
-        0 if files_count == 0 => note("no *.yaml or *.yml files found: nothing was checked"),
-        0 => note(&format!("{files_checked} checked, no errors")),
-        found => note(&format!(
-            "{files_checked} checked, {} in {}",
-            files::count(found, "error"),
-            files::count(broken.len(), "file")
-        )),
+    fn print(&self) -> anyhow::Result<()> {
+        let errors = self.errors.iter().map(ToString::to_string);
+        let remarks = self.remarks.iter().map(|(path, remark)| files::remark_line(path, remark));
+        let lines = errors.chain(remarks).map(|line| format!("{}\n", text::clean(&line)));
+        print_text(&lines.collect::<String>())
+    }
+
+    fn summarise(&self, files_count: usize) {
+        let files_checked = files::count(files_count, "file");
+        let mut broken: Vec<&str> = self.errors.iter().map(|error| error.path.as_str()).collect();
+        broken.dedup();
+        let remarks = match self.remarks.len() {
+            0 => String::new(),
+            some => format!(", {}", files::count(some, "remark")),
+        };
+        match self.errors.len() {
+            0 if files_count == 0 => note("no *.yaml or *.yml files found: nothing was checked"),
+            0 => note(&format!("{files_checked} checked, no errors{remarks}")),
+            found => note(&format!(
+                "{files_checked} checked, {} in {}{remarks}",
+                files::count(found, "error"),
+                files::count(broken.len(), "file")
+            )),
+        }
     }
 }

@@ -58,6 +58,59 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
+/// Most remarks kept of one file. The rest is counted, not listed.
+pub const REMARKS_MAX: usize = 100;
+
+/// Something in a valid file that may not mean what its writer meant. Displayed as `line:col: message; hint`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub col: u32,
+    /// What happens, in words that hold whatever the run is given.
+    pub message: String,
+    /// How to write it so that the remark goes away, where that is known.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.col, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Gathers remarks while a file is read, at most [`REMARKS_MAX`].
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    kept: Vec<Remark>,
+    dropped: usize,
+}
+
+impl Remarks {
+    pub(super) fn push(&mut self, pos: Pos, message: String, hint: Option<String>) {
+        if self.kept.len() >= REMARKS_MAX {
+            self.dropped += 1;
+        } else {
+            self.kept.push(Remark { line: pos.line, col: pos.col, message, hint });
+        }
+    }
+
+    /// The remarks by position.
+    pub(super) fn finish(mut self) -> Vec<Remark> {
+        self.kept.sort_by_key(|remark| (remark.line, remark.col));
+        if let (Some(last), true) = (self.kept.last(), self.dropped > 0) {
+            let message = format!("{} more remarks are not shown", self.dropped);
+            self.kept.push(Remark { line: last.line, col: last.col, message, hint: None });
+        }
+        self.kept
+    }
+}
+
 /// Gathers errors while a file is read, at most [`ERRORS_MAX`].
 #[derive(Debug)]
 pub(super) struct Sink {

@@ -11,11 +11,11 @@ use crate::schedule::Schedule;
 use super::action::hooks;
 use super::error::{Errors, FileError, Sink, file_error};
 use super::model::{Dag, Graph, Overlap, Param, Task};
-use super::read::Reader;
+use super::read::{Occasion, Reader};
 use super::site::{Scene, Site};
 use super::task::{self, Draft, Fields};
 use super::yaml::{Entry, Kind, Node, Pos, load};
-use super::{graph, params, timing};
+use super::{graph, params, quiet, timing};
 
 /// Most tasks of one DAG.
 pub const TASKS_MAX: usize = 100_000;
@@ -49,26 +49,31 @@ pub(super) const KEYS: [&str; 15] = [
 /// # Errors
 /// All that is wrong with the file, by position, at most [`ERRORS_MAX`](super::ERRORS_MAX).
 pub fn parse(path: &str, source: &str) -> Result<Dag, Errors> {
+    parse_on(Occasion::File, path, source)
+}
+
+/// Reads a stored version of a DAG again. Whatever its file was called when it was stored, the DAG keeps its id, and what
+/// files may no longer say goes on as it did.
+///
+/// # Errors
+/// As [`parse`]: the text was written for another version of rota.
+pub fn parse_version(dag: &DagId, source: &str) -> Result<Dag, Errors> {
+    parse_on(Occasion::StoredVersion, &format!("{dag}.yaml"), source)
+}
+
+fn parse_on(occasion: Occasion, path: &str, source: &str) -> Result<Dag, Errors> {
     let mut sink = Sink::new(path);
     let root = load(source, &mut sink);
-    let mut reader = Reader::new(sink, source);
+    let mut reader = Reader::new(sink, source, occasion);
     let dag = root.as_ref().and_then(|root| read(&mut reader, root, path));
     match (reader.sink.finish(), dag) {
-        (None, Some(dag)) => Ok(dag),
+        (None, Some(dag)) => Ok(Dag { remarks: reader.remarks.finish(), ..dag }),
         (Some(errors), _) => Err(errors),
         (None, None) => {
             let message = "the file cannot be read as a DAG".to_owned();
             Err(Errors(vec![file_error(path, Pos::START, message, None)]))
         }
     }
-}
-
-/// Reads a stored version of a DAG again. Whatever its file was called when it was stored, the DAG keeps its id.
-///
-/// # Errors
-/// As [`parse`]: the text was written for another version of rota.
-pub fn parse_version(dag: &DagId, source: &str) -> Result<Dag, Errors> {
-    parse(&format!("{dag}.yaml"), source)
 }
 
 /// The text of a file's bytes.
@@ -135,6 +140,7 @@ fn read<'s>(reader: &mut Reader<'s>, root: &Node<'s>, path: &str) -> Option<Dag>
         env: head.env,
         tasks,
         graph,
+        remarks: Vec::new(),
     })
 }
 
@@ -242,7 +248,9 @@ fn tasks<'s>(reader: &mut Reader<'s>, root: &Node<'s>, head: &Head<'_, 's>) -> O
         draft.task.reads_outputs_of = command;
         draft.task.when_reads_outputs_of = when;
     }
-    Some((drafts.into_iter().map(|draft| draft.task).collect(), graph))
+    let tasks: Vec<Task> = drafts.into_iter().map(|draft| draft.task).collect();
+    quiet::remark(reader, &tasks, &graph, entries);
+    Some((tasks, graph))
 }
 
 /// The numbers of the tasks that a draft needs, ascending.

@@ -5,9 +5,9 @@
 //! or the environment, and nothing recurses over tasks.
 //!
 //! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
-//! and `timing` each know a part of the format, `graph` knows what needs what. `site` checks the
-//! templates, `expr` is their language, `template` renders them with the names of `functions`, and `shell` places values
-//! into scripts. `schema` says the format to editors.
+//! and `timing` each know a part of the format, `graph` knows what needs what, `quiet` which failures end no run. `site`
+//! checks the templates, `expr` is their language, `template` renders them with the names of `functions`, and `shell`
+//! places values into scripts. `schema` says the format to editors.
 
 mod action;
 mod error;
@@ -19,6 +19,7 @@ mod model;
 mod outputs;
 mod params;
 mod plain;
+mod quiet;
 mod read;
 mod schema;
 mod shell;
@@ -28,7 +29,7 @@ mod template;
 mod timing;
 mod yaml;
 
-pub use error::{ERRORS_MAX, Errors, FileError};
+pub use error::{ERRORS_MAX, Errors, FileError, REMARKS_MAX, Remark};
 pub use file::{ACTIVE_RUNS_MAX, TASKS_MAX, decode, parse, parse_version};
 pub use graph::{layers, render_graph};
 pub use model::*;

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::id::{DagId, QueueName, TaskName, TaskNo};
 use crate::schedule::Schedule;
+use crate::state::TaskState;
+
+use super::error::Remark;
 
 /// One valid DAG version. Task numbers are places in `tasks`, in file order.
 #[derive(Debug, Clone)]
@@ -37,6 +40,8 @@ pub struct Dag {
     pub tasks: Vec<Task>,
     /// The edges between them.
     pub graph: Graph,
+    /// What may not mean what its writer meant, by position.
+    pub remarks: Vec<Remark>,
 }
 
 /// The dependencies, as places in [`Dag::tasks`]. Acyclic.
@@ -205,6 +210,23 @@ impl TriggerRule {
             Self::NoneSkipped => "none_skipped",
             Self::AllSkipped => "all_skipped",
             Self::Always => "always",
+        }
+    }
+
+    /// Whether a task with this rule over `above` tasks is sure to be `upstream_failed` once one of them ended as `end`,
+    /// failed or upstream_failed, whatever becomes of the others.
+    pub fn passes_on(self, end: TaskState, above: usize) -> bool {
+        match self {
+            Self::AllSuccess | Self::NoneFailed | Self::NoneFailedMinOneSuccess => true,
+            Self::OneSuccess | Self::AllDoneMinOneSuccess => above == 1,
+            Self::OneDone => above == 1 && end == TaskState::UpstreamFailed,
+            Self::AllFailed
+            | Self::AllDone
+            | Self::AllDoneSetupSuccess
+            | Self::OneFailed
+            | Self::NoneSkipped
+            | Self::AllSkipped
+            | Self::Always => false,
         }
     }
 }

@@ -11,18 +11,37 @@ use serde_json::{Map, Number, Value};
 
 use crate::schedule::parse_duration;
 
-use super::error::{Sink, cut};
+use super::error::{Remarks, Sink, cut};
 use super::yaml::{Entry, Kind, Node, Pos, Scalar};
+
+/// Why a text is read. What is refused today may have been taken yesterday, and what was taken must go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// A file that somebody wrote.
+    File,
+    /// A version of a DAG that this or an older rota has taken and stored.
+    StoredVersion,
+}
 
 /// Reads values of one file and gathers what is wrong with them. All methods report before they return `None`.
 pub(super) struct Reader<'s> {
     pub(super) sink: Sink,
+    pub(super) remarks: Remarks,
+    occasion: Occasion,
     lines: Vec<&'s str>,
 }
 
 impl<'s> Reader<'s> {
-    pub(super) fn new(sink: Sink, source: &'s str) -> Self {
-        Self { sink, lines: source.lines().collect() }
+    pub(super) fn new(sink: Sink, source: &'s str, occasion: Occasion) -> Self {
+        Self { sink, remarks: Remarks::default(), occasion, lines: source.lines().collect() }
+    }
+
+    /// Reports what older versions of rota took: an error in a file, nothing in a version that is stored already.
+    pub(super) fn no_longer(&mut self, pos: Pos, message: impl Into<String>, hint: impl Into<String>) {
+        match self.occasion {
+            Occasion::File => self.sink.push_hint(pos, message, hint),
+            Occasion::StoredVersion => {}
+        }
     }
 
     pub(super) fn expected(&mut self, node: &Node<'_>, what: &str, expected: &str) {

@@ -149,8 +149,7 @@ fn field<'n, 's>(reader: &mut Reader<'s>, entry: &'n Entry<'s>, fields: &mut Fie
             fields.sites.push(Site { node, kind: SiteKind::When });
         }
         "trigger_rule" => {
-            let words: Vec<_> = TriggerRule::ALL.iter().map(|rule| (rule.as_str(), *rule)).collect();
-            fields.trigger_rule = reader.word(node, key, &words);
+            fields.trigger_rule = trigger_rule(reader, node);
         }
         "retries" => fields.retries = reader.count(node, key, RETRIES_MAX),
         "retry_delay" => fields.retry_delay = reader.duration(node, key),
@@ -187,6 +186,24 @@ fn field<'n, 's>(reader: &mut Reader<'s>, entry: &'n Entry<'s>, fields: &mut Fie
             reader.sink.unknown_key(entry.key_pos, "a task", key, known);
         }
     }
+}
+
+/// A rule. One of Airflow's promises what rota does not do: stored versions go on with it, as they did.
+fn trigger_rule<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<TriggerRule> {
+    let words = TriggerRule::ALL.iter().map(|rule| (rule.as_str(), *rule));
+    let (offered, teardown): (Vec<_>, Vec<_>) =
+        words.partition(|(_, rule)| *rule != TriggerRule::AllDoneSetupSuccess);
+    if let Kind::Scalar(scalar) = &node.kind
+        && let Some((word, rule)) = teardown.into_iter().find(|(word, _)| *word == scalar.text)
+    {
+        let message = format!(
+            "`{word}` is meant for teardowns, which run only if their setup succeeded; this version of rota has neither \
+             and would start the task whatever happened"
+        );
+        reader.no_longer(node.pos, message, "write `all_done` if that is what you want");
+        return Some(rule);
+    }
+    reader.word(node, "trigger_rule", &offered)
 }
 
 /// The variables of an `env:` as places of templates.

@@ -213,6 +213,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_failure_is_passed_on_exactly_where_it_decides_alone() {
+        for rule in TriggerRule::ALL {
+            for end in [TaskState::Failed, TaskState::UpstreamFailed] {
+                for above in 1..=4 {
+                    let mut tally = Tally { total: above, ..Tally::default() };
+                    tally.count(end);
+                    let is_decided = verdict(*rule, &tally) == Verdict::UpstreamFailed;
+                    assert_eq!(rule.passes_on(end, above as usize), is_decided, "{rule:?} {end:?} {above}");
+                }
+            }
+        }
+    }
+
     const ENDS: [TaskState; 5] = [
         TaskState::Success,
         TaskState::Failed,

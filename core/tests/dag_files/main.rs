@@ -7,5 +7,6 @@ mod fuzz;
 mod good;
 mod inject;
 mod params;
+mod remarks;
 mod support;
 mod templates;

@@ -160,7 +160,7 @@ fn schemas() -> Value {
             ("dag", "string"), ("version", "integer"), ("path", "string"), ("hash", "string"), ("paused", "boolean"),
             ("present", "boolean"), ("description", "string?"), ("owner", "string?"), ("tags", "array"),
             ("schedule", "string?"), ("timezone", "string?"), ("next_slot", "@string?"), ("max_active_runs", "integer?"),
-            ("tasks", "array"), ("params", "object"), ("updated_at", "@string"),
+            ("tasks", "array"), ("params", "object"), ("remarks", "array"), ("updated_at", "@string"),
         ]),
         "source": object(&[
             ("dag", "string"), ("version", "integer"), ("path", "string"), ("source", "string"),

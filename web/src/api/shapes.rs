@@ -1,7 +1,7 @@
 //! What the API's objects look like.
 
 use chrono::{DateTime, Utc};
-use rota_core::dag::Dag;
+use rota_core::dag::{Dag, Remark};
 use rota_core::id::Epoch;
 use rota_core::port::{DagRow, Object, ReplicaRow, RunRow, TaskRow, TermRow, WorkerRow};
 use rota_core::state::TaskState;
@@ -31,6 +31,8 @@ pub(crate) struct DagShape {
     tasks: Vec<String>,
     /// By name: {type, default, enum, min, max, description}.
     params: Value,
+    /// What may not mean what its writer meant: [{line, col, message, hint}].
+    remarks: Vec<Remark>,
     updated_at: DateTime<Utc>,
 }
 
@@ -55,6 +57,7 @@ impl DagShape {
                 .map(|dag| dag.tasks.iter().map(|task| task.name.to_string()).collect())
                 .unwrap_or_default(),
             params: dag.map_or_else(|| json!({}), params),
+            remarks: dag.map(|dag| dag.remarks.clone()).unwrap_or_default(),
             updated_at: row.updated_at,
         }
     }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, Query};
 use chrono_tz::Tz;
-use rota_core::dag::Dag;
+use rota_core::dag::{Dag, Remark};
 use rota_core::id::RunId;
 use rota_core::port::{RunFilter, RunRow, SlotFilter, SlotRow, TaskRow};
 use rota_core::schedule::{Catchup, Schedule};
@@ -74,6 +74,7 @@ pub(crate) struct Entry {
 pub(crate) struct DagPage {
     frame: Frame,
     head: DagHead,
+    remarks: Vec<Remark>,
     pill: Option<(Look, String)>,
     facts: Vec<Fact>,
     rail: Option<Drawing>,
@@ -110,6 +111,7 @@ pub(crate) async fn show(
     Ok(Page(DagPage {
         frame,
         head: DagHead::load(&ctx, &found, "").await?,
+        remarks: found.dag.as_ref().map(|dag| dag.remarks.clone()).unwrap_or_default(),
         pill: pill(&ctx.moment, &found, &runs),
         facts: facts(&ctx.moment, &local, &found, &runs),
         rail: rail(&local, schedule.as_ref().filter(|_| !found.row.paused), &runs, &slots),

@@ -21,7 +21,7 @@ use self::live::Sink;
 use super::{files, params};
 use crate::failure::{CommandResult, Failure, Outcome};
 use crate::log::LogArg;
-use crate::output::{Format, FormatArg};
+use crate::output::{Format, FormatArg, note};
 use crate::time;
 
 const EXAMPLES: &str = "\
@@ -99,6 +99,10 @@ pub(super) fn run(args: &Args) -> CommandResult {
 
 fn wish(args: &Args) -> anyhow::Result<Wish> {
     let (dag, source) = files::load(&args.file)?;
+    for remark in &dag.remarks {
+        let line = files::remark_line(&args.file.display().to_string(), remark);
+        note(&crate::text::clean(&line));
+    }
     let params = checked_params(&dag, &args.params)?;
     let target = args.task.as_ref().map(|name| find_task(&dag, name)).transpose()?;
     let chosen = match target {
