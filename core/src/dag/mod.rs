@@ -6,8 +6,8 @@
 //!
 //! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
 //! and `timing` each know a part of the format, `graph` knows what needs what, `quiet` which failures end no run. `site`
-//! checks the templates, `expr` is their language, `template` renders them with the names of `functions`, and `shell`
-//! places values into scripts. `schema` says the format to editors.
+//! checks the templates, `expr` is their language, `template` renders them with the names of `functions`, `shell` places
+//! values into scripts, and `places` checks that it can. `schema` says the format to editors.
 
 mod action;
 mod error;
@@ -18,6 +18,7 @@ mod graph;
 mod model;
 mod outputs;
 mod params;
+mod places;
 mod plain;
 mod quiet;
 mod read;

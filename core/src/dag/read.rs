@@ -37,9 +37,9 @@ impl<'s> Reader<'s> {
     }
 
     /// Reports what older versions of rota took: an error in a file, nothing in a version that is stored already.
-    pub(super) fn no_longer(&mut self, pos: Pos, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn no_longer(&mut self, pos: Pos, message: impl Into<String>, hint: Option<&str>) {
         match self.occasion {
-            Occasion::File => self.sink.push_hint(pos, message, hint),
+            Occasion::File => self.sink.add(pos, message.into(), hint.map(str::to_owned)),
             Occasion::StoredVersion => {}
         }
     }

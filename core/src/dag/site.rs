@@ -12,10 +12,10 @@ use super::error::cut;
 use super::expr::{Block, BlockKind, Expression, FILTERS, Path, TESTS, Template, Uses, is_template};
 use super::functions::{FUNCTIONS, OBJECTS, PLAIN_NAMES};
 use super::model::{Graph, Param};
+use super::places;
 use super::read::Reader;
-use super::shell::{self, MARK};
 use super::task::Draft;
-use super::template::{FOREIGN_SHELL, expression, is_posix};
+use super::template::{expression, is_posix};
 use super::yaml::{Kind, Node};
 
 /// Most steps over needs that all checks of "is it upstream?" take together, beyond direct needs.
@@ -113,8 +113,12 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
             reads.extend(self.path(reader, site.node, path, task));
         }
         let shell = task.and_then(|task| self.drafts[task.0 as usize].task.shell.as_deref());
-        if site.kind == SiteKind::Script {
-            check_places(reader, site.node, text, blocks, is_posix(shell));
+        match site.kind {
+            SiteKind::Script if is_posix(shell) => {
+                places::check_script(reader, site.node, text, blocks, self.params);
+            }
+            SiteKind::Script => places::check_foreign(reader, site.node, blocks),
+            SiteKind::Plain | SiteKind::When => {}
         }
         reads
     }
@@ -309,36 +313,6 @@ fn check_raws(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[Bl
                 "write `{{ value | raw }}`",
             );
         }
-    }
-}
-
-/// Places a sample for each value of a script, to see that real ones can be placed.
-fn check_places(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[Block], is_posix: bool) {
-    let mut sample = String::with_capacity(text.len());
-    let mut values: Vec<&Block> = Vec::new();
-    let mut from = 0;
-    for block in blocks {
-        sample.push_str(&text[from..block.whole.start]);
-        from = block.whole.end;
-        match block.kind {
-            BlockKind::Statement => {}
-            BlockKind::RawValue => sample.push('0'),
-            BlockKind::Value => {
-                sample.extend([MARK, '0', MARK]);
-                values.push(block);
-            }
-        }
-    }
-    sample.push_str(&text[from..]);
-    let fault = match (is_posix, values.first()) {
-        (false, Some(_)) => Some((0, FOREIGN_SHELL)),
-        (false, None) => None,
-        (true, _) => shell::place(&sample).err().map(|refused| (refused.value, refused.reason)),
-    };
-    if let Some((value, reason)) = fault {
-        let at = values.get(value).map_or(0, |block| block.whole.start);
-        let pos = reader.locate(node, at);
-        reader.sink.push(pos, reason);
     }
 }
 

@@ -9,6 +9,7 @@ use super::action::{self, ACTIONS, unsupported};
 use super::error::cut;
 use super::model::{Action, Backoff, BackoffKind, OnLost, Task, TriggerRule};
 use super::outputs::is_output_key;
+use super::places;
 use super::read::Reader;
 use super::site::{Site, SiteKind};
 use super::yaml::{Entry, Kind, Node, Pos};
@@ -113,6 +114,9 @@ pub(super) fn read<'n, 's>(
     let action = action::read(reader, &actions, &cut(&entry.key), entry.key_pos)?;
     if let ([action], true) = (actions.as_slice(), action != Action::Noop) {
         action_sites(&action.value, &mut fields.sites);
+        if let Kind::List(arguments) = &action.value.kind {
+            places::check_arguments(reader, arguments);
+        }
     }
     fields.check_delays(reader, entry.key_pos, defaults);
     let sites = std::mem::take(&mut fields.sites);
@@ -200,7 +204,7 @@ fn trigger_rule<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<TriggerR
             "`{word}` is meant for teardowns, which run only if their setup succeeded; this version of rota has neither \
              and would start the task whatever happened"
         );
-        reader.no_longer(node.pos, message, "write `all_done` if that is what you want");
+        reader.no_longer(node.pos, message, Some("write `all_done` if that is what you want"));
         return Some(rule);
     }
     reader.word(node, "trigger_rule", &offered)

@@ -68,7 +68,7 @@ const NASTY: [&str; 22] = [
     "%s%n",
 ];
 
-fn shells() -> Vec<DefaultShell> {
+pub(crate) fn shells() -> Vec<DefaultShell> {
     let bash = Path::new("/bin/bash").exists().then_some(DefaultShell::Bash);
     bash.into_iter().chain([DefaultShell::Sh]).collect()
 }
@@ -135,7 +135,7 @@ fn raw_is_the_only_way_to_pass_code() {
 }
 
 /// Pieces that random scripts are made of; `{{ params.x }}` among them.
-const PIECES: [&str; 36] = [
+const PIECES: [&str; 51] = [
     "{{ params.x }}",
     "{{ params.x }}",
     "{{ params.x }}",
@@ -172,11 +172,26 @@ const PIECES: [&str; 36] = [
     "a",
     "[[ ",
     "((",
+    " ]]",
+    " -gt ",
+    " -v ",
+    "a[",
+    "]=",
+    "let ",
+    "declare -i x",
+    "printf ",
+    "=",
+    "\u{a0}",
+    "\r",
+    ") #",
+    ")#",
+    "$$",
+    "a=(",
 ];
 
 /// Values that would run `pwn` if they became code somewhere. Their first word is `q`, so that a script that runs
 /// what it prints does not count.
-const ATTACKS: [&str; 14] = [
+const ATTACKS: [&str; 17] = [
     "q'; pwn; '",
     "q\"; pwn; \"",
     "q$(pwn)",
@@ -191,38 +206,61 @@ const ATTACKS: [&str; 14] = [
     "q; pwn ;",
     "q))\npwn\n((",
     "q;; esac; pwn;",
+    "PATH[$(pwn)]",
+    "-vPATH[$(pwn)]",
+    "([$(pwn)]=q)",
 ];
 
-/// A directory with the program `pwn`, which leaves a file.
-fn trap() -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = std::env::temp_dir().join(format!("rota-inject-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let pwn = dir.join("pwn");
-    std::fs::write(&pwn, format!("#!/bin/sh\n: > {}\n", dir.join("pwned").display())).unwrap();
-    std::fs::set_permissions(&pwn, std::fs::Permissions::from_mode(0o755)).unwrap();
-    dir
+/// A directory with the program `pwn`, which leaves a file, the witness.
+pub(crate) struct Trap {
+    bin: PathBuf,
+    scratch: PathBuf,
 }
 
-fn springs(dir: &Path, argv: &[String]) -> bool {
-    let status = Command::new(&argv[0])
-        .args(&argv[1..])
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", format!("{}:/usr/bin:/bin", dir.display()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.expect("a shell starts");
-    std::fs::remove_file(dir.join("pwned")).is_ok()
+impl Trap {
+    pub(crate) fn new(name: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let bin = std::env::temp_dir().join(format!("rota-inject-{}-{name}", std::process::id()));
+        let scratch = bin.join("scratch");
+        std::fs::create_dir_all(&scratch).unwrap();
+        let pwn = bin.join("pwn");
+        std::fs::write(&pwn, format!("#!/bin/sh\n: > {}\n", bin.join("pwned").display())).unwrap();
+        std::fs::set_permissions(&pwn, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self { bin, scratch }
+    }
+
+    /// Where scripts may leave files.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Whether running it left the witness.
+    pub(crate) fn springs(&self, argv: &[String]) -> bool {
+        let status = Command::new(&argv[0])
+            .args(&argv[1..])
+            .current_dir(&self.scratch)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.bin.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        status.expect("a shell starts");
+        std::fs::remove_file(self.bin.join("pwned")).is_ok()
+    }
+}
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.bin);
+    }
 }
 
 #[test]
 fn no_value_becomes_code_in_random_scripts() {
-    let dir = trap();
+    let trap = Trap::new("random");
     let proof = ["sh", "-c", "q; pwn ;"].map(str::to_owned);
-    assert!(springs(&dir, &proof), "the trap itself works");
+    assert!(trap.springs(&proof), "the trap itself works");
     let cases = std::env::var("ROTA_INJECT_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let strategy =
@@ -235,10 +273,9 @@ fn no_value_becomes_code_in_random_scripts() {
         let shell = if prefer_bash { shells()[0] } else { DefaultShell::Sh };
         let given = Given { shell, ..Given::params(json!({ "x": x })) };
         if let Ok(command) = command(&dag, &given) {
-            assert!(!springs(&dir, &command.argv), "{shell:?} ran the value {x:?} in:\n{}", command.argv[4]);
+            assert!(!trap.springs(&command.argv), "{shell:?} ran the value {x:?} in:\n{}", command.argv[4]);
         }
         Ok(())
     });
-    _ = std::fs::remove_dir_all(&dir);
     result.unwrap();
 }

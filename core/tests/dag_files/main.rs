@@ -3,6 +3,7 @@
 
 mod bad;
 mod bombs;
+mod contexts;
 mod fuzz;
 mod good;
 mod inject;

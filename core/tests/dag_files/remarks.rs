@@ -46,6 +46,67 @@ fn a_stored_version_with_the_rule_of_teardowns_goes_on_and_a_file_is_refused() {
 }
 
 #[test]
+fn values_that_programs_read_as_code_get_a_remark() {
+    let said = |run: &str| {
+        let run =
+            if run.starts_with('[') { run.to_owned() } else { serde_json::to_string(run).expect("JSON") };
+        remarks(&format!("params: {{x: ''}}\ntasks:\n  t: {{run: {run}}}\n")).join("\n")
+    };
+    for (run, program) in [
+        ("eval {{ params.x }}", "eval"),
+        ("eval \"echo {{ params.x }}\"", "eval"),
+        ("trap {{ params.x }} EXIT", "trap"),
+        ("bash -c {{ params.x }}", "bash"),
+        ("sudo -u app sh -euc 'echo {{ params.x }}'", "sh"),
+        ("ssh -p 22 host ls {{ params.x }}", "ssh"),
+        ("su app -c \"ls {{ params.x }}\"", "su"),
+        ("ls | xargs -n 1 {{ params.x }}", "xargs"),
+        ("find . -exec sh -c 'echo {{ params.x }}' sh {} +", "sh"),
+        ("x=$(python3 -c 'print({{ params.x }})')", "python3"),
+        ("bash <<E\necho {{ params.x }}\nE\n", "bash"),
+        ("ssh host <<'E'\necho {{ params.x }}\nE\n", "ssh"),
+        ("[bash, -c, 'echo {{ params.x }}']", "bash"),
+        ("[ssh, host, ls, '{{ params.x }}']", "ssh"),
+        ("[sudo, sh, -euc, '{{ params.x | upper }}', sh]", "sh"),
+    ] {
+        let words = format!("`{program}` reads this value as code");
+        assert!(said(run).contains(&words), "{run}: {}", said(run));
+    }
+    for run in [
+        "bash -c 'ls \"$1\"' sh {{ params.x }}",
+        "bash ./script.sh {{ params.x }}",
+        "echo eval {{ params.x }}",
+        "ssh {{ params.x }} uptime",
+        "cat <<E\n{{ params.x }}\nE\n",
+        "[bash, -c, 'ls \"$1\"', sh, '{{ params.x }}']",
+        "[echo, '{{ params.x }}']",
+    ] {
+        assert_eq!(said(run), "", "{run}");
+    }
+}
+
+#[test]
+fn values_that_may_not_fit_where_a_shell_calculates_get_a_remark_unless_they_are_whole_numbers() {
+    let source = |run: &str| {
+        let run = serde_json::to_string(run).expect("JSON");
+        format!("params: {{x: '', n: 1}}\ntasks:\n  t: {{run: {run}}}\n")
+    };
+    let said = remarks(&source("[[ {{ params.x }} -gt 0 ]]")).join("\n");
+    assert!(
+        said.starts_with("3:16: the attempt fails if this value does not fit here: only a whole"),
+        "{said}"
+    );
+    for run in [
+        "[[ {{ params.n }} -gt 0 ]]",
+        "[[ {{ params.x | int }} -gt 0 ]]",
+        "a[{{ params.x | length }}]=1; echo $(( {{ attempt }} + {{ 1 }} ))",
+        "[[ {{ params.x }} == a ]]",
+    ] {
+        assert_eq!(remarks(&source(run)), Vec::<String>::new(), "{run}");
+    }
+}
+
+#[test]
 fn remarks_are_bounded() {
     let mut source = String::from("tasks:\n  a: {run: x}\n");
     for no in 0..500 {
