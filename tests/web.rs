@@ -3,6 +3,8 @@
 
 #[path = "web/cluster.rs"]
 mod cluster;
+#[path = "web/truth.rs"]
+mod truth;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;

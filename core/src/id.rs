@@ -115,6 +115,8 @@ number_ids! {
     Incarnation(i64);
     /// An intent's row.
     IntentId(i64);
+    /// A row of the audit log.
+    AuditId(i64);
     /// A claim's fence token: grows with each claim in the installation, so also per task.
     ClaimToken(i64);
 }

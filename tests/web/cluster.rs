@@ -49,7 +49,7 @@ fn hello(id: &str) -> WorkerHello {
 }
 
 /// What stands on a page for people: without tags, blanks as one.
-fn words(page: &Answer) -> String {
+pub(super) fn words(page: &Answer) -> String {
     let texts = page.body.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text));
     let text = texts.collect::<Vec<_>>().join(" ");
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('\u{a0}', " ")

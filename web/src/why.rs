@@ -2,20 +2,29 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::RunId;
 use rota_core::plan::why::{Surroundings, capacity_of, run_cause, task_cause};
 use rota_core::plan::{Effects, RunWalk};
-use rota_core::port::{DagRow, QueueCapacity, RunFilter, RunRow, TaskRow, WorkerState};
-use rota_core::state::RunState;
+use rota_core::port::{DagRow, QueueCapacity, RunRow, TaskRow, WorkerState};
+use rota_core::state::{RunState, TaskState};
 
 use crate::app::Ctx;
 use crate::error::Outcome;
 use crate::tasks::TaskNow;
 
-/// Active runs of a DAG that are looked at.
-const ACTIVE_MAX: usize = 200;
+/// Active runs of a DAG that are named where all of them are in the way.
+const ACTIVE_NAMED: usize = 3;
+/// A queued task that no worker took within this does not move.
+const QUEUED_LONG: TimeDelta = TimeDelta::seconds(5);
+
+/// What schedulers and workers offer at one moment: the same for all runs of a page.
+pub(crate) struct Supply {
+    capacity: Vec<QueueCapacity>,
+    running: u32,
+    has_leader: bool,
+}
 
 /// What is known about the waits of one run.
 pub(crate) enum Waits {
@@ -31,17 +40,40 @@ pub(crate) enum Waits {
 pub(crate) struct Around {
     walk: RunWalk,
     now: DateTime<Utc>,
-    capacity: Vec<QueueCapacity>,
-    running: u32,
+    supply: Arc<Supply>,
     dag: Option<DagRow>,
-    active: Vec<RunId>,
-    has_leader: bool,
+    active: u64,
+    active_named: Vec<RunId>,
+}
+
+impl Supply {
+    /// Reads it.
+    pub(crate) async fn load(ctx: &Ctx) -> Outcome<Arc<Self>> {
+        let workers = ctx.app.ports.store.view_workers().await?;
+        let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
+        Ok(Arc::new(Self {
+            running: live.map(|worker| worker.running).sum(),
+            capacity: capacity_of(&workers),
+            has_leader: ctx.app.pulse().await?.lead.is_held(),
+        }))
+    }
 }
 
 impl Waits {
     /// Gathers it.
     pub(crate) async fn load(
         ctx: &Ctx,
+        run: &RunRow,
+        dag: Option<Arc<Dag>>,
+        rows: &[TaskRow],
+    ) -> Outcome<Self> {
+        Self::with(ctx, &Supply::load(ctx).await?, run, dag, rows).await
+    }
+
+    /// Gathers what is not known of the fleet already.
+    pub(crate) async fn with(
+        ctx: &Ctx,
+        supply: &Arc<Supply>,
         run: &RunRow,
         dag: Option<Arc<Dag>>,
         rows: &[TaskRow],
@@ -55,23 +87,15 @@ impl Waits {
             dag.and_then(|dag| RunWalk::load(run.clone(), dag, rows, now, &mut Effects::default()).ok());
         let Some(walk) = walk else { return Ok(Self::Unknown) };
         let store = &*ctx.app.ports.store;
-        let workers = store.view_workers().await?;
-        let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
-        let filter = RunFilter {
-            dag: Some(run.dag.clone()),
-            states: vec![RunState::Running],
-            limit: ACTIVE_MAX,
-            ..RunFilter::default()
-        };
-        let active = store.view_runs(&filter).await?;
+        let active = store.view_active_runs(Some(&run.dag), ACTIVE_NAMED).await?;
+        let running = active.list.iter().filter(|run| run.state == RunState::Running);
         Ok(Self::Open(Box::new(Around {
             walk,
             now,
-            running: live.map(|worker| worker.running).sum(),
-            capacity: capacity_of(&workers),
+            supply: Arc::clone(supply),
             dag: store.view_dag(&run.dag).await?,
-            active: active.into_iter().map(|run| run.id).collect(),
-            has_leader: ctx.app.pulse().await?.lead.is_held(),
+            active: active.running,
+            active_named: running.map(|run| run.id).collect(),
         })))
     }
 
@@ -83,6 +107,34 @@ impl Waits {
             }
             Self::Over(_) | Self::Unknown => None,
         }
+    }
+
+    /// Why a run that is not over does not move, or what of it does not, in one sentence without its end; `None` if all moves.
+    pub(crate) fn standstill(&self, run: &RunRow, tasks: &[TaskNow], now: DateTime<Utc>) -> Option<String> {
+        if run.state == RunState::Queued || run.ending.is_some() {
+            return self.run();
+        }
+        let runs = tasks.iter().any(|task| task.state == TaskState::Running);
+        let long = |task: &TaskNow| {
+            task.row.as_ref().and_then(|row| row.queued_at).is_some_and(|at| now - at > QUEUED_LONG)
+        };
+        let stuck = |task: &&TaskNow| match task.state {
+            TaskState::UpForRetry => true,
+            TaskState::Queued => !runs || long(task),
+            _ => false,
+        };
+        let mut still: Vec<&TaskNow> = tasks.iter().filter(stuck).collect();
+        if still.is_empty() && !runs {
+            still = tasks.iter().filter(|task| task.state == TaskState::Waiting).collect();
+        }
+        let (first, rest) = still.split_first()?;
+        let why = self.task(first).or_else(|| self.run())?;
+        let more = match rest.len() {
+            0 => String::new(),
+            1 => "; one more task does not move".to_owned(),
+            more => format!("; {more} more tasks do not move"),
+        };
+        Some(format!("task `{}`: {why}{more}", first.name))
     }
 
     /// Why the run does not move, or why it ended as it did.
@@ -104,11 +156,12 @@ impl Around {
     fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
             now: self.now,
-            capacity: &self.capacity,
-            running: self.running,
+            capacity: &self.supply.capacity,
+            running: self.supply.running,
             dag: self.dag.as_ref(),
-            active: &self.active,
-            has_leader: self.has_leader,
+            active: self.active,
+            active_named: &self.active_named,
+            has_leader: self.supply.has_leader,
         }
     }
 }

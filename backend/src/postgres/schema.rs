@@ -12,9 +12,10 @@ use super::options::PostgresOptions;
 use super::sql::unavailable;
 
 /// The migrations, in order. `migrations/sqlite` has the same file names.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("../../../migrations/postgres/0001_initial.sql")),
     (2, "cluster", include_str!("../../../migrations/postgres/0002_cluster.sql")),
+    (3, "mend", include_str!("../../../migrations/postgres/0003_mend.sql")),
 ];
 
 /// How long a migration waits for another one, or for somebody's lock on a table.

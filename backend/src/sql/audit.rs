@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rota_core::id::IntentId;
-use rota_core::port::{Actor, AuditRow, Deed, StoreResult};
+use rota_core::port::{Actor, AuditPlace, AuditRow, Deed, StoreResult};
 
 use super::rows::{audit_row, decode};
 use super::{Conn, clean, json, limit, micros, unavailable, write_failed};
@@ -41,7 +41,7 @@ const DEEDS: &str = concat!(
     each!("$1")
 );
 
-/// Adds rows in their order. Each has an instant of its own, by microseconds, because pages are cut between instants.
+/// Adds rows in their order. Each has an instant of its own, by microseconds, so that their times tell their order too.
 pub(crate) async fn audit_add(conn: &mut Conn, now: DateTime<Utc>, deeds: &[Deed]) -> StoreResult<()> {
     if deeds.is_empty() {
         return Ok(());
@@ -54,16 +54,19 @@ pub(crate) async fn audit_add(conn: &mut Conn, now: DateTime<Utc>, deeds: &[Deed
 }
 
 const VIEW_AUDIT: &str = "
-    select a.at, a.actor, a.origin, a.action, a.subject, coalesce(i.outcome, a.outcome)
+    select a.id, a.at, a.actor, a.origin, a.action, a.subject, coalesce(i.outcome, a.outcome)
     from audit as a left join intent as i on i.id = a.intent
-    where a.at < $1 order by a.at desc, a.id desc limit $2";
+    where a.at <= $1 and (a.at < $1 or a.id < $2) order by a.at desc, a.id desc limit $3";
 
 /// What came of an intent is known later than its audit row is written, so it is read from the intent.
 pub(crate) async fn view_audit(
     conn: &mut Conn,
-    before: Option<DateTime<Utc>>,
+    after: Option<AuditPlace>,
     rows_max: usize,
 ) -> StoreResult<Vec<AuditRow>> {
-    let query = sqlx::query(VIEW_AUDIT).bind(before.map_or(i64::MAX, micros)).bind(limit(rows_max));
+    let query = sqlx::query(VIEW_AUDIT)
+        .bind(after.map_or(i64::MAX, |place| micros(place.at)))
+        .bind(after.map_or(i64::MAX, |place| place.id.0))
+        .bind(limit(rows_max));
     decode(&query.fetch_all(conn).await.map_err(unavailable)?, audit_row)
 }

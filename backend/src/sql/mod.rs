@@ -13,6 +13,7 @@ mod dags;
 mod fence;
 mod intents;
 mod late;
+mod ledger;
 mod ports;
 mod prune;
 mod reads;
@@ -30,13 +31,14 @@ pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_queued};
 pub(super) use dags::{dags_load, file_errors, files_put, version_source};
 pub(super) use fence::{fence_check, leader_load, term_begin};
 pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger, worker_drain};
+pub(super) use ledger::{view_outages, view_slot_counts, view_slot_steps, view_slots};
 pub(super) use prune::prune;
 pub(super) use reads::{tasks_of_runs, tasks_unclaimed};
 pub(super) use replica_files::{files_record, files_seen, versions_known};
 pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
 pub(super) use runs::{run_load, runs_active, runs_queued};
 pub(super) use views::{
-    view_attempts, view_dag, view_log, view_recent_runs, view_runs, view_slot_counts, view_slots,
+    view_active_runs, view_attempts, view_dag, view_failed_dags, view_log, view_recent_runs, view_runs,
     view_source, view_workers,
 };
 pub(super) use workers::{worker_beat, worker_register, workers_reap};

@@ -11,11 +11,11 @@ use rota_core::id::{
     TaskNo, WorkerId,
 };
 use rota_core::port::{
-    Actor, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed, DagRow, Deed, Facts,
-    FileErrorRow, FileRecord, FileSeen, FilesPut, Finish, Intent, IntentKind, Intents, LeaderRow, LogChunk,
-    Object, Plans, PruneRequest, QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotCounts,
-    SlotFilter, SlotRow, StoreResult, TaskRow, TermRow, TriggerRequest, Triggered, Views, WorkerHello,
-    WorkerRow,
+    ActiveRuns, Actor, AuditPlace, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed,
+    DagRow, Deed, Facts, FailedDags, FileErrorRow, FileRecord, FileSeen, FilesPut, Finish, Intent,
+    IntentKind, Intents, LeaderRow, LedgerCounts, LogChunk, Object, Outages, Plans, PruneRequest, QueuedTask,
+    Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotFilter, SlotRow, SlotStep, StepFilter,
+    StoreResult, TaskRow, TermRow, TimeWindow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
 };
 
 use super::super::{Store, sql};
@@ -237,12 +237,30 @@ impl Views for Store {
         ))
     }
 
+    async fn view_active_runs(&self, dag: Option<&DagId>, limit: usize) -> StoreResult<ActiveRuns> {
+        let dag = dag.cloned();
+        run!(self.view(dag, limit), |conn, _now| sql::view_active_runs(conn, (*dag).as_ref(), *limit))
+    }
+
+    async fn view_failed_dags(&self, since: DateTime<Utc>, limit: usize) -> StoreResult<FailedDags> {
+        run!(self.view(since, limit), |conn, _now| sql::view_failed_dags(conn, *since, *limit))
+    }
+
     async fn view_slots(&self, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>> {
         run!(self.view(filter), |conn, _now| sql::view_slots(conn, &filter))
     }
 
-    async fn view_slot_counts(&self, since: DateTime<Utc>) -> StoreResult<SlotCounts> {
-        run!(self.view(since), |conn, _now| sql::view_slot_counts(conn, *since))
+    async fn view_slot_counts(&self, dag: Option<&DagId>, window: TimeWindow) -> StoreResult<LedgerCounts> {
+        let dag = dag.cloned();
+        run!(self.view(dag, window), |conn, _now| sql::view_slot_counts(conn, (*dag).as_ref(), *window))
+    }
+
+    async fn view_outages(&self, window: TimeWindow, limit: usize) -> StoreResult<Outages> {
+        run!(self.view(window, limit), |conn, _now| sql::view_outages(conn, *window, *limit))
+    }
+
+    async fn view_slot_steps(&self, filter: &StepFilter) -> StoreResult<Vec<SlotStep>> {
+        run!(self.view(filter), |conn, _now| sql::view_slot_steps(conn, &filter))
     }
 
     async fn view_files_broken(&self) -> StoreResult<Vec<FileErrorRow>> {
@@ -265,7 +283,7 @@ impl Views for Store {
         run!(self.view(limit), |conn, _now| sql::view_terms(conn, *limit))
     }
 
-    async fn view_audit(&self, before: Option<DateTime<Utc>>, limit: usize) -> StoreResult<Vec<AuditRow>> {
-        run!(self.view(before, limit), |conn, _now| sql::view_audit(conn, *before, *limit))
+    async fn view_audit(&self, after: Option<AuditPlace>, limit: usize) -> StoreResult<Vec<AuditRow>> {
+        run!(self.view(after, limit), |conn, _now| sql::view_audit(conn, *after, *limit))
     }
 }

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use rota_core::id::{
-    AttemptKey, DagId, DagVersion, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey, TaskName,
-    TaskNo, WorkerId,
+    AttemptKey, AuditId, DagId, DagVersion, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey,
+    TaskName, TaskNo, WorkerId,
 };
 use rota_core::port::{
     AuditRow, DagRow, Ending, FileErrorRow, Object, ReplicaRow, ReplicaState, RunRow, SlotOutcome, SlotRow,
@@ -250,6 +250,7 @@ pub(crate) fn file_error_row(cells: &mut Cells<'_>) -> StoreResult<FileErrorRow>
 
 pub(crate) fn audit_row(cells: &mut Cells<'_>) -> StoreResult<AuditRow> {
     Ok(AuditRow {
+        id: AuditId(cells.take()?),
         at: cells.at()?,
         actor: cells.take()?,
         origin: cells.take()?,

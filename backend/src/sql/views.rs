@@ -3,12 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::id::{AttemptKey, DagId, DagVersion, TaskKey};
 use rota_core::port::{
-    DagRow, LogChunk, RunFilter, RunRow, SlotCounts, SlotFilter, SlotRow, StoreResult, TaskRow, WorkerRow,
+    ActiveRuns, DagRow, FailedDag, FailedDags, LogChunk, RunFilter, RunRow, StoreResult, TaskRow, WorkerRow,
 };
 
 use super::rows::{
-    Cells, dag_columns, dag_row, decode, decode_opt, run_columns, run_row, slot_columns, slot_row,
-    task_columns, task_row, worker_columns, worker_row,
+    dag_columns, dag_row, decode, decode_opt, run_columns, run_row, task_columns, task_row, worker_columns,
+    worker_row,
 };
 use super::{Conn, json, limit, micros, unavailable};
 
@@ -99,6 +99,74 @@ pub(crate) async fn view_runs(conn: &mut Conn, filter: &RunFilter) -> StoreResul
     decode(&query.fetch_all(conn).await.map_err(unavailable)?, run_row)
 }
 
+macro_rules! active_runs {
+    ($and:literal) => {
+        concat!(
+            "select ",
+            run_columns!(),
+            ", sum(case when state = 'running' then 1 else 0 end) over (), count(*) over ()
+             from run where state in ('queued', 'running') ",
+            $and,
+            " order by case when state = 'running' then 0 else 1 end, id limit $1"
+        )
+    };
+}
+
+const VIEW_ACTIVE_RUNS: &str = active_runs!("");
+const VIEW_ACTIVE_RUNS_OF_DAG: &str = active_runs!("and dag = $2");
+
+/// Counted beside the list, so that both tell of one instant.
+pub(crate) async fn view_active_runs(
+    conn: &mut Conn,
+    dag: Option<&DagId>,
+    rows_max: usize,
+) -> StoreResult<ActiveRuns> {
+    let statement = if dag.is_some() { VIEW_ACTIVE_RUNS_OF_DAG } else { VIEW_ACTIVE_RUNS };
+    // Without a row there is nobody to say how many there are.
+    let mut query = sqlx::query(statement).bind(limit(rows_max.max(1)));
+    if let Some(dag) = dag {
+        query = query.bind(dag.as_str());
+    }
+    let rows = query.fetch_all(conn).await.map_err(unavailable)?;
+    let rows = decode(&rows, |cells| Ok((run_row(cells)?, cells.number::<u64>()?, cells.number::<u64>()?)))?;
+    let (running, all) = rows.first().map_or((0, 0), |(_, running, all)| (*running, *all));
+    let list = rows.into_iter().map(|(run, _, _)| run).take(rows_max).collect();
+    Ok(ActiveRuns { running, queued: all - running, list })
+}
+
+const VIEW_FAILED_DAGS: &str = concat!(
+    "with failed as (
+         select dag as of_dag, max(id) as newest, count(*) as runs from run
+         where finished_at >= $1 and state = 'failed' group by dag
+     ), told as (
+         select failed.*, cast(case when exists (
+             select 1 from run as later
+             where later.dag = of_dag and later.id > newest and later.state = 'success') then 1 else 0 end as bigint) as recovered
+         from failed
+     )
+     select ",
+    run_columns!(),
+    ", runs, recovered, cast(sum(recovered) over () as bigint), count(*) over ()
+     from told join run on run.id = newest order by recovered, id desc limit $2"
+);
+
+/// Counted beside the list, so that both tell of one instant.
+pub(crate) async fn view_failed_dags(
+    conn: &mut Conn,
+    since: DateTime<Utc>,
+    rows_max: usize,
+) -> StoreResult<FailedDags> {
+    let query = sqlx::query(VIEW_FAILED_DAGS).bind(micros(since)).bind(limit(rows_max.max(1)));
+    let rows = decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+        let (run, runs) = (run_row(cells)?, cells.number()?);
+        let dag = FailedDag { run, runs, recovered: cells.number::<i64>()? == 1 };
+        Ok((dag, cells.number::<u64>()?, cells.number::<u64>()?))
+    })?;
+    let (recovered, all) = rows.first().map_or((0, 0), |(_, recovered, all)| (*recovered, *all));
+    let list = rows.into_iter().map(|(dag, _, _)| dag).take(rows_max).collect();
+    Ok(FailedDags { failing: all - recovered, recovered, list })
+}
+
 const VIEW_ATTEMPTS: &str = concat!(
     "select ",
     task_columns!(),
@@ -142,49 +210,6 @@ pub(crate) async fn view_log(
     decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
         Ok(LogChunk { key, seq: cells.number()?, text: cells.take()? })
     })
-}
-
-const VIEW_SLOTS: &str = concat!(
-    "select ",
-    slot_columns!(),
-    " from slot where slot >= $1 and slot < $2 and ($3 or outcome = $4) order by slot desc, dag limit $5"
-);
-
-const VIEW_SLOTS_OF_DAG: &str = concat!(
-    "select ",
-    slot_columns!(),
-    " from slot where dag = $6 and slot >= $1 and slot < $2 and ($3 or outcome = $4) order by slot desc limit $5"
-);
-
-pub(crate) async fn view_slots(conn: &mut Conn, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>> {
-    let statement = if filter.dag.is_some() { VIEW_SLOTS_OF_DAG } else { VIEW_SLOTS };
-    let mut query = sqlx::query(statement)
-        .bind(filter.since.map_or(i64::MIN, micros))
-        .bind(filter.before.map_or(i64::MAX, micros))
-        .bind(filter.outcome.is_none())
-        .bind(filter.outcome.map_or("", |outcome| outcome.as_str()))
-        .bind(limit(filter.limit));
-    if let Some(dag) = &filter.dag {
-        query = query.bind(dag.as_str());
-    }
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, slot_row)
-}
-
-const VIEW_SLOT_COUNTS: &str = "
-    select
-        cast(coalesce(sum(case when outcome = 'fired' then slot_count end), 0) as bigint),
-        cast(coalesce(sum(case when outcome = 'skipped' then slot_count end), 0) as bigint),
-        cast(coalesce(sum(case when outcome = 'missed' then slot_count end), 0) as bigint),
-        cast(coalesce(max(case when outcome = 'fired' then decided_at - slot end), 0) as bigint)
-    from slot where slot >= $1";
-
-pub(crate) async fn view_slot_counts(conn: &mut Conn, since: DateTime<Utc>) -> StoreResult<SlotCounts> {
-    let query = sqlx::query(VIEW_SLOT_COUNTS).bind(micros(since));
-    let row = query.fetch_one(conn).await.map_err(unavailable)?;
-    let mut cells = Cells::of(&row);
-    let (fired, skipped, missed) = (cells.number()?, cells.number()?, cells.number()?);
-    let late_us: i64 = cells.take()?;
-    Ok(SlotCounts { fired, skipped, missed, late_max_ms: late_us.max(0).unsigned_abs() / 1000 })
 }
 
 const VIEW_WORKERS: &str = concat!(

@@ -21,8 +21,10 @@ pub struct Surroundings<'a> {
     pub running: u32,
     /// The run's DAG.
     pub dag: Option<&'a DagRow>,
-    /// The DAG's runs that are running.
-    pub active: &'a [RunId],
+    /// How many of the DAG's runs are running.
+    pub active: u64,
+    /// Some of them, to be named.
+    pub active_named: &'a [RunId],
     /// Whether some scheduler leads.
     pub has_leader: bool,
 }
@@ -63,10 +65,10 @@ pub fn run_cause(run: &RunRow, max_active_runs: u32, around: &Surroundings<'_>) 
             if held.is_some_and(|dag| !dag.present) {
                 return Some("waits because its DAG's file is gone".to_owned());
             }
-            if around.active.len() >= max_active_runs as usize {
+            if around.active >= u64::from(max_active_runs) {
                 return Some(format!(
                     "waits because max_active_runs {max_active_runs} is reached by {}",
-                    list_runs(around.active)
+                    list_runs(around.active_named, around.active)
                 ));
             }
             Some("starts as soon as the leader gets to it".to_owned())
@@ -150,10 +152,10 @@ fn retry_cause(walk: &RunWalk, task: TaskNo, row: Option<&TaskRow>, around: &Sur
     format!("retry {used} of {retries} starts {when}")
 }
 
-fn list_runs(runs: &[RunId]) -> String {
-    let shown: Vec<String> = runs.iter().take(3).map(ToString::to_string).collect();
-    let more = runs.len().saturating_sub(shown.len());
-    let noun = if runs.len() == 1 { "run" } else { "runs" };
+fn list_runs(named: &[RunId], all: u64) -> String {
+    let shown: Vec<String> = named.iter().take(3).map(ToString::to_string).collect();
+    let more = all.saturating_sub(shown.len() as u64);
+    let noun = if all == 1 { "run" } else { "runs" };
     match more {
         0 => format!("{noun} {}", shown.join(", ")),
         more => format!("{noun} {} and {more} more", shown.join(", ")),

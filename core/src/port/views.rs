@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DagRow, FileErrorRow, LeaderRow, LogChunk, ReplicaRow, RunRow, SlotOutcome, SlotRow, StoreResult,
-    TaskRow, TermRow, WorkerRow,
+    DagRow, FileErrorRow, LeaderRow, LedgerCounts, LogChunk, Outages, ReplicaRow, RunRow, SlotFilter,
+    SlotRow, SlotStep, StepFilter, StoreResult, TaskRow, TermRow, TimeWindow, WorkerRow,
 };
-use crate::id::{AttemptKey, DagId, DagVersion, RunId, TaskKey};
+use crate::id::{AttemptKey, AuditId, DagId, DagVersion, RunId, TaskKey};
 use crate::state::RunState;
 
 /// Which runs to list, newest first.
@@ -24,37 +24,44 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
-/// Which ledger entries to list, newest first.
+/// Runs that are not over.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct SlotFilter {
-    /// Only of this DAG.
-    pub dag: Option<DagId>,
-    /// Only with this outcome.
-    pub outcome: Option<SlotOutcome>,
-    /// Only slots from here on.
-    pub since: Option<DateTime<Utc>>,
-    /// Only slots before this.
-    pub before: Option<DateTime<Utc>>,
-    /// At most this many.
-    pub limit: usize,
+pub struct ActiveRuns {
+    /// How many run.
+    pub running: u64,
+    /// How many wait for their turn.
+    pub queued: u64,
+    /// Some of them: those that run before those that wait, and of each the oldest first.
+    pub list: Vec<RunRow>,
 }
 
-/// The ledger, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct SlotCounts {
-    /// Slots with a run.
-    pub fired: u64,
-    /// Slots that a policy or a pause skipped.
-    pub skipped: u64,
-    /// Slots that were missed.
-    pub missed: u64,
-    /// How late the latest fired slot was, in milliseconds.
-    pub late_max_ms: u64,
+/// The DAGs with runs that failed within a stretch of time.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FailedDags {
+    /// DAGs of which no later run has succeeded.
+    pub failing: u64,
+    /// DAGs of which a later run has.
+    pub recovered: u64,
+    /// Some of them: those that still fail first, and of each the newest failures first.
+    pub list: Vec<FailedDag>,
+}
+
+/// A DAG with failed runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedDag {
+    /// The newest of them.
+    pub run: RunRow,
+    /// How many there are.
+    pub runs: u64,
+    /// Whether a later run has succeeded.
+    pub recovered: bool,
 }
 
 /// A row of the audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditRow {
+    /// Its number: grows with each row, never reused.
+    pub id: AuditId,
     /// When.
     pub at: DateTime<Utc>,
     /// Who.
@@ -68,6 +75,22 @@ pub struct AuditRow {
     pub subject: String,
     /// What came of it, once known.
     pub outcome: Option<String>,
+}
+
+impl AuditRow {
+    /// Where it stands in the log.
+    pub const fn place(&self) -> AuditPlace {
+        AuditPlace { at: self.at, id: self.id }
+    }
+}
+
+/// Where a row stands in the audit log. Two rows may have been written at the same instant, but never with one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditPlace {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Its number.
+    pub id: AuditId,
 }
 
 /// Reads.
@@ -96,10 +119,18 @@ pub trait Views: Send + Sync {
     async fn view_attempts(&self, task: TaskKey) -> StoreResult<Vec<TaskRow>>;
     /// An attempt's log from chunk `from_seq` on, at most `limit` chunks.
     async fn view_log(&self, attempt: AttemptKey, from_seq: u32, limit: usize) -> StoreResult<Vec<LogChunk>>;
+    /// How many runs are not over, of one DAG or of all, and at most `limit` of them.
+    async fn view_active_runs(&self, dag: Option<&DagId>, limit: usize) -> StoreResult<ActiveRuns>;
+    /// How many DAGs have runs that failed since then, and at most `limit` of those DAGs.
+    async fn view_failed_dags(&self, since: DateTime<Utc>, limit: usize) -> StoreResult<FailedDags>;
     /// Ledger entries, newest first.
     async fn view_slots(&self, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>>;
-    /// The ledger of all DAGs since then, counted.
-    async fn view_slot_counts(&self, since: DateTime<Utc>) -> StoreResult<SlotCounts>;
+    /// The ledger of one DAG or of all within a window, counted.
+    async fn view_slot_counts(&self, dag: Option<&DagId>, window: TimeWindow) -> StoreResult<LedgerCounts>;
+    /// How many outages have a missed slot in a window, and at most `limit` of them.
+    async fn view_outages(&self, window: TimeWindow, limit: usize) -> StoreResult<Outages>;
+    /// Fired slots by steps of time, in order. Steps without one are left out.
+    async fn view_slot_steps(&self, filter: &StepFilter) -> StoreResult<Vec<SlotStep>>;
     /// Broken files, by path.
     async fn view_files_broken(&self) -> StoreResult<Vec<FileErrorRow>>;
     /// Worker incarnations that are live or draining, and others seen within the last day, by id, newest first.
@@ -110,6 +141,6 @@ pub trait Views: Send + Sync {
     async fn view_replicas(&self) -> StoreResult<Vec<ReplicaRow>>;
     /// The newest terms, newest first.
     async fn view_terms(&self, limit: usize) -> StoreResult<Vec<TermRow>>;
-    /// The newest audit rows, older than `before` if given.
-    async fn view_audit(&self, before: Option<DateTime<Utc>>, limit: usize) -> StoreResult<Vec<AuditRow>>;
+    /// Audit rows, newest first, from the one after that place on if one is given.
+    async fn view_audit(&self, after: Option<AuditPlace>, limit: usize) -> StoreResult<Vec<AuditRow>>;
 }

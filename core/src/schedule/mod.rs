@@ -213,6 +213,20 @@ impl Schedule {
         std::iter::successors(self.next_after(after), |slot| self.next_after(*slot)).take(count).collect()
     }
 
+    /// How many slots lie at or after `from` and before `until`. Those of several rules are walked: `None` if there are more
+    /// than `walk_max` of them.
+    pub fn count_between(&self, from: DateTime<Utc>, until: DateTime<Utc>, walk_max: u64) -> Option<u64> {
+        let (from, until) = (ceil_secs(from), ceil_secs(until));
+        if let Some(count) = self.count_secs(from, until) {
+            return Some(count);
+        }
+        let next = |after: i64| self.next_secs(after).filter(|slot| *slot < until);
+        let walked = std::iter::successors(next(from - 1), |slot| next(*slot));
+        let count =
+            walked.take(usize::try_from(walk_max).unwrap_or(usize::MAX).saturating_add(1)).count() as u64;
+        (count <= walk_max).then_some(count)
+    }
+
     /// One line for people: `0 6 * * 1-5, Europe/Berlin` or `every 15m`.
     pub fn describe(&self) -> String {
         text::describe(self.spec())

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::Query;
-use chrono::{DateTime, SecondsFormat, Utc};
 use rota_core::port::AuditRow;
 use serde::Deserialize;
 
 use super::{List, limit};
 use crate::app::Ctx;
+use crate::cursor::{audit_cursor, audit_place};
 use crate::error::{Error, Outcome};
 
 /// `?limit=&cursor=`.
@@ -20,14 +20,9 @@ pub(crate) struct ListQuery {
 /// `GET /audit`: newest first.
 pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Json<List<AuditRow>>> {
     let limit = limit(query.limit);
-    let before = query.cursor.as_deref().map(cursor).transpose()?;
-    let rows = ctx.app.ports.store.view_audit(before, limit + 1).await?;
-    let cursor = |row: &AuditRow| row.at.to_rfc3339_opts(SecondsFormat::Micros, true);
-    Ok(Json(List::cut(rows, limit, cursor)))
-}
-
-fn cursor(text: &str) -> Outcome<DateTime<Utc>> {
-    text.parse().map_err(|_| {
-        Error::BadRequest("`cursor` is none of ours; pass `next_cursor` of the page before".into())
-    })
+    let refused =
+        || Error::BadRequest("`cursor` is none of ours; pass `next_cursor` of the page before".into());
+    let after = query.cursor.as_deref().map(|text| audit_place(text).ok_or_else(refused)).transpose()?;
+    let rows = ctx.app.ports.store.view_audit(after, limit + 1).await?;
+    Ok(Json(List::cut(rows, limit, |row: &AuditRow| audit_cursor(row.place()))))
 }

@@ -190,7 +190,7 @@ fn schemas() -> Value {
             ("ended_at", "@string?"), ("end", "string"), ("vacant_ms", "integer?"),
         ]),
         "audit": object(&[
-            ("at", "@string"), ("actor", "string"), ("origin", "string"), ("action", "string"), ("subject", "string"),
+            ("id", "integer"), ("at", "@string"), ("actor", "string"), ("origin", "string"), ("action", "string"), ("subject", "string"),
             ("outcome", "string?"),
         ]),
         "problem": object(&[("type", "string"), ("title", "string"), ("status", "integer"), ("detail", "string")]),

@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::extract::Query;
-use chrono::{DateTime, SecondsFormat, Utc};
 use rota_core::port::AuditRow;
 use serde::Deserialize;
 
 use crate::app::Ctx;
+use crate::cursor::{audit_cursor, audit_place};
 use crate::error::{Error, Outcome};
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::time::{Moment, Stamp};
@@ -48,14 +48,16 @@ pub(crate) struct AuditPage {
 
 /// `GET /audit`.
 pub(crate) async fn show(ctx: Ctx, Query(query): Query<AuditQuery>) -> Outcome<Page<AuditPage>> {
-    let refused = |_| Error::BadRequest("`before` is no RFC 3339 time; use the page's own links".into());
-    let before: Option<DateTime<Utc>> =
-        if query.before.is_empty() { None } else { Some(query.before.parse().map_err(refused)?) };
+    let refused = || Error::BadRequest("`before` is none of ours; use the page's own links".into());
+    let after = match query.before.as_str() {
+        "" => None,
+        text => Some(audit_place(text).ok_or_else(refused)?),
+    };
     let frame = Frame::load(&ctx, Nav::Audit, Topic::Still).await?;
-    let mut rows = ctx.app.ports.store.view_audit(before, ROWS_MAX + 1).await?;
+    let mut rows = ctx.app.ports.store.view_audit(after, ROWS_MAX + 1).await?;
     let more = rows.len() > ROWS_MAX;
     rows.truncate(ROWS_MAX);
-    let older = rows.last().filter(|_| more).map(|row| row.at.to_rfc3339_opts(SecondsFormat::Micros, true));
+    let older = rows.last().filter(|_| more).map(|row| audit_cursor(row.place()));
     let rows = rows.into_iter().map(|known| row(&ctx.moment, known)).collect();
     Ok(Page(AuditPage { frame, query, rows, older: older.unwrap_or_default() }))
 }

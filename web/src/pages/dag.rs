@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use rota_core::dag::{Dag, Remark};
 use rota_core::id::RunId;
@@ -14,9 +15,9 @@ use crate::app::{Ctx, Found, dag_id};
 use crate::error::Outcome;
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::axis::Drawing;
-use crate::show::course::{Fire, by_id, next, rail, slot_look};
+use crate::show::course::{Fire, Past, by_id, next, rail, slot_look};
 use crate::show::graph::{Graph, NodeState, graph};
-use crate::show::grid::{Grid, RUNS_MAX, grid};
+use crate::show::grid::{Grid, RUNS_MAX, grid, run_at};
 use crate::show::home::what;
 use crate::show::look::Look;
 use crate::show::runs::{took, typical};
@@ -63,6 +64,8 @@ pub(crate) struct Fact {
 /// An entry of the ledger.
 pub(crate) struct Entry {
     pub(crate) at: Stamp,
+    /// The last slot of a range.
+    pub(crate) to: Option<Stamp>,
     pub(crate) look: Look,
     pub(crate) says: String,
     pub(crate) run: Option<RunId>,
@@ -101,8 +104,12 @@ pub(crate) async fn show(
     let frame = Frame::load(&ctx, Nav::Dags, Topic::Dag(id.clone())).await?.done(query.done.as_deref());
     let filter = RunFilter { dag: Some(id.clone()), limit: RUNS_READ, ..RunFilter::default() };
     let runs = store.view_runs(&filter).await?;
-    let slots = SlotFilter { dag: Some(id), limit: SLOTS_READ, ..SlotFilter::default() };
+    let slots = SlotFilter { dag: Some(id.clone()), limit: SLOTS_READ, ..SlotFilter::default() };
     let slots = store.view_slots(&slots).await?;
+    let known = Past { runs: &runs, slots: &slots, since: known_since(&runs, &slots) };
+    let states = vec![RunState::Success, RunState::Failed, RunState::Cancelled];
+    let ended = RunFilter { dag: Some(id), states, limit: 1, ..RunFilter::default() };
+    let ended = store.view_runs(&ended).await?;
     let ids: Vec<RunId> = runs.iter().take(RUNS_MAX).map(|run| run.id).collect();
     let tasks = store.view_tasks(&ids).await?;
     let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.clone());
@@ -113,8 +120,8 @@ pub(crate) async fn show(
         head: DagHead::load(&ctx, &found, "").await?,
         remarks: found.dag.as_ref().map(|dag| dag.remarks.clone()).unwrap_or_default(),
         pill: pill(&ctx.moment, &found, &runs),
-        facts: facts(&ctx.moment, &local, &found, &runs),
-        rail: rail(&local, schedule.as_ref().filter(|_| !found.row.paused), &runs, &slots),
+        facts: facts(&ctx.moment, &local, &found, (ended.first(), &runs)),
+        rail: rail(&local, schedule.as_ref().filter(|_| !found.row.paused), known),
         grid: found.dag.as_deref().filter(|_| !runs.is_empty()).map(|dag| grid(&local, dag, &runs, &tasks)),
         zone: zone_name(local.zone),
         beside_utc: local.zone != Tz::UTC,
@@ -150,6 +157,13 @@ impl DagHead {
     }
 }
 
+/// From when on the runs and slots that were read are all there are; `None`: they all were read.
+fn known_since(runs: &[RunRow], slots: &[SlotRow]) -> Option<DateTime<Utc>> {
+    let run = runs.last().filter(|_| runs.len() >= RUNS_READ).map(run_at);
+    let slot = slots.last().filter(|_| slots.len() >= SLOTS_READ).map(|slot| slot.slot);
+    run.max(slot)
+}
+
 fn pill(moment: &Moment, found: &Found, runs: &[RunRow]) -> Option<(Look, String)> {
     if found.row.paused {
         return Some((crate::show::look::PAUSED, "paused".to_owned()));
@@ -167,7 +181,12 @@ fn fact(name: &'static str, value: String, under: String) -> Fact {
     Fact { name, value, under, look: None, href: String::new() }
 }
 
-fn facts(moment: &Moment, local: &Moment, found: &Found, runs: &[RunRow]) -> Vec<Fact> {
+fn facts(
+    moment: &Moment,
+    local: &Moment,
+    found: &Found,
+    (ended, runs): (Option<&RunRow>, &[RunRow]),
+) -> Vec<Fact> {
     let row = &found.row;
     let dag = found.dag.as_deref();
     let schedule = dag.and_then(|dag| dag.schedule.as_ref());
@@ -186,10 +205,12 @@ fn facts(moment: &Moment, local: &Moment, found: &Found, runs: &[RunRow]) -> Vec
         None if row.paused => fact("Next slot", "none while paused".to_owned(), String::new()),
         None => fact("Next slot", "none".to_owned(), String::new()),
     });
-    facts.push(last_finished(moment, runs));
+    facts.push(last_finished(moment, ended));
     let fraction = runs.iter().filter(|run| run.state == RunState::Success).count();
     facts.push(match typical(runs, moment.now) {
-        Some(middle) => fact("Typical run", span(middle), format!("median of {fraction} that succeeded")),
+        Some(middle) => {
+            fact("Typical run", span(middle), format!("median of the last {fraction} that succeeded"))
+        }
         None => fact("Typical run", "not known yet".to_owned(), String::new()),
     });
     if let (Some(dag), Some(schedule)) = (dag, schedule) {
@@ -201,8 +222,7 @@ fn facts(moment: &Moment, local: &Moment, found: &Found, runs: &[RunRow]) -> Vec
     facts
 }
 
-fn last_finished(moment: &Moment, runs: &[RunRow]) -> Fact {
-    let last = runs.iter().find(|run| run.state.is_terminal());
+fn last_finished(moment: &Moment, last: Option<&RunRow>) -> Fact {
     let Some((run, at)) = last.and_then(|run| Some((run, run.finished_at?))) else {
         return fact("Last finished run", "none yet".to_owned(), String::new());
     };
@@ -243,6 +263,7 @@ fn ledger(local: &Moment, slots: &[SlotRow], runs: &[RunRow]) -> Vec<Entry> {
     let runs = by_id(runs);
     let one = |slot: &SlotRow| Entry {
         at: local.slot(slot.slot),
+        to: (slot.count > 1).then(|| local.slot(slot.to)),
         look: slot_look(slot, &runs),
         says: says(slot),
         run: slot.run,

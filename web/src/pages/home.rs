@@ -1,34 +1,34 @@
 //! `/`: is all right, what failed and why, what runs, what comes, and the rota of all DAGs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use askama::Template;
 use axum::extract::Query;
-use chrono::TimeDelta;
-use rota_core::id::{DagId, RunId};
-use rota_core::port::{DagRow, RunFilter, RunRow, SlotCounts, SlotFilter, SlotOutcome, SlotRow};
+use rota_core::id::DagId;
+use rota_core::port::{ActiveRuns, DagRow, FailedDags, Outages, RunRow};
 use rota_core::state::RunState;
 use serde::Deserialize;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::lead::Lead;
+use crate::ledger::{self, Counts};
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::axis::Drawing;
 use crate::show::day::{self, Day};
-use crate::show::home::{Board, Failure, Missed, Now, board, failures, missed, now};
-use crate::show::look::{Look, OK, PAUSED, WARN};
+use crate::show::home::{
+    Board, Cut, Failure, Missed, Now, SHOWN_MAX, board, departures, failures, missed, now,
+};
+use crate::show::look::{Look, PAUSED};
 use crate::show::rota::{self, Entry, Plight, Row};
 use crate::show::runs::RUNS_MAX;
 use crate::show::strip::{Gauge, Health, gauges};
-use crate::show::time::{Moment, count, span};
+use crate::show::time::count;
+use crate::show::verdict::Verdict;
 
 /// Rows of the rota on one page.
 const ROWS_MAX: usize = 50;
-/// Failed and active runs that are looked at.
-const NOTABLE_MAX: usize = 200;
-/// Ledger entries that the rail of the day is drawn from.
-const SLOTS_MAX: usize = 4000;
+/// Outages that are drawn on the rail of the day.
+const OUTAGES_MAX: usize = 200;
 
 /// `?q=&state=&tag=&page=&done=`.
 #[derive(Debug, Default, Deserialize)]
@@ -54,14 +54,10 @@ pub(crate) struct Home {
     text: String,
     gauges: Vec<Gauge>,
     rail: Drawing,
-    rail_cut: bool,
-    failures: Vec<Failure>,
-    failures_more: usize,
-    missed: Vec<Missed>,
-    missed_count: u64,
-    running: Vec<Now>,
-    running_count: usize,
-    board: Vec<Board>,
+    failures: Cut<Failure>,
+    missed: Cut<Missed>,
+    running: Cut<Now>,
+    board: Cut<Board>,
     zone: String,
     query: HomeQuery,
     filters: Vec<Filter>,
@@ -88,43 +84,41 @@ pub(crate) struct Filter {
 /// What the store says, before it is drawn.
 struct Facts {
     entries: Vec<Entry>,
-    failed: Vec<RunRow>,
-    active: Vec<RunRow>,
-    missed: Vec<SlotRow>,
-    counts: SlotCounts,
+    failed: FailedDags,
+    active: ActiveRuns,
+    outages: Outages,
+    counts: Counts,
 }
 
 /// `GET /`.
 pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Page<Home>> {
     let frame = Frame::load(&ctx, Nav::Home, Topic::All).await?.done(query.done.as_deref());
     let facts = Facts::load(&ctx).await?;
-    let health = Health::load(&ctx, facts.entries.len(), facts.counts.late_max_ms).await?;
-    let day_slots = day_slots(&ctx).await?;
-    let rail = rail(&ctx, &facts, &day_slots);
-    let failures = failures(&ctx, &facts.failed).await?;
-    let failing = failures.iter().filter(|failure| !failure.recovered).count();
-    let (look, verdict) = verdict(&ctx.moment, &facts, failing, &health);
+    let total = facts.counts.total;
+    let health = Health::load(&ctx, facts.entries.len(), total.late_max_ms).await?;
+    let so = Verdict { failed: &facts.failed, counts: total, dags: facts.entries.len(), health: &health };
+    let (look, verdict) = so.title(&ctx.moment);
     let chosen = choose(&facts.entries, &query);
     let pages = chosen.len().div_ceil(ROWS_MAX).max(1);
     let page = query.page.clamp(1, pages);
     let first = (page - 1) * ROWS_MAX;
     let shown: Vec<Entry> = chosen.iter().skip(first).take(ROWS_MAX).map(|entry| (*entry).clone()).collect();
     let recent = recent(&ctx, &shown).await?;
+    let failures = failures(&ctx, &facts.failed.list).await?;
+    let missed = missed(&ctx.moment, &facts.outages.list);
+    let running = now(&ctx, &facts.active).await?;
+    let board = board(&ctx.moment, &facts.entries);
     Ok(Page(Home {
         frame,
         look,
         verdict,
-        text: text(&ctx, &facts, failures.len() - failing),
+        text: so.text(&ctx.moment),
         gauges: gauges(&ctx.moment, &health),
-        rail,
-        rail_cut: day_slots.len() >= SLOTS_MAX,
-        failures_more: failures.len().saturating_sub(5),
-        failures: failures.into_iter().take(5).collect(),
-        missed: missed(&ctx.moment, &facts.missed),
-        missed_count: facts.counts.missed,
-        running_count: facts.active.len(),
-        running: now(&ctx, &facts.active).await?,
-        board: board(&ctx.moment, &facts.entries),
+        rail: rail(&ctx, &facts).await?,
+        failures: Cut::new(failures, facts.failed.failing + facts.failed.recovered),
+        missed: Cut::new(missed, facts.outages.total),
+        running: Cut::new(running, facts.active.running + facts.active.queued),
+        board: Cut::new(board, departures(&facts.entries)),
         zone: crate::show::time::zone_name(ctx.moment.zone),
         filters: filters(&facts.entries, &query),
         tags: tags(&facts.entries),
@@ -143,35 +137,33 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Pa
 impl Facts {
     async fn load(ctx: &Ctx) -> Outcome<Self> {
         let store = &*ctx.app.ports.store;
-        let since = ctx.moment.now - TimeDelta::days(1);
-        let runs = |states| RunFilter { states, limit: NOTABLE_MAX, ..RunFilter::default() };
-        let mut failed = store.view_runs(&runs(vec![RunState::Failed])).await?;
-        failed.retain(|run| run.finished_at.unwrap_or(run.created_at) >= since);
-        let active = store.view_runs(&runs(vec![RunState::Running, RunState::Queued])).await?;
-        let outcome = Some(SlotOutcome::Missed);
-        let slots = SlotFilter { outcome, since: Some(since), limit: NOTABLE_MAX, ..SlotFilter::default() };
-        let missed = store.view_slots(&slots).await?;
-        let counts = store.view_slot_counts(since).await?;
-        let entries = entries(ctx, &missed).await?;
-        Ok(Self { entries, failed, active, missed, counts })
+        let day = ledger::last_day(&ctx.moment);
+        let counts = ledger::counts(ctx, None, day).await?;
+        Ok(Self {
+            entries: entries(ctx, &counts).await?,
+            failed: store.view_failed_dags(day.from, SHOWN_MAX).await?,
+            active: store.view_active_runs(None, SHOWN_MAX).await?,
+            outages: store.view_outages(day, OUTAGES_MAX).await?,
+            counts,
+        })
     }
 }
 
 /// Every DAG whose file is there or that still runs, trouble first, then by next slot.
-async fn entries(ctx: &Ctx, missed: &[SlotRow]) -> Outcome<Vec<Entry>> {
+async fn entries(ctx: &Ctx, counts: &Counts) -> Outcome<Vec<Entry>> {
     let store = &*ctx.app.ports.store;
     let mut rows = store.view_dags().await?;
     rows.retain(|row| row.present);
     let ids: Vec<DagId> = rows.iter().map(|row: &DagRow| row.dag.clone()).collect();
     let newest = store.view_recent_runs(&ids, 1).await?;
     let mut newest: HashMap<DagId, RunRow> = newest.into_iter().map(|run| (run.dag.clone(), run)).collect();
-    let missed: HashSet<&DagId> = missed.iter().map(|slot| &slot.dag).collect();
     let dags = ctx.app.catalog.current(store, &rows).await?;
     let mut entries: Vec<Entry> = rows
         .into_iter()
         .zip(dags)
         .map(|(row, dag)| {
-            let (newest, missed) = (newest.remove(&row.dag), missed.contains(&row.dag));
+            let missed = counts.by_dag.get(&row.dag).is_some_and(|counts| counts.missed > 0);
+            let newest = newest.remove(&row.dag);
             Entry { row, dag, newest, missed }
         })
         .collect();
@@ -188,22 +180,16 @@ async fn entries(ctx: &Ctx, missed: &[SlotRow]) -> Outcome<Vec<Entry>> {
     Ok(entries)
 }
 
-async fn day_slots(ctx: &Ctx) -> Outcome<Vec<SlotRow>> {
-    let since = Some(day::stretch(ctx.moment.now).from);
-    let filter = SlotFilter { since, limit: SLOTS_MAX, ..SlotFilter::default() };
-    Ok(ctx.app.ports.store.view_slots(&filter).await?)
-}
-
-fn rail(ctx: &Ctx, facts: &Facts, slots: &[SlotRow]) -> Drawing {
-    let ids = |runs: &[RunRow]| runs.iter().map(|run| run.id).collect::<HashSet<RunId>>();
+async fn rail(ctx: &Ctx, facts: &Facts) -> Outcome<Drawing> {
     let schedules: Vec<_> = facts
         .entries
         .iter()
         .filter(|entry| !entry.row.paused)
         .filter_map(|entry| Some((entry.row.dag.clone(), entry.dag.as_ref()?.schedule.clone()?)))
         .collect();
-    let (failed, running) = (ids(&facts.failed), ids(&facts.active));
-    day::rail(&ctx.moment, &Day { slots, failed: &failed, running: &running, schedules: &schedules })
+    let steps = ctx.app.ports.store.view_slot_steps(&day::past(ctx.moment.now, &schedules)).await?;
+    let (outages, missed) = (&*facts.outages.list, facts.counts.total.missed);
+    Ok(day::rail(&ctx.moment, &Day { steps: &steps, outages, missed, schedules: &schedules }))
 }
 
 async fn recent(ctx: &Ctx, shown: &[Entry]) -> Outcome<HashMap<DagId, Vec<RunRow>>> {
@@ -213,68 +199,6 @@ async fn recent(ctx: &Ctx, shown: &[Entry]) -> Outcome<HashMap<DagId, Vec<RunRow
         recent.entry(run.dag.clone()).or_default().push(run);
     }
     Ok(recent)
-}
-
-fn verdict(moment: &Moment, facts: &Facts, failing: usize, health: &Health) -> (Look, String) {
-    let (missed, fired) = (facts.counts.missed, facts.counts.fired);
-    let failing = failing as u64;
-    if let Lead::Vacant { since } = health.lead {
-        let verdict = format!("No scheduler leads since {}, so nothing fires", moment.event(since).text);
-        return (crate::show::look::FAILED, verdict);
-    }
-    if health.leader.holder.is_none() {
-        return (crate::show::look::FAILED, "No scheduler leads, so nothing fires".to_owned());
-    }
-    match (failing, missed) {
-        (0, 0) if health.slots == 0 => (WARN, "No worker lives, so nothing runs".to_owned()),
-        (0, 0) if facts.entries.is_empty() => (PAUSED, "No DAG yet".to_owned()),
-        (0, 0) if fired == 0 => (OK, "All is well, nothing was due yet".to_owned()),
-        (0, 0) if fired == 1 => (OK, "The one slot that was due has fired".to_owned()),
-        (0, 0) => (OK, format!("All {} fired", count(fired, "slot"))),
-        (failing, 0) => (crate::show::look::FAILED, needs(&count(failing, "DAG"), "failed", failing)),
-        (0, missed) => (crate::show::look::MISSED, needs(&count(missed, "missed slot"), "", missed)),
-        (failing, missed) => {
-            let what = format!(
-                "{} that failed and {} need a look",
-                count(failing, "DAG"),
-                count(missed, "missed slot")
-            );
-            (crate::show::look::FAILED, what)
-        }
-    }
-}
-
-fn needs(what: &str, done: &str, number: u64) -> String {
-    let verb = if number == 1 { "needs" } else { "need" };
-    if done.is_empty() { format!("{what} {verb} a look") } else { format!("{what} {done} and {verb} a look") }
-}
-
-fn text(ctx: &Ctx, facts: &Facts, recovered: usize) -> String {
-    let counts = &facts.counts;
-    let due = counts.fired + counts.skipped + counts.missed;
-    let since = ctx.moment.hours(ctx.moment.now);
-    if due == 0 {
-        return format!("No slot came due since yesterday {since}.");
-    }
-    let mut said = vec![format!("{} fired", crate::show::time::grouped(counts.fired))];
-    if counts.skipped > 0 {
-        said.push(format!("{} skipped by policy", crate::show::time::grouped(counts.skipped)));
-    }
-    if counts.missed > 0 {
-        said.push(format!("{} missed", crate::show::time::grouped(counts.missed)));
-    }
-    let late = span(TimeDelta::milliseconds(i64::try_from(counts.late_max_ms).unwrap_or(i64::MAX)));
-    let how = if counts.fired > 0 {
-        format!(" None fired later than {late} after its time.")
-    } else {
-        String::new()
-    };
-    let again = match recovered {
-        0 => String::new(),
-        1 => " One DAG failed and has succeeded since.".to_owned(),
-        many => format!(" {many} DAGs failed and have succeeded since."),
-    };
-    format!("Since yesterday {since}, {} came due: {}.{how}{again}", count(due, "slot"), said.join(", "))
 }
 
 fn choose<'a>(entries: &'a [Entry], query: &HomeQuery) -> Vec<&'a Entry> {

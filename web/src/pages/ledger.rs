@@ -2,13 +2,14 @@
 
 use askama::Template;
 use axum::extract::Query;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rota_core::id::RunId;
-use rota_core::port::{SlotFilter, SlotOutcome, SlotRow};
+use rota_core::port::{SlotFilter, SlotOutcome, SlotPlace, SlotRow};
 use serde::Deserialize;
 
 use crate::app::{Ctx, dag_id};
+use crate::cursor::{slot_cursor, slot_place};
 use crate::error::{Error, Outcome};
+use crate::ledger;
 use crate::pages::dag::says;
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::look::{Look, MISSED, OK};
@@ -33,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) dag: String,
     pub(crate) at: Stamp,
     pub(crate) utc: String,
+    /// The last slot of a range.
+    pub(crate) to: Option<(Stamp, String)>,
     pub(crate) look: Look,
     pub(crate) says: String,
     pub(crate) run: Option<RunId>,
@@ -57,17 +60,18 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<LedgerQuery>) -> Outcome<
     let store = &*ctx.app.ports.store;
     let dag = (!query.dag.is_empty()).then(|| dag_id(&query.dag)).transpose()?;
     let outcome = (!query.outcome.is_empty()).then(|| outcome(&query.outcome)).transpose()?;
-    let before = (!query.before.is_empty()).then(|| instant(&query.before)).transpose()?;
-    let topic = if before.is_some() { Topic::Still } else { dag.clone().map_or(Topic::All, Topic::Dag) };
+    let after = (!query.before.is_empty()).then(|| place(&query.before)).transpose()?;
+    let topic = if after.is_some() { Topic::Still } else { dag.clone().map_or(Topic::All, Topic::Dag) };
     let frame = Frame::load(&ctx, Nav::Ledger, topic).await?;
-    let counts = store.view_slot_counts(ctx.moment.now - TimeDelta::days(1)).await?;
-    let filter = SlotFilter { dag, outcome, before, since: None, limit: ROWS_MAX + 1 };
+    let counts = ledger::counts(&ctx, dag.as_ref(), ledger::last_day(&ctx.moment)).await?.total;
+    let whose = dag.as_ref().map_or("all DAGs".to_owned(), ToString::to_string);
+    let filter = SlotFilter { dag, outcome, after, limit: ROWS_MAX + 1, ..SlotFilter::default() };
     let mut slots = store.view_slots(&filter).await?;
     let more = slots.len() > ROWS_MAX;
     slots.truncate(ROWS_MAX);
     let missed = counts.missed > 0;
     let text = format!(
-        "In the last day, all DAGs: {} fired, {} skipped by policy, {} missed.",
+        "In the last day, {whose}: {} fired, {} skipped by policy, {} missed.",
         grouped(counts.fired),
         grouped(counts.skipped),
         grouped(counts.missed)
@@ -84,7 +88,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<LedgerQuery>) -> Outcome<
         outcomes: [SlotOutcome::Fired, SlotOutcome::Skipped, SlotOutcome::Missed]
             .map(|outcome| (outcome.as_str(), Look::slot(outcome), query.outcome == outcome.as_str()))
             .to_vec(),
-        older: slots.last().filter(|_| more).map(|slot| cursor(slot.slot)).unwrap_or_default(),
+        older: slots.last().filter(|_| more).map(|slot| slot_cursor(&slot.place())).unwrap_or_default(),
         rows: slots.iter().map(|slot| row(&ctx.moment, slot)).collect(),
         query,
     }))
@@ -95,13 +99,9 @@ fn outcome(word: &str) -> Outcome<SlotOutcome> {
     SlotOutcome::parse(word).ok_or_else(refused)
 }
 
-fn instant(text: &str) -> Outcome<DateTime<Utc>> {
-    text.parse()
-        .map_err(|_| Error::BadRequest("`before` is no RFC 3339 time; use the page's own links".into()))
-}
-
-fn cursor(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+fn place(text: &str) -> Outcome<SlotPlace> {
+    slot_place(text)
+        .ok_or_else(|| Error::BadRequest("`before` is none of ours; use the page's own links".into()))
 }
 
 fn row(moment: &Moment, slot: &SlotRow) -> Row {
@@ -109,6 +109,7 @@ fn row(moment: &Moment, slot: &SlotRow) -> Row {
         dag: slot.dag.to_string(),
         at: moment.slot_dated(slot.slot),
         utc: crate::show::time::utc(slot.slot),
+        to: (slot.count > 1).then(|| (moment.slot_dated(slot.to), crate::show::time::utc(slot.to))),
         look: Look::slot(slot.outcome),
         says: says(slot),
         run: slot.run,

@@ -22,6 +22,8 @@ use crate::tasks::RunTasks;
 
 /// Tasks whose earlier attempts are read for the table.
 const HISTORY_MAX: usize = 30;
+/// Tasks named above the graph; the table names all.
+const NAMED_MAX: usize = 4;
 /// Tasks shown in the table.
 const LINES_MAX: usize = 500;
 
@@ -37,6 +39,15 @@ pub(crate) struct Callout {
     pub(crate) title: String,
     /// Each with the task it is about, if it is about one.
     pub(crate) lines: Vec<(String, String)>,
+    /// How many tasks more there are to be said of.
+    pub(crate) more: usize,
+}
+
+impl Callout {
+    /// The same in words.
+    pub(crate) fn more_said(&self) -> Option<String> {
+        (self.more > 0).then(|| format!("and {}", count(self.more as u64, "more task")))
+    }
 }
 
 /// The page.
@@ -124,60 +135,60 @@ async fn history(ctx: &Ctx, run: &RunTasks) -> Outcome<History> {
 
 /// The failures of a run that failed, or the waits of one that does not move.
 fn callout(run: &RunTasks) -> Option<Callout> {
-    let of = |states: &[TaskState]| {
-        let some = run.list.iter().filter(|task| states.contains(&task.state)).take(4);
-        let say = |task: &crate::tasks::TaskNow| {
-            let error = task.row.as_ref().and_then(|row| row.error.clone());
-            (
-                task.name.to_string(),
-                task.why.clone().or(error).unwrap_or_else(|| "no reason was recorded".to_owned()),
-            )
-        };
-        some.map(say).collect::<Vec<_>>()
+    let whole = |look, title: &str, why: &Option<String>| {
+        let lines = why.iter().map(|why| (String::new(), sentence(why))).collect();
+        Some(Callout { look, title: title.to_owned(), lines, more: 0 })
     };
-    let whole =
-        |why: &Option<String>| why.iter().map(|why| (String::new(), sentence(why))).collect::<Vec<_>>();
+    let look = Look::run(run.run.state);
     match run.run.state {
         RunState::Success => None,
-        RunState::Queued => {
-            let title = "This run has not started".to_owned();
-            Some(Callout { look: Look::run(RunState::Queued), title, lines: whole(&run.why) })
-        }
-        RunState::Cancelled => {
-            let title = "This run was cancelled".to_owned();
-            Some(Callout { look: Look::run(RunState::Cancelled), title, lines: whole(&run.why) })
-        }
+        RunState::Queued => whole(look, "This run has not started", &run.why),
+        RunState::Cancelled => whole(look, "This run was cancelled", &run.why),
         RunState::Failed => {
-            let mut lines = of(&[TaskState::Failed]);
-            if lines.is_empty() {
-                lines = whole(&run.why);
-            }
             let after = run.count(|state| state == TaskState::UpstreamFailed) as u64;
             let title = match after {
                 0 => "This run failed".to_owned(),
                 after => format!("This run failed; {} did not run because of it", count(after, "task")),
             };
-            Some(Callout { look: Look::run(RunState::Failed), title, lines })
+            let failed = of_tasks(run, &[TaskState::Failed]);
+            failed.map_or_else(
+                || whole(look, &title, &run.why),
+                |(lines, more)| Some(Callout { look, title: title.clone(), lines, more }),
+            )
         }
-        RunState::Running if run.run.ending.is_some() => {
-            let reason = run.run.ending.as_ref().map(|ending| ending.reason.clone());
-            let title = "This run is being ended".to_owned();
-            Some(Callout { look: WARN, title, lines: whole(&reason) })
-        }
-        RunState::Running => {
-            let lines = of(&[TaskState::UpForRetry, TaskState::Failed]);
-            if lines.is_empty() && run.count(|state| state == TaskState::Running) > 0 {
-                return None;
-            }
-            let lines = if lines.is_empty() { of(&[TaskState::Queued, TaskState::Waiting]) } else { lines };
-            let title = match lines.len() {
-                0 => return None,
-                1 => "One task holds this run up".to_owned(),
-                many => format!("{many} tasks hold this run up"),
-            };
-            Some(Callout { look: Look::task(TaskState::UpForRetry), title, lines })
-        }
+        RunState::Running => match &run.run.ending {
+            Some(ending) => whole(WARN, "This run is being ended", &Some(ending.reason.clone())),
+            None => held_up(run),
+        },
     }
+}
+
+/// What an active run waits for; `None` if it moves.
+fn held_up(run: &RunTasks) -> Option<Callout> {
+    let bad = of_tasks(run, &[TaskState::UpForRetry, TaskState::Failed]);
+    if bad.is_none() && run.count(|state| state == TaskState::Running) > 0 {
+        return None;
+    }
+    let (lines, more) = bad.or_else(|| of_tasks(run, &[TaskState::Queued, TaskState::Waiting]))?;
+    let title = match lines.len() + more {
+        1 => "One task holds this run up".to_owned(),
+        many => format!("{many} tasks hold this run up"),
+    };
+    Some(Callout { look: Look::task(TaskState::UpForRetry), title, lines, more })
+}
+
+/// Some tasks in these states with what is to be said of them, and how many more there are; `None` without any.
+fn of_tasks(run: &RunTasks, states: &[TaskState]) -> Option<(Vec<(String, String)>, usize)> {
+    let all: Vec<&crate::tasks::TaskNow> =
+        run.list.iter().filter(|task| states.contains(&task.state)).collect();
+    let say = |task: &&crate::tasks::TaskNow| {
+        let error = task.row.as_ref().and_then(|row| row.error.clone());
+        let why = task.why.clone().or(error).unwrap_or_else(|| "no reason was recorded".to_owned());
+        (task.name.to_string(), why)
+    };
+    let lines: Vec<_> = all.iter().take(NAMED_MAX).map(say).collect();
+    let more = all.len() - lines.len();
+    (!lines.is_empty()).then_some((lines, more))
 }
 
 async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> Outcome<Vec<Fact>> {
@@ -229,8 +240,8 @@ async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> 
 async fn fired_late(ctx: &Ctx, run: &RunRow) -> Outcome<Option<String>> {
     let Some(slot) = run.slot else { return Ok(None) };
     let before = Some(slot + chrono::TimeDelta::milliseconds(1));
-    let filter =
-        SlotFilter { dag: Some(run.dag.clone()), since: Some(slot), before, outcome: None, limit: 1 };
+    let dag = Some(run.dag.clone());
+    let filter = SlotFilter { dag, since: Some(slot), before, limit: 1, ..SlotFilter::default() };
     let entries = ctx.app.ports.store.view_slots(&filter).await?;
     let entry = entries.first().filter(|entry| entry.run == Some(run.id));
     Ok(entry.map(|entry| format!("fired {} late", span(entry.decided_at - entry.slot))))

@@ -88,6 +88,22 @@ pub(crate) struct Drawing {
 
 impl HtmlSafe for Drawing {}
 
+/// Missed slots: a diamond for one; for a range a bar from the first to the last, and a diamond at each end that is shown.
+pub(crate) fn missed(stretch: Stretch, (from, to): (DateTime<Utc>, DateTime<Utc>), y: u16) -> Vec<Shape> {
+    if from > stretch.to || to < stretch.from {
+        return Vec::new();
+    }
+    let mut shapes = Vec::new();
+    if from < to {
+        let (x, width) = stretch.between(from, to);
+        shapes.push(Shape::Box { class: "rail-missed", x, width, y: f32::from(y) + 6.0, height: 4.0 });
+    }
+    let ends = [Some(from), (from < to).then_some(to)];
+    let shown = ends.into_iter().flatten().filter(|at| stretch.holds(*at));
+    shapes.extend(shown.map(|at| Shape::Diamond { x: stretch.at(at), y: u32::from(y) }));
+    shapes
+}
+
 /// Steps between labels, from seconds to weeks.
 const STEPS_S: &[i64] = &[
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400,

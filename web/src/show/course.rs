@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use chrono::{DateTime, LocalResult, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use rota_core::id::RunId;
-use rota_core::port::{RunRow, SlotOutcome, SlotRow};
+use rota_core::port::{RunRow, SlotOutcome, SlotRow, TimeWindow};
 use rota_core::schedule::Schedule;
 use rota_core::state::RunState;
 
-use super::axis::{Drawing, Shape, Stretch, mark_text, marks};
+use super::axis::{self, Drawing, Shape, Stretch, mark_text, marks};
 use super::grid::run_at;
 use super::look::Look;
 use super::slots::thinned;
 use super::time::{Moment, Stamp, utc};
+use crate::ledger::part;
 
 const BASE: u32 = 48;
 /// Slots that the rail shows before and after now, if they lie evenly.
@@ -32,14 +33,21 @@ pub(crate) struct Fire {
     pub(crate) remark: String,
 }
 
-/// Draws the rail; `None` when there is nothing to draw. `moment` is in the DAG's zone, `runs` are newest first.
-pub(crate) fn rail(
-    moment: &Moment,
-    schedule: Option<&Schedule>,
-    runs: &[RunRow],
-    slots: &[SlotRow],
-) -> Option<Drawing> {
-    let stretch = stretch(moment.now, schedule, runs)?;
+/// What is known of a DAG's past.
+#[derive(Clone, Copy)]
+pub(crate) struct Past<'a> {
+    /// Its newest runs, newest first.
+    pub(crate) runs: &'a [RunRow],
+    /// Its newest ledger entries, newest first.
+    pub(crate) slots: &'a [SlotRow],
+    /// From when on these are all; `None`: there are no others.
+    pub(crate) since: Option<DateTime<Utc>>,
+}
+
+/// Draws the rail; `None` when there is nothing to draw. It shows nothing of a time of which not all is known.
+pub(crate) fn rail(moment: &Moment, schedule: Option<&Schedule>, known: Past<'_>) -> Option<Drawing> {
+    let mut stretch = stretch(moment.now, schedule, known.runs)?;
+    stretch.from = known.since.map_or(stretch.from, |since| since.clamp(stretch.from, moment.now));
     let mut shapes = Vec::new();
     for at in marks(moment, stretch, 9) {
         let x = stretch.at(at);
@@ -49,7 +57,8 @@ pub(crate) fn rail(
             shapes.push(Shape::Text { class, x, dx: 4, y: 72, anchor: "start", text: mark_text(moment, at) });
         }
     }
-    let (failed, missed) = past(&mut shapes, stretch, runs, slots);
+    let failed = runs(&mut shapes, stretch, known.runs);
+    let missed = not_fired(&mut shapes, stretch, schedule, known.slots);
     if let Some(schedule) = schedule {
         let ahead = Stretch { from: moment.now, ..stretch };
         for slot in thinned(schedule, ahead, (stretch.to - stretch.from) / 300, 300) {
@@ -86,8 +95,9 @@ fn stretch(now: DateTime<Utc>, schedule: Option<&Schedule>, runs: &[RunRow]) -> 
     Some(Stretch { from: now - step * SLOTS_BEFORE, to: now + step * SLOTS_AFTER })
 }
 
-fn past(shapes: &mut Vec<Shape>, stretch: Stretch, runs: &[RunRow], slots: &[SlotRow]) -> (usize, usize) {
-    let (mut failed, mut missed) = (0, 0);
+/// Draws the runs and counts those that failed.
+fn runs(shapes: &mut Vec<Shape>, stretch: Stretch, runs: &[RunRow]) -> usize {
+    let mut failed = 0;
     for run in runs.iter().filter(|run| stretch.holds(run_at(run))) {
         let x = stretch.at(run_at(run));
         match run.state {
@@ -107,20 +117,36 @@ fn past(shapes: &mut Vec<Shape>, stretch: Stretch, runs: &[RunRow], slots: &[Slo
             }
         }
     }
-    for slot in slots.iter().filter(|slot| stretch.holds(slot.slot)) {
-        let x = stretch.at(slot.slot);
+    failed
+}
+
+/// Draws the slots without a run, ranges from their first to their last, and counts those that were missed.
+fn not_fired(
+    shapes: &mut Vec<Shape>,
+    stretch: Stretch,
+    schedule: Option<&Schedule>,
+    slots: &[SlotRow],
+) -> u64 {
+    let window = TimeWindow { from: stretch.from, until: stretch.to + TimeDelta::microseconds(1) };
+    let mut missed = 0;
+    for slot in slots.iter().filter(|slot| slot.slot <= stretch.to && slot.to >= stretch.from) {
         match slot.outcome {
             SlotOutcome::Missed => {
-                missed += 1;
-                shapes.push(Shape::Diamond { x, y: 40 });
+                missed += part(schedule, slot, &window);
+                shapes.extend(axis::missed(stretch, (slot.slot, slot.to), 40));
+            }
+            SlotOutcome::Skipped if slot.count > 1 => {
+                let (x, width) = stretch.between(slot.slot, slot.to);
+                shapes.push(Shape::Box { class: "rail-skipped", x, width, y: 40.0, height: 8.0 });
             }
             SlotOutcome::Skipped => {
+                let x = stretch.at(slot.slot);
                 shapes.push(Shape::Tick { class: "rail-tick is-skipped rail-thin", x, y1: 38, y2: BASE });
             }
             SlotOutcome::Fired => {}
         }
     }
-    (failed, missed)
+    missed
 }
 
 /// Where the zone's clock changes within the stretch.
@@ -201,7 +227,36 @@ pub(crate) fn slot_look(slot: &SlotRow, runs: &HashMap<RunId, &RunRow>) -> Look 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rota_core::id::DagId;
     use rota_core::schedule::{Rule, Spec};
+
+    #[test]
+    fn a_range_of_missed_slots_is_drawn_from_its_first_to_its_last_and_counted() {
+        let schedule =
+            Schedule::compile(Spec::new(vec![Rule::Cron("* * * * *".into())]), "a").expect("valid");
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("valid");
+        let moment = Moment { now: at("2026-10-23T12:00:30Z"), zone: Tz::UTC };
+        let missed = SlotRow {
+            dag: DagId::trusted("d"),
+            slot: at("2026-10-20T00:00:00Z"),
+            to: at("2026-10-23T11:54:00Z"),
+            count: 5_035,
+            outcome: SlotOutcome::Missed,
+            reason: None,
+            run: None,
+            decided_at: at("2026-10-23T11:55:00Z"),
+        };
+        let draw = |since| {
+            let past = Past { runs: &[], slots: std::slice::from_ref(&missed), since };
+            rail(&moment, Some(&schedule), past).expect("a rail")
+        };
+        let whole = draw(None);
+        assert!(whole.label.ends_with("0 failed, 10 missed"), "{}", whole.label);
+        assert_eq!(whole.shapes.iter().filter(|shape| matches!(shape, Shape::Diamond { .. })).count(), 1);
+        assert!(whole.shapes.iter().any(|shape| matches!(shape, Shape::Box { class: "rail-missed", .. })));
+        let late = draw(Some(at("2026-10-23T11:50:00Z")));
+        assert!(late.label.ends_with("0 failed, 5 missed"), "{}", late.label);
+    }
 
     #[test]
     fn the_next_fire_times_say_what_the_clock_does_to_them() {

@@ -1,13 +1,13 @@
 //! The rail of the day: what came due in the last hours, now, and what will.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
-use rota_core::id::{DagId, RunId};
-use rota_core::port::{SlotOutcome, SlotRow};
+use rota_core::id::DagId;
+use rota_core::port::{Outage, SlotStep, StepFilter, TimeWindow};
 use rota_core::schedule::Schedule;
 
-use super::axis::{Drawing, Pct, Shape, Stretch, floor_hour};
+use super::axis::{self, Drawing, Pct, Shape, Stretch, floor_hour};
 use super::slots::thinned;
 use super::time::{Moment, count};
 
@@ -21,14 +21,16 @@ pub(crate) const PAST: TimeDelta = TimeDelta::hours(9);
 const AHEAD: TimeDelta = TimeDelta::hours(24);
 /// Where the base line lies, in pixels.
 const BASE: u32 = 66;
+/// Where missed slots lie.
+const MISSED: u16 = 58;
 
 /// What is drawn.
 pub(crate) struct Day<'a> {
-    /// Ledger entries of the last hours.
-    pub(crate) slots: &'a [SlotRow],
-    /// Runs that failed, and runs that are not over.
-    pub(crate) failed: &'a HashSet<RunId>,
-    pub(crate) running: &'a HashSet<RunId>,
+    /// What became of the slots of the last hours, as [`past`] asks for it.
+    pub(crate) steps: &'a [SlotStep],
+    pub(crate) outages: &'a [Outage],
+    /// How many slots were missed within the last day.
+    pub(crate) missed: u64,
     /// Of all DAGs that are not paused.
     pub(crate) schedules: &'a [(DagId, Schedule)],
 }
@@ -39,7 +41,6 @@ struct Heap {
     fired: u64,
     failed: u64,
     running: u64,
-    missed: u64,
     ahead: u64,
     /// Some DAG that hums fires within the bucket.
     hums: bool,
@@ -48,6 +49,13 @@ struct Heap {
 /// The stretch that the rail shows, on whole hours.
 pub(crate) fn stretch(now: DateTime<Utc>) -> Stretch {
     Stretch { from: floor_hour(now - PAST), to: floor_hour(now + AHEAD) + TimeDelta::hours(1) }
+}
+
+/// What is to be known of the past: all of it that is shown, by steps as wide as what is drawn as one.
+pub(crate) fn past(now: DateTime<Utc>, schedules: &[(DagId, Schedule)]) -> StepFilter {
+    let Stretch { from, to } = stretch(now);
+    let often = schedules.iter().filter(|(_, schedule)| hums(schedule, now)).map(|(dag, _)| dag.clone());
+    StepFilter { window: TimeWindow { from, until: to }, step: BUCKET, often: often.collect() }
 }
 
 /// Draws it.
@@ -61,11 +69,14 @@ pub(crate) fn rail(moment: &Moment, day: &Day<'_>) -> Drawing {
         ticks(&mut shapes, x, heap, weight);
     }
     shapes.push(Shape::Base { y: BASE });
+    let missed =
+        day.outages.iter().flat_map(|outage| axis::missed(stretch, (outage.from, outage.to), MISSED));
+    shapes.extend(missed);
     let x = stretch.at(moment.now);
     shapes.push(Shape::Hand { x, y1: 6, y2: 82 });
     let text = moment.hours(moment.now);
     shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: 10, anchor: "start", text });
-    Drawing { class: "rail", height: 104, label: label(&heaps), shapes }
+    Drawing { class: "rail", height: 104, label: label(&heaps, day.missed), shapes }
 }
 
 /// How ticks are drawn: thin where they lie close, and as past up to `now`.
@@ -80,31 +91,23 @@ fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, H
     let bucket = |at: DateTime<Utc>| {
         i32::try_from((at - stretch.from).num_seconds().max(0) / BUCKET.num_seconds()).unwrap_or(i32::MAX)
     };
-    let hums: HashSet<&DagId> =
-        day.schedules.iter().filter(|(_, schedule)| hums(schedule, now)).map(|(dag, _)| dag).collect();
-    for slot in day.slots.iter().filter(|slot| stretch.holds(slot.slot)) {
-        let heap = heaps.entry(bucket(slot.slot)).or_default();
-        match (slot.outcome, slot.run) {
-            (SlotOutcome::Missed, _) => heap.missed += 1,
-            (SlotOutcome::Skipped, _) => {}
-            (SlotOutcome::Fired, Some(run)) if day.failed.contains(&run) => heap.failed += 1,
-            (SlotOutcome::Fired, Some(run)) if day.running.contains(&run) => heap.running += 1,
-            (SlotOutcome::Fired, _) if hums.contains(&slot.dag) => heap.hums = true,
-            (SlotOutcome::Fired, _) => heap.fired += 1,
-        }
+    for step in day.steps {
+        let heap = heaps.entry(i32::try_from(step.step).unwrap_or(i32::MAX)).or_default();
+        heap.fired += step.fired;
+        heap.failed += step.failed;
+        heap.running += step.active;
+        heap.hums |= step.often > 0;
     }
     let ahead = Stretch { from: now, ..stretch };
-    for (dag, schedule) in day.schedules {
-        let hums = hums.contains(dag);
+    for (_, schedule) in day.schedules {
+        let hums = hums(schedule, now);
         for slot in thinned(schedule, ahead, BUCKET, 400) {
             let heap = heaps.entry(bucket(slot)).or_default();
             heap.ahead += u64::from(!hums);
             heap.hums |= hums;
         }
     }
-    heaps.retain(|_, heap| {
-        heap.hums || heap.fired + heap.failed + heap.running + heap.missed + heap.ahead > 0
-    });
+    heaps.retain(|_, heap| heap.hums || heap.fired + heap.failed + heap.running + heap.ahead > 0);
     heaps
 }
 
@@ -157,19 +160,15 @@ fn ticks(shapes: &mut Vec<Shape>, x: Pct, heap: &Heap, weight: Weight) {
     if heap.failed > 0 {
         shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: BASE - 6, y2: BASE + 16 });
     }
-    if heap.missed > 0 {
-        shapes.push(Shape::Diamond { x, y: BASE - 8 });
-    }
 }
 
-fn label(heaps: &BTreeMap<i32, Heap>) -> String {
+fn label(heaps: &BTreeMap<i32, Heap>, missed: u64) -> String {
     let sum = |of: fn(&Heap) -> u64| heaps.values().map(of).sum::<u64>();
     let fired = sum(|heap| heap.fired + heap.failed + heap.running);
     format!(
-        "Slots of all DAGs, the last 9 hours and the next 24. Drawn: {}, of which {} failed and {} not over. Missed: {}.",
+        "Slots of all DAGs, the last 9 hours and the next 24. Drawn: {}, of which {} failed and {} not over. Missed in the last day: {missed}.",
         count(fired, "slot"),
         sum(|heap| heap.failed),
         sum(|heap| heap.running),
-        sum(|heap| heap.missed),
     )
 }

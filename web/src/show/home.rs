@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::TimeDelta;
 use rota_core::id::{DagId, RunId};
-use rota_core::port::{RunRow, SlotRow, TaskRow};
-use rota_core::state::{RunState, TaskState, Trigger};
+use rota_core::port::{ActiveRuns, FailedDag, Outage, RunRow, TaskRow};
+use rota_core::state::{TaskState, Trigger};
 
 use super::look::Look;
 use super::rota::Entry;
@@ -14,15 +14,40 @@ use super::slots::Says;
 use super::time::{Moment, Stamp, count, span_short};
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::tasks::join;
+use crate::tasks::{TaskNow, join};
+use crate::why::{Supply, Waits};
 
 /// Entries of each list.
-const SHOWN_MAX: usize = 5;
+pub(crate) const SHOWN_MAX: usize = 5;
 const BOARD_MAX: usize = 9;
-/// Runs of a DAG among which a success after a failure is looked for.
-const LOOK_BACK: usize = 10;
+/// Runs of a DAG that its typical duration is taken from.
+const TYPICAL_OF: usize = 25;
 /// Tasks drawn one by one in a progress bar.
 const PROGRESS_MAX: usize = 60;
+
+/// The first of many: what is listed, and how many there are in all.
+pub(crate) struct Cut<T> {
+    pub(crate) shown: Vec<T>,
+    pub(crate) all: u64,
+}
+
+impl<T> Cut<T> {
+    /// `all` is counted by the store, never taken from the list.
+    pub(crate) fn new(shown: Vec<T>, all: u64) -> Self {
+        Self { shown, all }
+    }
+
+    /// How many there are, with their noun.
+    pub(crate) fn said(&self, noun: &str) -> String {
+        count(self.all, noun)
+    }
+
+    /// How many are not shown, with their noun; `None`: all are.
+    pub(crate) fn more(&self, noun: &str) -> Option<String> {
+        let more = self.all.saturating_sub(self.shown.len() as u64);
+        (more > 0).then(|| format!("and {}", count(more, noun)))
+    }
+}
 
 /// The newest failed run of a DAG.
 pub(crate) struct Failure {
@@ -33,14 +58,16 @@ pub(crate) struct Failure {
     pub(crate) why: String,
     pub(crate) at: Stamp,
     /// How many more of its runs failed within the day.
-    pub(crate) more: usize,
+    pub(crate) more: u64,
     /// Whether a later run of its DAG succeeded.
     pub(crate) recovered: bool,
 }
 
-/// A missed slot.
+/// An outage: missed slots that belong together.
 pub(crate) struct Missed {
-    pub(crate) dag: String,
+    pub(crate) title: String,
+    /// If it is of one DAG only.
+    pub(crate) dag: Option<String>,
     pub(crate) why: String,
     pub(crate) at: Stamp,
 }
@@ -73,33 +100,15 @@ pub(crate) struct Board {
     pub(crate) until: String,
 }
 
-/// One entry per DAG: those that still fail first, then by time. `failed` newest first.
-pub(crate) async fn failures(ctx: &Ctx, failed: &[RunRow]) -> Outcome<Vec<Failure>> {
-    let mut newest: Vec<(&RunRow, usize)> = Vec::new();
-    for run in failed {
-        match newest.iter_mut().find(|(known, _)| known.dag == run.dag) {
-            Some((_, more)) => *more += 1,
-            None => newest.push((run, 0)),
-        }
-    }
-    let store = &*ctx.app.ports.store;
-    let dags: Vec<DagId> = newest.iter().map(|(run, _)| run.dag.clone()).collect();
-    let recent = store.view_recent_runs(&dags, LOOK_BACK).await?;
-    let recovered = |run: &RunRow| {
-        let later = recent.iter().filter(|other| other.dag == run.dag && other.id > run.id);
-        later.into_iter().any(|other| other.state == RunState::Success)
-    };
-    newest.sort_by_key(|(run, _)| recovered(run));
-    let ids: Vec<RunId> = newest.iter().take(SHOWN_MAX).map(|(run, _)| run.id).collect();
-    let tasks = store.view_tasks(&ids).await?;
-    let one = |(run, more): (&RunRow, usize)| {
-        let known = failure(&ctx.moment, run, more, &tasks);
-        Failure { recovered: recovered(run), ..known }
-    };
-    Ok(newest.into_iter().map(one).collect())
+/// What failed and why, in the order given.
+pub(crate) async fn failures(ctx: &Ctx, failed: &[FailedDag]) -> Outcome<Vec<Failure>> {
+    let ids: Vec<RunId> = failed.iter().map(|dag| dag.run.id).collect();
+    let tasks = ctx.app.ports.store.view_tasks(&ids).await?;
+    Ok(failed.iter().map(|dag| failure(&ctx.moment, dag, &tasks)).collect())
 }
 
-fn failure(moment: &Moment, run: &RunRow, more: usize, tasks: &[TaskRow]) -> Failure {
+fn failure(moment: &Moment, dag: &FailedDag, tasks: &[TaskRow]) -> Failure {
+    let run = &dag.run;
     let of_run =
         |state: TaskState| tasks.iter().filter(move |task| task.key.run == run.id && task.state == state);
     let task = of_run(TaskState::Failed).next();
@@ -115,8 +124,8 @@ fn failure(moment: &Moment, run: &RunRow, more: usize, tasks: &[TaskRow]) -> Fai
         task: task.map(|task| task.name.to_string()),
         why,
         at: moment.slot(run.finished_at.unwrap_or(run.created_at)).without_seconds(),
-        more,
-        recovered: false,
+        more: dag.runs.saturating_sub(1),
+        recovered: dag.recovered,
     }
 }
 
@@ -127,53 +136,70 @@ pub(crate) fn sentence(text: &str) -> String {
     format!("{first}{}.", chars.as_str())
 }
 
-/// The newest missed slots.
-pub(crate) fn missed(moment: &Moment, slots: &[SlotRow]) -> Vec<Missed> {
-    let one = |slot: &SlotRow| {
-        let reason = sentence(slot.reason.as_deref().unwrap_or("no reason was recorded"));
-        let why = match slot.count {
-            0 | 1 => reason,
-            many => format!("{} up to {}. {reason}", count(many, "slot"), moment.slot(slot.to).text),
-        };
-        Missed { dag: slot.dag.to_string(), why, at: moment.slot(slot.slot) }
-    };
-    slots.iter().take(SHOWN_MAX).map(one).collect()
+/// The newest outages, a line each.
+pub(crate) fn missed(moment: &Moment, outages: &[Outage]) -> Vec<Missed> {
+    outages.iter().take(SHOWN_MAX).map(|outage| outage_line(moment, outage)).collect()
 }
 
-/// The active runs that began first, with how far they are.
-pub(crate) async fn now(ctx: &Ctx, active: &[RunRow]) -> Outcome<Vec<Now>> {
-    let shown: Vec<&RunRow> = active.iter().rev().take(SHOWN_MAX).collect();
-    let ids: Vec<RunId> = shown.iter().map(|run| run.id).collect();
+fn outage_line(moment: &Moment, outage: &Outage) -> Missed {
+    let reason = match &outage.reason {
+        Some(reason) => sentence(reason),
+        None => "The ledger says why.".to_owned(),
+    };
+    let why = if outage.slots == 1 {
+        reason
+    } else {
+        let (from, to) = (moment.slot_dated(outage.from).text, moment.slot_dated(outage.to).text);
+        format!("{} from {from} to {to}. {reason}", count(outage.slots, "slot"))
+    };
+    let title = match outage.dags {
+        1 => outage.dag.to_string(),
+        many => format!("{} and {}", outage.dag, count(many - 1, "more DAG")),
+    };
+    let dag = (outage.dags == 1).then(|| outage.dag.to_string());
+    Missed { title, dag, why, at: moment.slot(outage.from) }
+}
+
+/// Active runs, with how far they are and what of them does not move.
+pub(crate) async fn now(ctx: &Ctx, active: &ActiveRuns) -> Outcome<Vec<Now>> {
+    let store = &*ctx.app.ports.store;
+    let ids: Vec<RunId> = active.list.iter().map(|run| run.id).collect();
     let mut rows: HashMap<RunId, Vec<TaskRow>> = HashMap::new();
-    for row in ctx.app.ports.store.view_tasks(&ids).await? {
+    for row in store.view_tasks(&ids).await? {
         rows.entry(row.key.run).or_default().push(row);
     }
-    let mut out = Vec::with_capacity(shown.len());
-    for run in shown {
+    let mut dags: Vec<DagId> = active.list.iter().map(|run| run.dag.clone()).collect();
+    dags.sort_unstable();
+    dags.dedup();
+    let recent = store.view_recent_runs(&dags, TYPICAL_OF).await?;
+    let supply = Supply::load(ctx).await?;
+    let mut out = Vec::with_capacity(active.list.len());
+    for run in &active.list {
+        let own = rows.remove(&run.id).unwrap_or_default();
         let dag = ctx.version(run).await?;
-        let recent = ctx.app.ports.store.view_recent_runs(std::slice::from_ref(&run.dag), 25).await?;
-        let tasks = join(dag.as_deref(), rows.remove(&run.id).unwrap_or_default());
-        let states: Vec<TaskState> = tasks.iter().map(|task| task.state).collect();
-        out.push(active_run(&ctx.moment, run, &states, typical(&recent, ctx.moment.now)));
+        let waits = Waits::with(ctx, &supply, run, dag.clone(), &own).await?;
+        let tasks = join(dag.as_deref(), own);
+        let of_dag: Vec<RunRow> = recent.iter().filter(|other| other.dag == run.dag).cloned().collect();
+        let why = waits.standstill(run, &tasks, ctx.moment.now);
+        let typical = typical(&of_dag, ctx.moment.now);
+        out.push(Now {
+            why: why.as_deref().map(sentence).unwrap_or_default(),
+            ..active_run(&ctx.moment, run, &tasks, typical)
+        });
     }
     Ok(out)
 }
 
-fn active_run(moment: &Moment, run: &RunRow, states: &[TaskState], typical: Option<TimeDelta>) -> Now {
+fn active_run(moment: &Moment, run: &RunRow, tasks: &[TaskNow], typical: Option<TimeDelta>) -> Now {
+    let states: Vec<TaskState> = tasks.iter().map(|task| task.state).collect();
     let done = states.iter().filter(|state| state.is_terminal()).count();
-    let retrying = states.iter().filter(|state| **state == TaskState::UpForRetry).count() as u64;
-    let why = match (run.state, retrying) {
-        (RunState::Queued, _) => "Waits for its turn among the active runs.".to_owned(),
-        (_, 0) => run.ending.as_ref().map(|ending| sentence(&ending.reason)).unwrap_or_default(),
-        (_, retrying) => format!("{} up for retry.", count(retrying, "task")),
-    };
     Now {
         run: run.id,
         dag: run.dag.to_string(),
         look: Look::run(run.state),
         what: what(moment, run),
-        why,
-        bars: parts(states),
+        why: String::new(),
+        bars: parts(&states),
         label: format!("{done} of {} done", count(states.len() as u64, "task")),
         took: span_short(took(run, moment.now)),
         of_about: typical.map(|typical| format!("of about {}", span_short(typical))).unwrap_or_default(),
@@ -209,6 +235,11 @@ fn parts(states: &[TaskState]) -> Vec<Part> {
         width: Pct((step - 0.9).max(step * 0.8)),
     };
     sorted.iter().enumerate().map(part).collect()
+}
+
+/// How many DAGs have a slot to come.
+pub(crate) fn departures(entries: &[Entry]) -> u64 {
+    entries.iter().filter(|entry| !entry.row.paused && entry.row.next_slot.is_some()).count() as u64
 }
 
 /// The next slots, soonest first.

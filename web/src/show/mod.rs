@@ -21,6 +21,7 @@ pub(crate) mod slots;
 pub(crate) mod strip;
 pub(crate) mod terms;
 pub(crate) mod time;
+pub(crate) mod verdict;
 
 use askama::Template;
 use askama::filters::HtmlSafe;

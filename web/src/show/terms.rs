@@ -1,7 +1,7 @@
 //! The changes of leader in words: how a term ended, how long nobody led, and what that did to slots.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use rota_core::port::{SlotFilter, SlotOutcome, SlotRow, TermRow};
+use chrono::TimeDelta;
+use rota_core::port::{SlotCounts, TermRow, TimeWindow};
 
 use super::lanes::Known;
 use super::look::{FAILED, Look, MISSED, OK, WARN};
@@ -9,11 +9,10 @@ use super::time::{Moment, Stamp, count, span};
 use crate::app::Ctx;
 use crate::error::Outcome;
 use crate::lead::{End, NOTED_EVERY, ended_at, vacancy};
+use crate::ledger;
 
 /// Changes that are listed.
 pub(crate) const TERMS_SHOWN: usize = 8;
-/// Ledger entries that are looked at for one change.
-const SLOTS_MAX: usize = 500;
 
 /// A term, and how it came about.
 pub(crate) struct Row {
@@ -32,22 +31,16 @@ pub(crate) struct Row {
     pub(crate) slots_look: Option<Look>,
 }
 
-/// What became of the slots that came due while nobody led.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Due {
-    fired: u64,
-    skipped: u64,
-    missed: u64,
-    late_max: TimeDelta,
-}
-
 /// The newest changes of leader, newest first.
 pub(crate) async fn rows(ctx: &Ctx, known: &Known) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     for (place, term) in known.terms.iter().take(TERMS_SHOWN).enumerate() {
         let before = known.terms.get(place + 1);
         let due = match before {
-            Some(before) => Some(due(ctx, ended_at(before, term), term.began_at).await?),
+            Some(before) => {
+                let window = TimeWindow { from: ended_at(before, term), until: term.began_at };
+                Some(ledger::counts(ctx, None, window).await?.total)
+            }
             None => None,
         };
         let next = place.checked_sub(1).map(|place| &known.terms[place]);
@@ -56,31 +49,11 @@ pub(crate) async fn rows(ctx: &Ctx, known: &Known) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
-async fn due(ctx: &Ctx, from: DateTime<Utc>, to: DateTime<Utc>) -> Outcome<Due> {
-    let filter =
-        SlotFilter { since: Some(from), before: Some(to), limit: SLOTS_MAX, ..SlotFilter::default() };
-    Ok(counted(&ctx.app.ports.store.view_slots(&filter).await?))
-}
-
-fn counted(slots: &[SlotRow]) -> Due {
-    slots.iter().fold(Due::default(), |mut due, slot| {
-        match slot.outcome {
-            SlotOutcome::Fired => {
-                due.fired += slot.count;
-                due.late_max = due.late_max.max(slot.decided_at - slot.slot);
-            }
-            SlotOutcome::Skipped => due.skipped += slot.count,
-            SlotOutcome::Missed => due.missed += slot.count,
-        }
-        due
-    })
-}
-
 fn row(
     moment: &Moment,
     known: &Known,
     (before, term, next): (Option<&TermRow>, &TermRow, Option<&TermRow>),
-    due: Option<Due>,
+    due: Option<SlotCounts>,
 ) -> Row {
     let lasted = match End::of(term, next, known.lead) {
         End::GoesOn => format!("{} so far", moment.since(term.began_at)),
@@ -143,14 +116,16 @@ fn why(moment: &Moment, before: &TermRow, term: &TermRow, end: End) -> String {
     }
 }
 
-fn says(due: &Due) -> (String, Option<Look>) {
+/// What became of the slots that came due while nobody led.
+fn says(due: &SlotCounts) -> (String, Option<Look>) {
     let mut said = Vec::new();
     if due.missed > 0 {
         said.push(format!("{} missed", count(due.missed, "slot")));
     }
     if due.fired > 0 {
         let noun = if said.is_empty() { count(due.fired, "slot") } else { due.fired.to_string() };
-        said.push(format!("{noun} fired, at most {} late", span(due.late_max)));
+        let late = TimeDelta::milliseconds(i64::try_from(due.late_max_ms).unwrap_or(i64::MAX));
+        said.push(format!("{noun} fired, at most {} late", span(late)));
     }
     if due.skipped > 0 {
         let noun = if said.is_empty() { count(due.skipped, "slot") } else { due.skipped.to_string() };
@@ -182,10 +157,10 @@ mod tests {
 
     #[test]
     fn slots_of_a_gap_are_told_with_the_worst_first() {
-        let due = Due { fired: 2, skipped: 0, missed: 1, late_max: TimeDelta::milliseconds(1_900) };
+        let due = SlotCounts { fired: 2, skipped: 0, missed: 1, late_max_ms: 1_900 };
         let (text, look) = says(&due);
         assert_eq!(plain(&text), "1 slot missed, 2 fired, at most 1.9 s late");
         assert_eq!(look, Some(MISSED));
-        assert_eq!(says(&Due::default()), ("none due".to_owned(), None));
+        assert_eq!(says(&SlotCounts::default()), ("none due".to_owned(), None));
     }
 }

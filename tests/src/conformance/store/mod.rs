@@ -7,6 +7,7 @@ mod claims;
 mod fence;
 mod files;
 mod intents;
+mod ledger;
 mod plans;
 mod replica_files;
 mod tasks;
@@ -19,6 +20,7 @@ pub use claims::*;
 pub use fence::*;
 pub use files::*;
 pub use intents::*;
+pub use ledger::*;
 pub use plans::*;
 pub use replica_files::*;
 pub use tasks::*;
@@ -116,9 +118,15 @@ macro_rules! store_suite {
             runs_are_filtered_and_paged_newest_first,
             recent_runs_are_bounded_per_dag,
             ledger_entries_are_filtered_and_bounded,
-            the_ledger_is_counted,
+            ledger_pages_end_among_slots_of_one_instant_and_lose_none,
+            ranges_are_listed_and_counted_by_what_lies_in_the_window,
+            the_ledger_is_counted_by_dag,
+            ranges_that_overlap_until_they_are_decided_are_one_outage,
+            fired_slots_are_told_step_by_step,
+            active_runs_are_counted_beyond_what_is_listed,
+            failed_dags_are_counted_beyond_what_is_listed,
             logs_are_paged,
-            the_audit_log_is_paged_newest_first,
+            the_audit_log_is_paged_newest_first_and_no_row_is_lost,
             prune_forgets_old_runs_in_bites_and_keeps_the_rest,
         ]);
     };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use rota_core::id::{DagId, RunId};
 use rota_core::port::{
-    Batch, LogChunk, NewRun, PruneRequest, RunFilter, RunRow, SlotCounts, SlotFilter, SlotOutcome, SlotRow,
-    Store,
+    ActiveRuns, AuditRow, Batch, FailedDags, LogChunk, NewRun, PruneRequest, RunFilter, RunMove, RunRow,
+    SlotFilter, SlotOutcome, Store,
 };
 use rota_core::state::{RunState, TaskState};
 
+use super::ledger::entry;
 use super::world::{World, admin, dag_put};
 
 fn ids(rows: &[RunRow]) -> Vec<RunId> {
@@ -50,48 +51,6 @@ pub async fn recent_runs_are_bounded_per_dag(store: Arc<dyn Store>) {
     assert_eq!(ids(&recent), [all[4], all[2], all[5], all[1]]);
 }
 
-fn entry(dag: &str, world: &World, minute: i64, outcome: SlotOutcome) -> SlotRow {
-    let slot = world.at + TimeDelta::minutes(minute);
-    let reason = Some("paused".to_owned());
-    let (dag, decided_at) = (DagId::trusted(dag), slot + TimeDelta::seconds(1));
-    SlotRow { dag, slot, to: slot, count: 1, outcome, reason, run: None, decided_at }
-}
-
-pub async fn ledger_entries_are_filtered_and_bounded(store: Arc<dyn Store>) {
-    let world = World::begin(Arc::clone(&store)).await;
-    let slots: Vec<SlotRow> = (0..6)
-        .map(|minute| {
-            let outcome = if minute < 3 { SlotOutcome::Missed } else { SlotOutcome::Skipped };
-            entry(if minute % 2 == 0 { "d" } else { "e" }, &world, minute, outcome)
-        })
-        .collect();
-    world.commit(Batch { slots: slots.clone(), ..Batch::default() }).await.unwrap();
-    let list = async |filter: SlotFilter| store.view_slots(&filter).await.unwrap();
-    let pick = |places: &[usize]| places.iter().map(|place| slots[*place].clone()).collect::<Vec<_>>();
-    let any = SlotFilter { limit: 100, ..SlotFilter::default() };
-    assert_eq!(list(SlotFilter { limit: 2, ..any.clone() }).await, pick(&[5, 4]));
-    assert_eq!(list(SlotFilter { dag: Some(DagId::trusted("d")), ..any.clone() }).await, pick(&[4, 2, 0]));
-    assert_eq!(
-        list(SlotFilter { outcome: Some(SlotOutcome::Missed), ..any.clone() }).await,
-        pick(&[2, 1, 0])
-    );
-    let window = SlotFilter { since: Some(slots[1].slot), before: Some(slots[4].slot), ..any };
-    assert_eq!(list(window).await, pick(&[3, 2, 1]));
-}
-
-pub async fn the_ledger_is_counted(store: Arc<dyn Store>) {
-    let world = World::begin(Arc::clone(&store)).await;
-    let nothing = store.view_slot_counts(world.at).await.unwrap();
-    assert_eq!(nothing, SlotCounts::default());
-    let late = NewRun { at: world.at + TimeDelta::milliseconds(250), slot: world.at, ..world.new_run() };
-    let range = SlotRow { count: 40, ..entry("d", &world, 10, SlotOutcome::Missed) };
-    let old = entry("d", &world, -10, SlotOutcome::Skipped);
-    let slots = vec![range, old, entry("d", &world, 11, SlotOutcome::Skipped)];
-    world.commit(Batch { runs: vec![late], slots, ..Batch::default() }).await.unwrap();
-    let counts = store.view_slot_counts(world.at).await.unwrap();
-    assert_eq!(counts, SlotCounts { fired: 1, skipped: 1, missed: 40, late_max_ms: 250 });
-}
-
 pub async fn logs_are_paged(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
     let (_, claimed) = world.running("w").await;
@@ -102,19 +61,91 @@ pub async fn logs_are_paged(store: Arc<dyn Store>) {
     assert_eq!(store.view_log(claimed.key, 9, 3).await.unwrap(), chunks[9..]);
 }
 
-pub async fn the_audit_log_is_paged_newest_first(store: Arc<dyn Store>) {
-    let _world = World::begin(Arc::clone(&store)).await;
-    let mut paused = false;
-    for _ in 0..5 {
-        paused = !paused;
-        store.dag_pause(&DagId::trusted("d"), paused, &admin()).await.unwrap();
-    }
+pub async fn the_audit_log_is_paged_newest_first_and_no_row_is_lost(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    // Intents of one transaction have one time: so many rows at once that pages end among them.
+    let dag = DagId::trusted("d");
+    let actor = admin();
+    let pauses = (0..12).map(|number| store.dag_pause(&dag, number % 2 == 0, &actor));
+    futures_util::future::join_all(pauses).await;
     let all = store.view_audit(None, 100).await.unwrap();
-    assert_eq!(all.len(), 6, "and the version that was stored first");
-    assert!(all.is_sorted_by(|newer, older| newer.at >= older.at));
-    let first = store.view_audit(None, 2).await.unwrap();
-    assert_eq!(first, all[..2]);
-    assert!(store.view_audit(Some(first[1].at), 100).await.unwrap().iter().all(|row| row.at < first[1].at));
+    assert!(all.len() >= 3 && all.iter().all(|row| row.at >= world.at), "{all:?}");
+    assert!(all.is_sorted_by(|newer, older| (newer.at, newer.id) > (older.at, older.id)));
+    for size in 1..=all.len() {
+        let mut paged = Vec::new();
+        let mut after = None;
+        while let Some(last) = {
+            let page = store.view_audit(after, size).await.unwrap();
+            paged.extend(page.iter().cloned());
+            page.last().map(AuditRow::place)
+        } {
+            after = Some(last);
+        }
+        assert_eq!(paged, all, "pages of {size}");
+    }
+}
+
+pub async fn active_runs_are_counted_beyond_what_is_listed(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    world.put(dag_put("e", "one")).await;
+    assert_eq!(store.view_active_runs(None, 3).await.unwrap(), ActiveRuns::default());
+    let runs: Vec<NewRun> = (0..9)
+        .map(|number| {
+            let state = if number < 3 { RunState::Queued } else { RunState::Running };
+            NewRun { state, ..world.new_run_of(if number == 8 { "e" } else { "d" }) }
+        })
+        .collect();
+    let all = world.commit(Batch { runs, ..Batch::default() }).await.unwrap().runs;
+    world.move_run(all[4], RunState::Running, RunState::Success).await.unwrap();
+    let active = store.view_active_runs(None, 3).await.unwrap();
+    assert_eq!((active.running, active.queued), (5, 3));
+    assert_eq!(ids(&active.list), [all[3], all[5], all[6]], "the oldest that run come first");
+    let of_d = store.view_active_runs(Some(&DagId::trusted("d")), 100).await.unwrap();
+    assert_eq!((of_d.running, of_d.queued), (4, 3));
+    assert_eq!(ids(&of_d.list), [3, 5, 6, 7, 0, 1, 2].map(|place| all[place]));
+    let none = store.view_active_runs(None, 0).await.unwrap();
+    assert_eq!((none.running, none.queued, none.list), (5, 3, vec![]));
+}
+
+pub async fn failed_dags_are_counted_beyond_what_is_listed(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let dags: Vec<String> = (0..18).map(|number| format!("dag-{number:02}")).collect();
+    for dag in &dags {
+        world.put(dag_put(dag, "one")).await;
+    }
+    assert_eq!(store.view_failed_dags(world.at, 5).await.unwrap(), FailedDags::default());
+    // One DAG fails more often than any list is long, the other 17 once before it. Of two a later run succeeds.
+    let names = dags.iter().map(String::as_str).chain(std::iter::repeat_n("dag-00", 250));
+    let runs = names.map(|dag| world.new_run_of(dag)).collect();
+    let failed = world.commit(Batch { runs, ..Batch::default() }).await.unwrap().runs;
+    let ends = |run: &RunId, at| RunMove {
+        run: *run,
+        from: RunState::Running,
+        to: RunState::Failed,
+        at,
+        reason: Some("it failed".to_owned()),
+    };
+    let run_moves = failed.iter().map(|run| ends(run, world.at)).collect();
+    world.commit(Batch { run_moves, ..Batch::default() }).await.unwrap();
+    let runs = ["dag-03", "dag-05", "d"].map(|dag| world.new_run_of(dag)).to_vec();
+    let later = world.commit(Batch { runs, ..Batch::default() }).await.unwrap().runs;
+    for run in &later[..2] {
+        world.move_run(*run, RunState::Running, RunState::Success).await.unwrap();
+    }
+    let ended = world.at - TimeDelta::seconds(1);
+    world.move_run_at(later[2], (RunState::Running, RunState::Failed), ended).await.unwrap();
+    let told = store.view_failed_dags(world.at, 5).await.unwrap();
+    assert_eq!((told.failing, told.recovered, told.list.len()), (16, 2, 5));
+    assert_eq!((told.list[0].run.id, told.list[0].runs), (*failed.last().unwrap(), 251));
+    assert!(told.list.iter().all(|dag| !dag.recovered));
+    let all = store.view_failed_dags(world.at, 100).await.unwrap().list;
+    assert_eq!(
+        all.iter().map(|dag| dag.run.id).filter(|run| later.contains(run)).count(),
+        0,
+        "before the time"
+    );
+    let recovered: Vec<_> = all.iter().filter(|dag| dag.recovered).map(|dag| dag.run.dag.as_str()).collect();
+    assert_eq!((all.len(), recovered), (18, vec!["dag-05", "dag-03"]));
 }
 
 pub async fn prune_forgets_old_runs_in_bites_and_keeps_the_rest(store: Arc<dyn Store>) {

@@ -1,0 +1,186 @@
+//! The ledger, listed and counted. An entry may be a range of slots, so every window is asked for by overlap: entries
+//! that begin within it, and the few ranges that began before and reach into it.
+
+use rota_core::id::DagId;
+use rota_core::port::{
+    LedgerCounts, Outage, Outages, SlotCounts, SlotFilter, SlotRow, SlotStep, StepFilter, StoreResult,
+    TimeWindow,
+};
+
+use super::rows::{Cells, decode, slot_columns, slot_row};
+use super::{Conn, json, limit, micros, unavailable};
+
+/// Two branches, because two indexes: entries by their first slot, and ranges by their last.
+macro_rules! overlapping {
+    ($columns:expr, $and:literal) => {
+        concat!(
+            "select ",
+            $columns,
+            " from slot where slot >= $1 and slot < $2 ",
+            $and,
+            " union all select ",
+            $columns,
+            " from slot where slot_count > 1 and slot < $1 and slot < $2 and slot_to >= $1 ",
+            $and
+        )
+    };
+}
+
+const VIEW_SLOTS: &str = concat!(
+    overlapping!(slot_columns!(), "and ($3 or outcome = $4) and slot <= $5 and (slot < $5 or dag > $6)"),
+    " order by slot desc, dag limit $7"
+);
+
+const VIEW_SLOTS_OF_DAG: &str = concat!(
+    overlapping!(
+        slot_columns!(),
+        "and dag = $8 and ($3 or outcome = $4) and slot <= $5 and (slot < $5 or dag > $6)"
+    ),
+    " order by slot desc, dag limit $7"
+);
+
+pub(crate) async fn view_slots(conn: &mut Conn, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>> {
+    let statement = if filter.dag.is_some() { VIEW_SLOTS_OF_DAG } else { VIEW_SLOTS };
+    let after = filter.after.as_ref();
+    let mut query = sqlx::query(statement)
+        .bind(filter.since.map_or(i64::MIN, micros))
+        .bind(filter.before.map_or(i64::MAX, micros))
+        .bind(filter.outcome.is_none())
+        .bind(filter.outcome.map_or("", |outcome| outcome.as_str()))
+        .bind(after.map_or(i64::MAX, |place| micros(place.slot)))
+        .bind(after.map_or("", |place| place.dag.as_str()))
+        .bind(limit(filter.limit));
+    if let Some(dag) = &filter.dag {
+        query = query.bind(dag.as_str());
+    }
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, slot_row)
+}
+
+macro_rules! counts {
+    ($and:literal) => {
+        concat!(
+            "select dag,
+                 cast(coalesce(sum(case when outcome = 'fired' then slot_count end), 0) as bigint),
+                 cast(coalesce(sum(case when outcome = 'skipped' then slot_count end), 0) as bigint),
+                 cast(coalesce(sum(case when outcome = 'missed' then slot_count end), 0) as bigint),
+                 cast(coalesce(max(case when outcome = 'fired' then decided_at - slot end), 0) as bigint)
+             from slot where slot >= $1 and slot < $2 and slot_to < $2 ",
+            $and,
+            " group by dag order by dag"
+        )
+    };
+}
+
+const VIEW_SLOT_COUNTS: &str = counts!("");
+const VIEW_SLOT_COUNTS_OF_DAG: &str = counts!("and dag = $3");
+
+macro_rules! cut {
+    ($and:literal) => {
+        concat!(
+            "select ",
+            slot_columns!(),
+            " from slot where slot_count > 1 and slot_to >= $1 and slot < $2 and (slot < $1 or slot_to >= $2) ",
+            $and,
+            " order by dag, slot"
+        )
+    };
+}
+
+const VIEW_SLOTS_CUT: &str = cut!("");
+const VIEW_SLOTS_CUT_OF_DAG: &str = cut!("and dag = $3");
+
+pub(crate) async fn view_slot_counts(
+    conn: &mut Conn,
+    dag: Option<&DagId>,
+    window: TimeWindow,
+) -> StoreResult<LedgerCounts> {
+    let (counts, cut) = match dag {
+        Some(_) => (VIEW_SLOT_COUNTS_OF_DAG, VIEW_SLOTS_CUT_OF_DAG),
+        None => (VIEW_SLOT_COUNTS, VIEW_SLOTS_CUT),
+    };
+    let query = |statement: &'static str| {
+        let query = sqlx::query(statement).bind(micros(window.from)).bind(micros(window.until));
+        if let Some(dag) = dag { query.bind(dag.as_str().to_owned()) } else { query }
+    };
+    let whole = query(counts).fetch_all(&mut *conn).await.map_err(unavailable)?;
+    let cut = query(cut).fetch_all(conn).await.map_err(unavailable)?;
+    Ok(LedgerCounts { whole: decode(&whole, counts_row)?, cut: decode(&cut, slot_row)? })
+}
+
+fn counts_row(cells: &mut Cells<'_>) -> StoreResult<(DagId, SlotCounts)> {
+    let dag = cells.text(DagId::trusted)?;
+    let (fired, skipped, missed) = (cells.number()?, cells.number()?, cells.number()?);
+    let late_us: i64 = cells.take()?;
+    Ok((dag, SlotCounts { fired, skipped, missed, late_max_ms: late_us.max(0).unsigned_abs() / 1000 }))
+}
+
+/// An entry begins an outage unless one before it was decided only after it began.
+const VIEW_OUTAGES: &str = concat!(
+    "with entry as (",
+    overlapping!("dag, slot, slot_to, slot_count, reason, decided_at", "and outcome = 'missed'"),
+    "), reached as (
+         select entry.*, max(decided_at) over (
+             order by slot, dag rows between unbounded preceding and 1 preceding) as so_far from entry
+     ), numbered as (
+         select reached.*, sum(case when so_far >= slot then 0 else 1 end) over (
+             order by slot, dag rows unbounded preceding) as outage from reached
+     )
+     select min(slot) as began, max(slot_to), cast(sum(slot_count) as bigint), count(distinct dag), min(dag),
+         case when min(coalesce(reason, '')) = max(coalesce(reason, '')) then min(reason) end, count(*) over ()
+     from numbered group by outage order by began desc limit $3"
+);
+
+pub(crate) async fn view_outages(
+    conn: &mut Conn,
+    window: TimeWindow,
+    rows_max: usize,
+) -> StoreResult<Outages> {
+    let query = sqlx::query(VIEW_OUTAGES).bind(micros(window.from)).bind(micros(window.until));
+    let rows = query.bind(limit(rows_max)).fetch_all(conn).await.map_err(unavailable)?;
+    let rows = decode(&rows, |cells| {
+        let outage = Outage {
+            from: cells.at()?,
+            to: cells.at()?,
+            slots: cells.number()?,
+            dags: cells.number()?,
+            dag: cells.text(DagId::trusted)?,
+            reason: cells.take()?,
+        };
+        Ok((outage, cells.number()?))
+    })?;
+    let total = rows.first().map_or(0, |(_, total)| *total);
+    Ok(Outages { total, list: rows.into_iter().map(|(outage, _)| outage).collect() })
+}
+
+const VIEW_SLOT_STEPS: &str = concat!(
+    "select step, count(case when kind = 'failed' then 1 end), count(case when kind = 'active' then 1 end),
+         count(case when kind = 'often' then 1 end), count(case when kind = 'fired' then 1 end)
+     from (
+         select (s.slot - $1) / $3 as step, case
+             when r.state = 'failed' then 'failed'
+             when r.state in ('queued', 'running') then 'active'
+             when s.dag in (select item.value ->> 0 from ",
+    each!("$4"),
+    ") then 'often' else 'fired' end as kind
+         from slot as s left join run as r on r.id = s.run
+         where s.slot >= $1 and s.slot < $2 and s.outcome = 'fired'
+     ) as told group by step order by step"
+);
+
+pub(crate) async fn view_slot_steps(conn: &mut Conn, filter: &StepFilter) -> StoreResult<Vec<SlotStep>> {
+    let step_us = filter.step.num_microseconds().unwrap_or(i64::MAX).max(1_000_000);
+    let query = sqlx::query(VIEW_SLOT_STEPS)
+        .bind(micros(filter.window.from))
+        .bind(micros(filter.window.until))
+        .bind(step_us)
+        .bind(json(filter.often.iter().map(|dag| [dag])));
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+        Ok(SlotStep {
+            step: cells.number()?,
+            failed: cells.number()?,
+            active: cells.number()?,
+            often: cells.number()?,
+            fired: cells.number()?,
+        })
+    })
+}
