@@ -22,7 +22,7 @@ use rota_core::port::{
 };
 use rota_core::port::{Change, Changes, Consumer, DagPut, Nudges};
 use rota_core::state::{RunState, TaskState};
-use rota_worker::{WardenCommand, Worker, WorkerError, WorkerHandle, WorkerOptions, WorkerPorts};
+use rota_worker::{Tenure, WardenCommand, Worker, WorkerError, WorkerHandle, WorkerOptions, WorkerPorts};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -436,7 +436,7 @@ async fn cancel_arrives_by_nudge() {
 async fn cancel_arrives_by_heartbeat_and_ends_in_kill() {
     let house = House::new(LONG).await;
     let mut options = house.options();
-    options.lease = Duration::from_secs(3);
+    options.tenure = Tenure::Lease(Duration::from_secs(3));
     let worker = house.start_with(options, Arc::new(Down));
     let key = house.queue("long").await;
     let pid = house.pid("pid").await;
@@ -546,7 +546,7 @@ async fn result_survives_the_worker_while_the_store_is_away() {
 async fn unanswered_heartbeats_end_tasks_before_others_may_start_them() {
     let house = House::new(LONG).await;
     let mut options = house.options();
-    options.lease = Duration::from_secs(3);
+    options.tenure = Tenure::Lease(Duration::from_secs(3));
     let mut worker = house.start(options);
     let first = worker.registered().await;
     let key = house.queue("long").await;
@@ -571,7 +571,7 @@ async fn unanswered_heartbeats_end_tasks_before_others_may_start_them() {
 async fn fenced_worker_ends_its_tasks_and_starts_over() {
     let house = House::new(LONG).await;
     let mut options = house.options();
-    options.lease = Duration::from_secs(3);
+    options.tenure = Tenure::Lease(Duration::from_secs(3));
     let mut worker = house.start(options);
     let first = worker.registered().await;
     house.queue("long").await;

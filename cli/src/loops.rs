@@ -8,7 +8,7 @@ use std::time::Duration;
 use rota_core::id::{ReplicaId, WorkerId};
 use rota_core::port::{Broker, Clock, Facts, Leadership, Plans};
 use rota_scheduler::{Scheduler, Status};
-use rota_worker::{Worker, WorkerOptions, WorkerPorts};
+use rota_worker::{Tenure, Worker, WorkerOptions, WorkerPorts};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -131,7 +131,7 @@ impl Loops {
     }
 }
 
-/// The worker that is part of this process.
+/// The worker that is part of this process, and the only one: the store is this process's alone.
 pub(crate) fn worker_options(
     name: &str,
     state_dir: PathBuf,
@@ -140,6 +140,7 @@ pub(crate) fn worker_options(
 ) -> WorkerOptions {
     let mut options = WorkerOptions::new(WorkerId::trusted(name), state_dir);
     options.dags_dir = Some(dags_dir);
+    options.tenure = Tenure::Process;
     if let Some(slots) = slots {
         options.slots = slots;
     }

@@ -91,7 +91,7 @@ async fn what_an_earlier_life_left_goes_at_the_next_start() {
 async fn a_worker_that_a_person_drains_finishes_what_it_has_and_claims_nothing_more() {
     let house = House::new(PLACES).await;
     let mut options = bare(&house);
-    options.lease = std::time::Duration::from_secs(3);
+    options.tenure = rota_worker::Tenure::Lease(std::time::Duration::from_secs(3));
     let mut worker = house.start(options);
     worker.registered().await;
     let running = house.queue("stays").await;

@@ -9,6 +9,9 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct BootTime(pub u64);
 
 impl BootTime {
+    /// An instant that does not come.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The current instant.
     pub fn now() -> Self {
         let now = clock_gettime(ClockId::Boottime);

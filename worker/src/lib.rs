@@ -34,5 +34,5 @@ pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_s
 pub use job::job;
 pub use life::WorkerPorts;
 pub use log::{LINE_BYTES_MAX, LineSink, Stream, lines_of};
-pub use options::{LEASE_MIN, OptionsError, SLOTS_MAX, WorkerOptions};
+pub use options::{LEASE_DEFAULT, LEASE_MIN, OptionsError, SLOTS_MAX, Tenure, WorkerOptions};
 pub use service::{Worker, WorkerError, WorkerHandle, WorkerStatus};

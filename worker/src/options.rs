@@ -10,10 +10,21 @@ use crate::custody::WardenCommand;
 
 /// Shortest lease: beats come six times as often, and each is a write.
 pub const LEASE_MIN: Duration = Duration::from_millis(600);
+/// The usual lease.
+pub const LEASE_DEFAULT: Duration = Duration::from_secs(30);
 /// Most processes at a time.
 pub const SLOTS_MAX: u32 = 10_000;
 /// Slots per core: most tasks wait for something else than this machine.
 const SLOTS_PER_CORE: u32 = 4;
+
+/// What ends a worker's right to run tasks while its process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenure {
+    /// Others take its tasks over: it lasts this long from each heartbeat, and six times as often it beats.
+    Lease(Duration),
+    /// Nothing: nobody else can take its tasks. What a life of it that died ran is lost when the next one registers.
+    Process,
+}
 
 /// Options of a worker.
 #[derive(Debug, Clone)]
@@ -30,8 +41,8 @@ pub struct WorkerOptions {
     pub labels: Object,
     /// Processes it runs at a time.
     pub slots: u32,
-    /// How long its right to run tasks lasts from each heartbeat; it beats six times as often.
-    pub lease: Duration,
+    /// What ends its right to run tasks.
+    pub tenure: Tenure,
     /// How long running tasks may go on when the worker is told to stop, before they get TERM.
     pub drain_grace: Duration,
     /// How often it looks for queued tasks by itself, in case a message was lost. It looks faster while the broker is
@@ -65,7 +76,7 @@ impl WorkerOptions {
             queues: vec![QueueName::trusted(QueueName::DEFAULT)],
             labels: Object::new(),
             slots: u32::try_from(cores).unwrap_or(1).saturating_mul(SLOTS_PER_CORE).min(SLOTS_MAX),
-            lease: Duration::from_secs(30),
+            tenure: Tenure::Lease(LEASE_DEFAULT),
             drain_grace: Duration::from_secs(10),
             poll: Duration::from_secs(5),
             state_dir,
@@ -79,8 +90,10 @@ impl WorkerOptions {
         if self.slots == 0 || self.slots > SLOTS_MAX {
             return no("slots", &format!("expected 1 to {SLOTS_MAX}, not {}", self.slots));
         }
-        if self.lease < LEASE_MIN {
-            return no("lease", &format!("expected at least {LEASE_MIN:?}, not {:?}", self.lease));
+        if let Tenure::Lease(lease) = self.tenure
+            && lease < LEASE_MIN
+        {
+            return no("lease", &format!("expected at least {LEASE_MIN:?}, not {lease:?}"));
         }
         if self.queues.is_empty() {
             return no("queues", "expected at least one");

@@ -23,7 +23,7 @@ use crate::custody::{Marker, Warden, sweep_earlier_lives};
 use crate::dags::Dags;
 use crate::exec::{Executor, StopReason};
 use crate::finish::Finisher;
-use crate::lease::Lease;
+use crate::lease::{self, Lease};
 use crate::life::{Life, Shared, WorkerPorts};
 use crate::log::LogWriter;
 use crate::options::{OptionsError, WorkerOptions};
@@ -231,14 +231,14 @@ async fn register(
         queues: options.queues.iter().cloned().chain([QueueName::trusted(QueueName::NOOP)]).collect(),
         labels: options.labels.clone(),
         slots: options.slots,
-        lease: options.lease,
+        lease: lease::length(options.tenure),
     };
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
         let sent = BootTime::now();
         let error = match answered(shared.ports.facts.worker_register(&hello)).await {
             Ok(incarnation) => {
-                let lease = Lease::new(options.lease, sent);
+                let lease = Lease::new(options.tenure, sent);
                 if let Some(warden) = &shared.warden {
                     warden.set_deadline(lease.kill_at());
                 }
@@ -323,7 +323,9 @@ async fn close(services: Services, last: Option<Arc<Life>>) {
     let _ = tokio::time::timeout(CLOSE_MAX, logs).await;
     if let Some(beat) = last_beat {
         if let Err(error) = answered_within(CLOSE_MAX, facts.worker_beat(&beat)).await {
-            tracing::warn!("the last heartbeat was not answered, the lease has to run out: {error}");
+            tracing::warn!(
+                "the last heartbeat was not answered, what is lost shows when the lease runs out or at the next start: {error}"
+            );
         }
         bell.tell(fleet_news());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rota_core::id::{QueueName, ReplicaId, WorkerId};
 use rota_core::port::Object;
-use rota_worker::{LEASE_MIN, SLOTS_MAX, WorkerOptions};
+use rota_worker::{LEASE_DEFAULT, LEASE_MIN, SLOTS_MAX, Tenure, WorkerOptions};
 
 use super::Command;
 use super::config::Config;
@@ -105,10 +105,11 @@ fn worker(config: &Config) -> anyhow::Result<WorkerOptions> {
             .map_err(|error| config.refuse(keys::WORKER_QUEUES, "names of queues").help(error.to_string()))?;
     }
     options.labels = labels(config)?;
-    options.lease = config.duration(keys::WORKER_LEASE, options.lease)?;
-    if options.lease < LEASE_MIN {
+    let lease = config.duration(keys::WORKER_LEASE, LEASE_DEFAULT)?;
+    if lease < LEASE_MIN {
         return Err(config.refuse(keys::WORKER_LEASE, &format!("at least {LEASE_MIN:?}")).into());
     }
+    options.tenure = Tenure::Lease(lease);
     options.drain_grace = config.duration(keys::WORKER_DRAIN_GRACE, Duration::from_secs(10))?;
     Ok(options)
 }

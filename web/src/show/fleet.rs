@@ -151,7 +151,7 @@ fn line(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> Line {
 fn why(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> String {
     match (worker.state, followed_by) {
         (WorkerState::Live, _) if moment.now - worker.heartbeat_at > BEAT_LATE => {
-            "Its heartbeats are late; when its lease is up, its tasks are lost.".to_owned()
+            "Its heartbeats are late. In a cluster its tasks are lost when its lease is up.".to_owned()
         }
         (WorkerState::Live, _) => String::new(),
         (WorkerState::Draining, _) if worker.running == 0 => "It has nothing left to finish.".to_owned(),
