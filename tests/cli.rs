@@ -149,6 +149,22 @@ fn a_thousand_files_are_checked() {
 }
 
 #[test]
+fn a_far_look_back_is_remarked_upon_with_its_count_and_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        "dag: far\nschedule: {cron: '* * * * *', start: 2020-01-01, catchup: all}\ntasks: {a: {run: echo}}\n";
+    write_dag(dir.path(), "far.yaml", text);
+    write_dag(dir.path(), "near.yaml", &text.replace("dag: far", "dag: near").replace("all", "latest"));
+    let end = rota().args(["dag", "validate"]).arg(dir.path()).finish();
+    assert_eq!(end.code, 0, "{end:?}");
+    let remarks: Vec<&str> = end.stdout.lines().filter(|line| line.contains(": remark: ")).collect();
+    assert!(
+        remarks.len() == 1 && remarks[0].contains("far.yaml:2:1: remark: `catchup: all` fires "),
+        "{end:?}"
+    );
+}
+
+#[test]
 fn the_examples_are_valid() {
     let end = rota().args(["dag", "validate"]).arg(dags_of_this_repository()).finish();
     assert_eq!((end.code, end.stdout.as_str()), (0, ""), "{end:?}");

@@ -386,6 +386,31 @@ async fn a_broken_edit_keeps_the_last_good_version_and_a_mended_one_becomes_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_queued_by_a_schedule_ends_when_its_file_is_deleted_and_what_people_asked_for_does_not() {
+    let years = "dag: years\nschedule: {cron: '* * * * *', start: 2020-01-01, catchup: all}\noverlap: queue\n\
+                 max_active_runs: 1\ntasks: {only: {run: 'true'}}\n";
+    let mut house = House::new(&[("years.yaml", years)]).await;
+    house.lead();
+    let queued = async |house: &House| {
+        let filter = RunFilter { states: vec![RunState::Queued], limit: 2000, ..RunFilter::default() };
+        house.store.view_runs(&filter).await.expect("a view")
+    };
+    house.until("many queued runs", async || (queued(&house).await.len() > 600).then_some(())).await;
+    let asked = house.trigger("years").await;
+    std::fs::remove_file(house.dags().join("years.yaml")).expect("a removal");
+    let left = house.until("the end of the queue", async || {
+        let left = queued(&house).await;
+        (left.len() <= 1).then_some(left)
+    });
+    assert_eq!(left.await.iter().map(|run| run.id).collect::<Vec<_>>(), [asked]);
+    let filter = RunFilter { states: vec![RunState::Cancelled], limit: 1, ..RunFilter::default() };
+    let ended = house.store.view_runs(&filter).await.expect("a view").pop().expect("an ended run");
+    assert_eq!(ended.reason.as_deref(), Some("its DAG's file was deleted before it started"));
+    let filter = RunFilter { states: vec![RunState::Running], limit: 10, ..RunFilter::default() };
+    assert_eq!(house.store.view_runs(&filter).await.expect("a view").len(), 1, "what runs goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_files_that_claim_one_dag_are_told_apart_by_an_error() {
     let mut house = House::new(&[("a.yaml", CHAIN), ("b.yaml", CHAIN)]).await;
     house.lead();

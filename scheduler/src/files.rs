@@ -20,7 +20,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rota_core::dag::{Dag, FileError};
 use rota_core::id::DagId;
 use rota_core::port::{DagPut, DagRow, FileErrorPut, FileRecord, FilesPut, SlotOutcome, SlotRow};
-use rota_core::schedule::{self, Catchup};
+use rota_core::schedule;
 
 use crate::directory::{FileState, Found, Scan, error_above};
 use crate::seen::Record;
@@ -270,17 +270,12 @@ fn dag_put(
     }
 }
 
-/// Where the cursor of a new, changed or returned schedule starts; `None` leaves it where it is. Only a new DAG with
-/// `catchup: all` looks back, to its `start:`.
+/// Where the cursor of a new, changed or returned schedule starts; `None` leaves it where it is. Only a new DAG may look
+/// back.
 fn start_of_cursor(dag: &Dag, known: Option<&Current<'_>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let schedule = dag.schedule.as_ref()?;
     match known {
-        None => {
-            let start = schedule.spec().start.filter(|start| *start < now);
-            let looks_back = schedule.spec().catchup == Catchup::All;
-            // The cursor stands just before `start`, so that a slot at `start` itself is still to be decided.
-            start.filter(|_| looks_back).map(|start| start - chrono::Duration::microseconds(1)).or(Some(now))
-        }
+        None => Some(schedule::first_cursor(schedule, now)),
         Some(known) => {
             let keeps = keeps_schedule(dag, known) && known.row.present && known.row.cursor.is_some();
             (!keeps).then(|| known.row.cursor.map_or(now, |cursor| cursor.max(now)))

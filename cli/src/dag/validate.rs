@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rota_core::dag::{FileError, Remark};
+use rota_backend::SystemClock;
+use rota_core::dag::{FileError, Remark, backlog_remark};
+use rota_core::port::Clock;
 use serde_json::{Value, json};
 
 use super::files;
@@ -67,8 +69,16 @@ fn check(paths: &[PathBuf]) -> Found {
     let parse = |path: &PathBuf| -> Result<Named, Vec<FileError>> {
         let (shown, source) = files::read(path).map_err(|error| vec![error])?;
         let dag = rota_core::dag::parse(&shown, &source).map_err(|errors| errors.0)?;
-        let line = line_of_name(&source);
-        Ok(Named { dag: dag.id.to_string(), line, shown, remarks: dag.remarks })
+        let line = line_of(&source, "dag:");
+        let backlog = backlog_remark(&dag, SystemClock.now());
+        let mut remarks = dag.remarks;
+        remarks.extend(backlog.map(|message| Remark {
+            line: line_of(&source, "schedule:"),
+            col: 1,
+            message,
+            hint: None,
+        }));
+        Ok(Named { dag: dag.id.to_string(), line, shown, remarks })
     };
     let outcomes = files::in_parallel(paths, parse, |done| {
         progress.update(|| format!("checked {done} of {}", paths.len()));
@@ -103,9 +113,9 @@ fn duplicate(path: &Path, named: &Named, owner: &Path) -> FileError {
     }
 }
 
-/// The line of the top-level key `dag`, else the first.
-fn line_of_name(source: &str) -> u32 {
-    let place = source.lines().position(|line| line.starts_with("dag:"));
+/// The line of a top-level key, such as `dag:`, else the first.
+fn line_of(source: &str, key: &str) -> u32 {
+    let place = source.lines().position(|line| line.starts_with(key));
     u32::try_from(place.unwrap_or(0) + 1).unwrap_or(u32::MAX)
 }
 

@@ -10,6 +10,7 @@
 //! values into scripts, and `places` checks that it can. `schema` says the format to editors.
 
 mod action;
+mod backlog;
 mod error;
 mod expr;
 mod file;
@@ -30,6 +31,7 @@ mod template;
 mod timing;
 mod yaml;
 
+pub use backlog::backlog_remark;
 pub use error::{ERRORS_MAX, Errors, FileError, REMARKS_MAX, Remark};
 pub use file::{ACTIVE_RUNS_MAX, TASKS_MAX, decode, parse, parse_version};
 pub use graph::{layers, render_graph};

@@ -26,6 +26,8 @@ const WINDOW_PER_SLOT: u32 = 4;
 const WINDOW_MIN: u32 = 64;
 /// The window of the `noop` lane, whose tasks take no slot.
 const WINDOW_NOOP: u32 = 2048;
+/// Most queued runs of a deleted DAG that one batch ends.
+const DROPS_PER_BATCH: usize = 256;
 
 /// What a commit means for others.
 #[derive(Debug, Default, PartialEq)]
@@ -409,6 +411,7 @@ impl Planner {
 
     fn start_queued_runs(&mut self, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
         for dag in std::mem::take(&mut self.stirred) {
+            self.end_line_of_deleted(&dag, now)?;
             if self.dags.get(&dag).is_some_and(|known| known.due.is_none()) {
                 self.schedule_next(&dag);
             }
@@ -425,6 +428,27 @@ impl Planner {
                 let timer = run_timeout(walk, now);
                 self.timers.extend(timer);
             }
+        }
+        Ok(())
+    }
+
+    /// Ends the queued runs that only the schedule of a deleted file wanted: a file that comes back starts anew, so nobody
+    /// would ever let them go. In several batches if there are many.
+    fn end_line_of_deleted(&mut self, dag: &DagId, now: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        if self.dags.get(dag).is_none_or(|known| known.row.present) {
+            return Ok(());
+        }
+        let line = self.line.get(dag).into_iter().flatten().copied();
+        let is_idle = |run: &RunId| {
+            self.runs.get(run).is_some_and(|walk| is_of_schedule_alone(walk.row()))
+                && !self.moved.contains(run)
+        };
+        let ended: Vec<RunId> = line.filter(is_idle).take(DROPS_PER_BATCH).collect();
+        if ended.len() == DROPS_PER_BATCH {
+            self.stirred.insert(dag.clone());
+        }
+        for run in ended {
+            self.drop_queued(run, "its DAG's file was deleted before it started".to_owned(), now)?;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ pub fn run_cause(run: &RunRow, max_active_runs: u32, around: &Surroundings<'_>) 
                 return Some("waits because its DAG is paused".to_owned());
             }
             if held.is_some_and(|dag| !dag.present) {
-                return Some("waits because its DAG's file is gone".to_owned());
+                return Some("is being ended: its DAG's file was deleted".to_owned());
             }
             if around.active >= u64::from(max_active_runs) {
                 return Some(format!(

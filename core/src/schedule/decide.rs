@@ -92,6 +92,35 @@ pub fn passed(schedule: &Schedule, cursor: DateTime<Utc>, now: DateTime<Utc>) ->
     passed
 }
 
+/// Where the cursor of a DAG that is new at `now` starts. Only `catchup: all` looks back, to `start:`.
+pub fn first_cursor(schedule: &Schedule, now: DateTime<Utc>) -> DateTime<Utc> {
+    let spec = schedule.spec();
+    let looks_back = spec.catchup == Catchup::All;
+    // It stands just before `start`, so that a slot at `start` itself is still to be decided.
+    let before = |start: DateTime<Utc>| start - TimeDelta::microseconds(1);
+    spec.start.filter(|start| looks_back && *start < now).map_or(now, before)
+}
+
+/// Slots that all fire as soon as the file of a DAG is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// At least so many.
+    pub count: u64,
+    /// Whether there are more, which were not counted.
+    pub has_more: bool,
+}
+
+/// What a DAG that is new at `now` has to catch up with: nothing, but for `catchup: all` with a `start` in the past.
+/// Bounded work: at most 100,000 slots are walked where they cannot be counted by arithmetic.
+pub fn backlog(schedule: &Schedule, now: DateTime<Utc>) -> Backlog {
+    let (after, until) = (floor_secs(first_cursor(schedule, now)), floor_secs(now));
+    let passed = Window { schedule, after, on_time: until, until }.missed_before(until + 1);
+    passed.map_or(Backlog { count: 0, has_more: false }, |passed| Backlog {
+        count: passed.count,
+        has_more: passed.is_cut,
+    })
+}
+
 /// The slots to decide, in seconds: after `after`, up to `until` inclusive; those before `on_time` are late.
 struct Window<'a> {
     schedule: &'a Schedule,

@@ -25,7 +25,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-pub use decide::{Decision, MissedRange, decide, passed};
+pub use decide::{Backlog, Decision, MissedRange, backlog, decide, first_cursor, passed};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{Part, ScheduleError};
 pub use text::parse_schedule_text;

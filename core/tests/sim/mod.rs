@@ -146,10 +146,23 @@ impl World {
             self.finish_all();
             self.now += Duration::seconds(5);
             if self.store.is_quiet() {
-                return Ok(());
+                return self.delete_file();
             }
         }
         Err(format!("stuck: {}", self.store.open_work()))
+    }
+
+    /// At the end the DAG's file is deleted: the runs that waited for the paused schedule end with it.
+    fn delete_file(&mut self) -> Result<(), String> {
+        self.store.dag.present = false;
+        if let Some(planner) = &mut self.planner {
+            planner.dag_known(self.store.dag.clone(), Arc::clone(&self.dag));
+        }
+        self.drive()?;
+        match self.store.runs.values().find(|run| run.state == RunState::Queued) {
+            Some(run) => Err(format!("run {} waits for a DAG whose file was deleted", run.id)),
+            None => Ok(()),
+        }
     }
 
     fn step(&mut self) -> Result<(), String> {
