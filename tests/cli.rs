@@ -3,6 +3,8 @@
 #[path = "cli/bombs.rs"]
 mod bombs;
 mod cli_support;
+#[path = "cli/files.rs"]
+mod files;
 #[path = "cli/flood.rs"]
 mod flood;
 #[path = "cli/start.rs"]

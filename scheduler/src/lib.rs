@@ -20,6 +20,7 @@ mod seen;
 mod sync;
 mod troubles;
 mod versions;
+pub mod walk;
 mod watch_dir;
 
 pub use directory::{Directory, FileState, Found, Scan};

@@ -1,6 +1,7 @@
 //! Watches the DAG directory on a thread of its own: scans at once, then whenever the directory changed, and on a period in
 //! case the watch missed something (network file systems do).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -17,6 +18,9 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// However busy the directory is, a scan waits no longer than this: a task that writes there all the time must not keep
 /// edits from being seen.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// Ignored files that are named one by one, of those that turned up together.
+const IGNORED_NAMED_MAX: usize = 20;
 
 enum Signal {
     Changed,
@@ -77,9 +81,11 @@ fn run(
 ) {
     let mut last: Option<Vec<(String, String)>> = None;
     let mut last_error = None;
+    let mut said = BTreeMap::new();
     loop {
         match directory.scan() {
             Ok(scan) => {
+                say_ignored(&mut said, directory.ignored());
                 let print = scan.iter().map(|(path, found)| (path.clone(), found.hash.clone())).collect();
                 if last.as_ref() != Some(&print) {
                     last = Some(print);
@@ -99,6 +105,22 @@ fn run(
             return;
         }
     }
+}
+
+/// Says once of each what is passed over; what came to count in between and does no more is said again.
+fn say_ignored(said: &mut BTreeMap<String, String>, ignored: &BTreeMap<String, String>) {
+    if said == ignored {
+        return;
+    }
+    let new: Vec<_> = ignored.iter().filter(|(path, why)| said.get(*path) != Some(*why)).collect();
+    for (path, why) in new.iter().take(IGNORED_NAMED_MAX) {
+        tracing::warn!("{path} in the DAG directory is ignored: {why}");
+    }
+    if new.len() > IGNORED_NAMED_MAX {
+        let more = new.len() - IGNORED_NAMED_MAX;
+        tracing::warn!("{more} more files of the DAG directory are ignored; `rota dag validate` names them");
+    }
+    said.clone_from(ignored);
 }
 
 /// Waits for a change that has settled, or for the rescan. False: stop.

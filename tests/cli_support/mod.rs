@@ -41,6 +41,12 @@ pub(crate) fn rota() -> Rota {
     Rota(binary())
 }
 
+impl From<Command> for Rota {
+    fn from(command: Command) -> Self {
+        Self(command)
+    }
+}
+
 impl Rota {
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.0.arg(arg);

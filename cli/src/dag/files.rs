@@ -1,65 +1,107 @@
 //! DAG files on this machine: finding, reading and parsing them, many at once.
 
 use std::fs;
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use anyhow::Context;
 use rota_core::dag::{self, Dag, Errors, FileError, Remark};
+use rota_scheduler::walk::{ListedFile, Tree, read_named, unreadable};
 
 use crate::failure::Failure;
+use crate::{output, text};
 
-/// Deepest directory below a given one that is looked into.
-const DEPTH_MAX: usize = 32;
+/// What the paths of a command line name.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The DAG files, directories' in the order of their names.
+    pub(super) files: Vec<DagFile>,
+    /// What cannot be looked at below a directory.
+    pub(super) errors: Vec<FileError>,
+}
 
-/// Most bytes of a file that are read; the parser says how much it takes, which is less.
-const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A DAG file.
+#[derive(Debug)]
+pub(super) struct DagFile {
+    /// Its name, as it is shown in errors.
+    pub(super) shown: String,
+    place: Place,
+}
 
-/// The DAG files that `paths` name: files as they are, directories with all `*.yaml` and `*.yml` below them, in the order
-/// of their names. Hidden entries and linked directories are left out.
-pub(super) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+#[derive(Debug)]
+enum Place {
+    Named(PathBuf),
+    Below(Arc<Tree>, ListedFile),
+}
+
+/// The DAG files that `paths` name: files as they are, directories with the files below them that a scheduler would take.
+/// What looks like one and is not taken is said.
+///
+/// # Errors
+/// A path that is not there, or a directory that cannot be read as a whole.
+pub(super) fn find(paths: &[PathBuf]) -> anyhow::Result<Found> {
+    let mut found = Found::default();
     for path in paths {
-        let meta = fs::metadata(path).map_err(|error| {
-            Failure::usage(format!("cannot be read: {error}"))
-                .at(path.display().to_string())
-                .expected("a DAG file, or a directory of DAG files")
-        })?;
+        let meta = fs::metadata(path).map_err(|error| unusable(path, &error))?;
         if meta.is_dir() {
-            walk(path, 0, &mut found)?;
+            found.take_below(path).map_err(|error| unusable(path, &error))?;
         } else {
-            found.push(path.clone());
+            found
+                .files
+                .push(DagFile { shown: path.display().to_string(), place: Place::Named(path.clone()) });
         }
     }
     Ok(found)
 }
 
-/// The text of a file, and its name as it is shown in errors.
-///
-/// # Errors
-/// A file that cannot be read or is no text, as an error of that place.
-pub(super) fn read(path: &Path) -> Result<(String, String), FileError> {
-    let shown = path.display().to_string();
-    let mut bytes = Vec::new();
-    let outcome = fs::File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
-    if let Err(error) = outcome {
-        let message = format!("the file cannot be read: {error}");
-        let hint = Some("check its owner and mode".to_owned());
-        return Err(FileError { path: shown, line: 1, col: 1, message, hint });
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("cannot be read: {error}"))
+        .at(path.display().to_string())
+        .expected("a DAG file, or a directory of DAG files")
+}
+
+impl Found {
+    fn take_below(&mut self, dir: &Path) -> io::Result<()> {
+        let tree = Arc::new(Tree::open(dir)?);
+        let listing = tree.list()?;
+        let shown = |path: &str| dir.join(path).display().to_string();
+        for (path, why) in &listing.ignored {
+            output::note(&text::clean(&format!("ignored: {}: {why}", shown(path))));
+        }
+        self.errors.extend(listing.unreadable.iter().map(|(path, error)| unreadable(&shown(path), error)));
+        self.files.extend(listing.files.into_iter().map(|(path, file)| DagFile {
+            shown: shown(&path),
+            place: Place::Below(Arc::clone(&tree), file),
+        }));
+        Ok(())
     }
-    let text = dag::decode(&shown, &bytes)?.to_owned();
-    Ok((shown, text))
+}
+
+impl DagFile {
+    /// Its text.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no text, as an error of that place.
+    pub(super) fn read(&self) -> Result<String, FileError> {
+        let bytes = match &self.place {
+            Place::Named(path) => read_named(path),
+            Place::Below(tree, file) => tree.read(file),
+        };
+        let bytes = bytes.map_err(|unread| unread.at(&self.shown))?;
+        Ok(dag::decode(&self.shown, &bytes)?.to_owned())
+    }
 }
 
 /// Reads and parses one file for a command that needs it to be good: its errors are printed to stderr.
 pub(super) fn load(path: &Path) -> anyhow::Result<(Dag, String)> {
-    let outcome = read(path).map_err(|error| Errors(vec![error]));
-    let outcome = outcome.and_then(|(shown, source)| Ok((dag::parse(&shown, &source)?, source)));
+    let file = DagFile { shown: path.display().to_string(), place: Place::Named(path.to_owned()) };
+    let outcome = file.read().map_err(|error| Errors(vec![error]));
+    let outcome = outcome.and_then(|source| Ok((dag::parse(&file.shown, &source)?, source)));
     outcome.map_err(|errors| {
         for error in &errors.0 {
-            crate::output::note(&crate::text::clean(&error.to_string()));
+            output::note(&text::clean(&error.to_string()));
         }
         Failure::failed(format!("{} cannot be used: {}", path.display(), count(errors.0.len(), "error")))
             .help("mend the lines above, then `rota dag validate` checks them again")
@@ -116,31 +158,6 @@ fn take<'i, T>(next: &AtomicUsize, items: &'i [T]) -> Option<(usize, &'i T)> {
     items.get(place).map(|item| (place, item))
 }
 
-fn walk(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let place = || format!("cannot look into {}", dir.display());
-    let entries = fs::read_dir(dir).with_context(place)?;
-    let mut entries = entries.collect::<Result<Vec<_>, _>>().with_context(place)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
-        if entry.file_type().with_context(place)?.is_dir() {
-            if depth < DEPTH_MAX {
-                walk(&path, depth + 1, found)?;
-            }
-        } else if is_dag_file(&path) {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_dag_file(path: &Path) -> bool {
-    path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,8 +178,9 @@ mod tests {
         for name in ["c.yml", "a.yaml", "b/x.yaml", "b/.hidden/y.yaml", "notes.md"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        let found = find(&[dir.path().to_owned()]).unwrap();
-        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(dir.path()).unwrap()).collect();
+        let found = find(&[dir.path().to_owned()]).unwrap().files;
+        let names: Vec<_> =
+            found.iter().map(|file| Path::new(&file.shown).strip_prefix(dir.path()).unwrap()).collect();
         assert_eq!(names, ["a.yaml", "b/x.yaml", "c.yml"].map(Path::new));
     }
 
@@ -171,6 +189,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bad.yaml");
         fs::write(&path, b"dag: a\ntasks: \xff\n").unwrap();
-        assert_eq!(read(&path).unwrap_err().line, 2);
+        let found = find(&[path]).unwrap().files;
+        assert_eq!(found[0].read().unwrap_err().line, 2);
     }
 }

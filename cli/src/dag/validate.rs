@@ -1,14 +1,14 @@
 //! `rota dag validate`: errors, which make a file unusable, and remarks, which do not.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rota_backend::SystemClock;
 use rota_core::dag::{FileError, Remark, backlog_remark};
 use rota_core::port::Clock;
 use serde_json::{Value, json};
 
-use super::files;
+use super::files::{self, DagFile, in_parallel};
 use crate::failure::{CommandResult, Outcome};
 use crate::output::{Format, FormatArg, Progress, note, print_json, print_text};
 use crate::text;
@@ -38,13 +38,14 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> CommandResult {
-    let paths = files::find(&args.paths)?;
-    let found = check(&paths);
+    let listed = files::find(&args.paths)?;
+    let mut found = check(&listed.files);
+    found.errors.splice(0..0, listed.errors);
     match args.format.format {
         Format::Json => print_json(&found.json())?,
         Format::Table => found.print()?,
     }
-    found.summarise(paths.len());
+    found.summarise(listed.files.len());
     Ok(if found.errors.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
@@ -64,11 +65,11 @@ struct Found {
     remarks: Vec<(String, Remark)>,
 }
 
-fn check(paths: &[PathBuf]) -> Found {
+fn check(files: &[DagFile]) -> Found {
     let mut progress = Progress::new();
-    let parse = |path: &PathBuf| -> Result<Named, Vec<FileError>> {
-        let (shown, source) = files::read(path).map_err(|error| vec![error])?;
-        let dag = rota_core::dag::parse(&shown, &source).map_err(|errors| errors.0)?;
+    let parse = |file: &DagFile| -> Result<Named, Vec<FileError>> {
+        let source = file.read().map_err(|error| vec![error])?;
+        let dag = rota_core::dag::parse(&file.shown, &source).map_err(|errors| errors.0)?;
         let line = line_of(&source, "dag:");
         let backlog = backlog_remark(&dag, SystemClock.now());
         let mut remarks = dag.remarks;
@@ -78,15 +79,15 @@ fn check(paths: &[PathBuf]) -> Found {
             message,
             hint: None,
         }));
-        Ok(Named { dag: dag.id.to_string(), line, shown, remarks })
+        Ok(Named { dag: dag.id.to_string(), line, shown: file.shown.clone(), remarks })
     };
-    let outcomes = files::in_parallel(paths, parse, |done| {
-        progress.update(|| format!("checked {done} of {}", paths.len()));
+    let outcomes = in_parallel(files, parse, |done| {
+        progress.update(|| format!("checked {done} of {}", files.len()));
     });
     progress.clear();
     let mut found = Found::default();
-    let mut owners: HashMap<String, &PathBuf> = HashMap::new();
-    for (path, outcome) in paths.iter().zip(outcomes) {
+    let mut owners: HashMap<String, &DagFile> = HashMap::new();
+    for (file, outcome) in files.iter().zip(outcomes) {
         let named = match outcome {
             Err(own) => {
                 found.errors.extend(own);
@@ -95,20 +96,20 @@ fn check(paths: &[PathBuf]) -> Found {
             Ok(named) => named,
         };
         if let Some(owner) = owners.get(&named.dag) {
-            found.errors.push(duplicate(path, &named, owner));
+            found.errors.push(duplicate(file, &named, owner));
         }
         found.remarks.extend(named.remarks.into_iter().map(|remark| (named.shown.clone(), remark)));
-        owners.entry(named.dag).or_insert(path);
+        owners.entry(named.dag).or_insert(file);
     }
     found
 }
 
-fn duplicate(path: &Path, named: &Named, owner: &Path) -> FileError {
+fn duplicate(file: &DagFile, named: &Named, owner: &DagFile) -> FileError {
     FileError {
-        path: path.display().to_string(),
+        path: file.shown.clone(),
         line: named.line,
         col: 1,
-        message: format!("the DAG `{}` is defined in {} already", named.dag, owner.display()),
+        message: format!("the DAG `{}` is defined in {} already", named.dag, owner.shown),
         hint: Some("give one of them another name with `dag:`".to_owned()),
     }
 }
