@@ -1,5 +1,8 @@
 //! The dashboard in a real browser: it is live, it fits a phone, nothing on it runs that is not ours.
 
+#[path = "browser/log.rs"]
+mod log;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,7 +260,7 @@ async fn every_page_fits_a_phone_and_a_screen_without_complaints() {
 /// A browser has six connections to a host, so a seventh page that had to wait for one would hang for as long as the others
 /// are open. Each step here is a load that must come within the time limit of everything else.
 async fn browse(served: &Served, browser: &Browser) {
-    let paths = ["/", "/runs", "/runs/30", "/audit", "/ledger", "/cluster"];
+    let paths = ["/", "/runs", "/runs/30", "/runs/30/tasks/load_payments", "/ledger", "/cluster"];
     for path in paths.iter().chain(&paths) {
         in_time(path, browser.open(&format!("{}{path}", served.address))).await;
     }

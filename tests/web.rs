@@ -3,6 +3,8 @@
 
 #[path = "web/cluster.rs"]
 mod cluster;
+#[path = "web/logs.rs"]
+mod logs;
 #[path = "web/truth.rs"]
 mod truth;
 

@@ -6,6 +6,9 @@ import { onChange } from "./changes.js";
 
 const MIN_GAP_MS = 1000; // between two readings of the page
 
+// Which part of a log is shown, and what is searched for in it: no other part of the page depends on it.
+const LOG_PARAMS = ["line", "find", "hit", "after", "before"];
+
 const topics = document.body.dataset.topics ?? "";
 // A visible page reads itself at least so often: "in 4 m" goes stale, and nothing announces that somebody fell silent.
 const AGE_MS = topics === "fleet" ? 4000 : 15_000;
@@ -113,6 +116,7 @@ async function read() {
   try {
     const url = new URL(location.href);
     url.searchParams.delete("done");
+    if (document.querySelector("[data-log]")) for (const name of LOG_PARAMS) url.searchParams.delete(name);
     const answer = await fetch(url, { headers: { accept: "text/html" }, credentials: "same-origin", redirect: "error" });
     if (!answer.ok) throw new Error(String(answer.status));
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -20,6 +20,7 @@ use crate::health::Vitals;
 use crate::journal::Journal;
 use crate::lead::Lead;
 use crate::live::Hub;
+use crate::log::LogBook;
 use crate::options::Options;
 use crate::session::Sessions;
 use crate::show::time::Moment;
@@ -51,6 +52,7 @@ pub(crate) struct App {
     pub(crate) journal: Journal,
     pub(crate) catalog: Catalog,
     pub(crate) hub: Hub,
+    pub(crate) logs: LogBook,
     pub(crate) streams: Streams,
     pub(crate) shutdown: CancellationToken,
     pub(crate) requests: AtomicU64,
@@ -84,6 +86,7 @@ impl App {
             ports,
             catalog: Catalog::default(),
             hub: Hub::new(),
+            logs: LogBook::default(),
             streams: Streams::new(),
             shutdown: CancellationToken::new(),
             requests: AtomicU64::new(0),

@@ -21,6 +21,7 @@ mod journal;
 mod lead;
 mod ledger;
 mod live;
+mod log;
 mod options;
 mod pages;
 mod probes;

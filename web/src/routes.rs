@@ -84,6 +84,7 @@ fn api_table() -> Vec<Route> {
         route("/api/v1/runs/{run}/retry", POST, post(runs::retry)),
         route("/api/v1/runs/{run}/tasks", GET, get(tasks::list)),
         route("/api/v1/runs/{run}/tasks/{task}/logs", GET, get(logs::show)),
+        route("/api/v1/runs/{run}/tasks/{task}/logs/search", GET, get(logs::search)),
         route("/api/v1/schedulers", GET, get(schedulers::list)),
         route("/api/v1/terms", GET, get(schedulers::terms)),
         route("/api/v1/workers", GET, get(workers::list)),

@@ -38,8 +38,8 @@ pub(super) use replica_files::{files_record, files_seen, versions_known};
 pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
 pub(super) use runs::{run_load, runs_active, runs_queued};
 pub(super) use views::{
-    view_active_runs, view_attempts, view_dag, view_failed_dags, view_log, view_recent_runs, view_runs,
-    view_source, view_workers,
+    view_active_runs, view_attempts, view_dag, view_failed_dags, view_log, view_log_extents,
+    view_recent_runs, view_runs, view_source, view_workers,
 };
 pub(super) use workers::{worker_beat, worker_register, workers_reap};
 

@@ -13,9 +13,10 @@ use rota_core::id::{
 use rota_core::port::{
     ActiveRuns, Actor, AuditPlace, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed,
     DagRow, Deed, Facts, FailedDags, FileErrorRow, FileRecord, FileSeen, FilesPut, Finish, Intent,
-    IntentKind, Intents, LeaderRow, LedgerCounts, LogChunk, Object, Outages, Plans, PruneRequest, QueuedTask,
-    Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotFilter, SlotRow, SlotStep, StepFilter,
-    StoreResult, TaskRow, TermRow, TimeWindow, TriggerRequest, Triggered, Views, WorkerHello, WorkerRow,
+    IntentKind, Intents, LeaderRow, LedgerCounts, LogChunk, LogExtent, Object, Outages, Plans, PruneRequest,
+    QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotFilter, SlotRow, SlotStep,
+    StepFilter, StoreResult, TaskRow, TermRow, TimeWindow, TriggerRequest, Triggered, Views, WorkerHello,
+    WorkerRow,
 };
 
 use super::super::{Store, sql};
@@ -233,6 +234,17 @@ impl Views for Store {
 
     async fn view_log(&self, attempt: AttemptKey, from_seq: u32, limit: usize) -> StoreResult<Vec<LogChunk>> {
         run!(self.view(attempt, from_seq, limit), |conn, _now| sql::view_log(
+            conn, *attempt, *from_seq, *limit
+        ))
+    }
+
+    async fn view_log_extents(
+        &self,
+        attempt: AttemptKey,
+        from_seq: u32,
+        limit: usize,
+    ) -> StoreResult<Vec<LogExtent>> {
+        run!(self.view(attempt, from_seq, limit), |conn, _now| sql::view_log_extents(
             conn, *attempt, *from_seq, *limit
         ))
     }

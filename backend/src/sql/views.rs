@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::id::{AttemptKey, DagId, DagVersion, TaskKey};
 use rota_core::port::{
-    ActiveRuns, DagRow, FailedDag, FailedDags, LogChunk, RunFilter, RunRow, StoreResult, TaskRow, WorkerRow,
+    ActiveRuns, DagRow, FailedDag, FailedDags, LogChunk, LogExtent, RunFilter, RunRow, StoreResult, TaskRow,
+    WorkerRow,
 };
 
 use super::rows::{
@@ -209,6 +210,37 @@ pub(crate) async fn view_log(
         .bind(limit(chunks_max));
     decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
         Ok(LogChunk { key, seq: cells.number()?, text: cells.take()? })
+    })
+}
+
+const VIEW_LOG_EXTENTS: &str = "
+    select seq, cast(octet_length(body) as bigint),
+        cast(octet_length(body) - octet_length(replace(body, $7, '')) as bigint),
+        octet_length(rtrim(body, $7)) < octet_length(body)
+    from log_chunk
+    where run = $1 and task_no = $2 and map_index = $3 and attempt = $4 and seq >= $5 order by seq limit $6";
+
+pub(crate) async fn view_log_extents(
+    conn: &mut Conn,
+    key: AttemptKey,
+    from_seq: u32,
+    chunks_max: usize,
+) -> StoreResult<Vec<LogExtent>> {
+    let query = sqlx::query(VIEW_LOG_EXTENTS)
+        .bind(key.task.run.0)
+        .bind(i64::from(key.task.task.0))
+        .bind(i64::from(key.task.index))
+        .bind(i64::from(key.attempt))
+        .bind(i64::from(from_seq))
+        .bind(limit(chunks_max))
+        .bind("\n");
+    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+        Ok(LogExtent {
+            seq: cells.number()?,
+            bytes: cells.number()?,
+            newlines: cells.number()?,
+            ends_line: cells.take()?,
+        })
     })
 }
 

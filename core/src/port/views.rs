@@ -93,6 +93,19 @@ pub struct AuditPlace {
     pub id: AuditId,
 }
 
+/// How much a chunk of a log holds, without its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogExtent {
+    /// The chunk's number.
+    pub seq: u32,
+    /// Bytes of its text.
+    pub bytes: u64,
+    /// Line ends in it.
+    pub newlines: u64,
+    /// Whether its last character is one.
+    pub ends_line: bool,
+}
+
 /// Reads.
 #[async_trait]
 pub trait Views: Send + Sync {
@@ -119,6 +132,14 @@ pub trait Views: Send + Sync {
     async fn view_attempts(&self, task: TaskKey) -> StoreResult<Vec<TaskRow>>;
     /// An attempt's log from chunk `from_seq` on, at most `limit` chunks.
     async fn view_log(&self, attempt: AttemptKey, from_seq: u32, limit: usize) -> StoreResult<Vec<LogChunk>>;
+    /// How much each chunk of an attempt's log holds, from chunk `from_seq` on, at most `limit` chunks: the store counts, no
+    /// text is handed over.
+    async fn view_log_extents(
+        &self,
+        attempt: AttemptKey,
+        from_seq: u32,
+        limit: usize,
+    ) -> StoreResult<Vec<LogExtent>>;
     /// How many runs are not over, of one DAG or of all, and at most `limit` of them.
     async fn view_active_runs(&self, dag: Option<&DagId>, limit: usize) -> StoreResult<ActiveRuns>;
     /// How many DAGs have runs that failed since then, and at most `limit` of those DAGs.

@@ -23,8 +23,22 @@ const PAGED: &[(&str, &str)] = &[("limit", "integer"), ("cursor", "string")];
 const RUNS: &[(&str, &str)] =
     &[("dag", "string"), ("state", "string"), ("limit", "integer"), ("cursor", "string")];
 const RUNS_OF_DAG: &[(&str, &str)] = &[("state", "string"), ("limit", "integer"), ("cursor", "string")];
-const LOGS: &[(&str, &str)] =
-    &[("index", "integer"), ("attempt", "integer"), ("follow", "boolean"), ("from", "integer")];
+const LOGS: &[(&str, &str)] = &[
+    ("index", "integer"),
+    ("attempt", "integer"),
+    ("follow", "boolean"),
+    ("line", "integer"),
+    ("limit", "integer"),
+];
+const LOGS_SEARCH: &[(&str, &str)] = &[
+    ("index", "integer"),
+    ("attempt", "integer"),
+    ("find", "string"),
+    ("line", "integer"),
+    ("back", "boolean"),
+    ("limit", "integer"),
+    ("cursor", "string"),
+];
 
 /// The document.
 pub(crate) fn document() -> Value {
@@ -101,7 +115,12 @@ fn operation(method: &str, path: &str) -> Option<Operation> {
             one("run"),
         ),
         ("GET", "/runs/{run}/tasks") => of("Its tasks, in file order", list("task"), &[]),
-        ("GET", "/runs/{run}/tasks/{task}/logs") => of("An attempt's log", text("text/plain"), LOGS),
+        ("GET", "/runs/{run}/tasks/{task}/logs") => {
+            of("An attempt's log, from a line on (-1: the last one), so many lines", text("text/plain"), LOGS)
+        }
+        ("GET", "/runs/{run}/tasks/{task}/logs/search") => {
+            of("Lines of an attempt's log that have a text, forward or back", list("hit"), LOGS_SEARCH)
+        }
         ("GET", "/schedulers") => of("Scheduler replicas of the last day, by id", list("scheduler"), &[]),
         ("GET", "/terms") => of("Terms of leadership, newest first", list("term"), &[("limit", "integer")]),
         ("GET", "/workers") => of("Workers of the last day", list("worker"), &[]),
@@ -193,6 +212,7 @@ fn schemas() -> Value {
             ("id", "integer"), ("at", "@string"), ("actor", "string"), ("origin", "string"), ("action", "string"), ("subject", "string"),
             ("outcome", "string?"),
         ]),
+        "hit": object(&[("line", "integer"), ("text", "string")]),
         "problem": object(&[("type", "string"), ("title", "string"), ("status", "integer"), ("detail", "string")]),
     })
 }

@@ -16,6 +16,7 @@ pub(crate) mod run_cancel;
 pub(crate) mod run_retry;
 pub(crate) mod runs;
 pub(crate) mod task;
+pub(crate) mod task_log;
 pub(crate) mod trigger;
 pub(crate) mod worker_drain;
 

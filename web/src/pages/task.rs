@@ -5,48 +5,33 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Offset as _;
 use rota_core::dag::{Action, Command, Dag, Scope, Task, render_command};
-use rota_core::id::{AttemptKey, RunId};
-use rota_core::port::{LogChunk, RunRow, TaskRow};
+use rota_core::id::RunId;
+use rota_core::port::{RunRow, TaskRow};
 use rota_core::state::TaskState;
 use serde::Deserialize;
 
 use crate::app::{Ctx, run_id};
 use crate::error::{Error, Outcome};
 use crate::pages::run::title;
+use crate::pages::task_log::{self, Chosen, LogQuery, LogView, Shown};
 use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::attempts::{Attempt, attempt_state, attempts, rail};
+use crate::show::attempts::{Attempt, attempts, rail};
 use crate::show::axis::Drawing;
 use crate::show::home::sentence;
-use crate::show::log::{LogLine, lines};
 use crate::show::look::Look;
 use crate::show::plain;
 use crate::show::time::zone_name;
 use crate::tasks::{RunTasks, attempts_of};
 
-/// Log chunks on a page; each has at most 64 KiB.
-const CHUNKS_MAX: u32 = 8;
-/// Most chunks that a log can have: its cap, in chunks of one line.
-const SEQ_MAX: u32 = 1 << 26;
-
-/// `?attempt=&index=&from=&find=`.
+/// `?attempt=&index=`; which part of the log is in [`LogQuery`].
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct TaskQuery {
     attempt: Option<u32>,
     #[serde(default)]
     index: u32,
-    from: Option<u32>,
-    #[serde(default)]
-    find: String,
-}
-
-/// A part of the log.
-struct LogPart {
-    lines: Vec<LogLine>,
-    /// First chunk shown, and the one after the last.
-    from: u32,
-    next: u32,
 }
 
 /// The page.
@@ -65,14 +50,12 @@ pub(crate) struct TaskPage {
     rail: Option<Drawing>,
     attempts: Vec<Attempt>,
     said: String,
-    log: LogPart,
+    log: LogView,
     log_url: String,
     chosen: u32,
-    follows: bool,
+    index: u32,
     offset_ms: i64,
     zone: String,
-    find: String,
-    hits: usize,
     outputs: Vec<(String, String)>,
     readers: String,
     shell: String,
@@ -86,7 +69,8 @@ pub(crate) async fn show(
     ctx: Ctx,
     Path((run, task)): Path<(String, String)>,
     Query(query): Query<TaskQuery>,
-) -> Outcome<Page<TaskPage>> {
+    Query(log_query): Query<LogQuery>,
+) -> Outcome<Response> {
     let row = ctx.app.run(run_id(&run)?).await?;
     let (key, rows) = attempts_of(&ctx, &row, &task, query.index).await?;
     let frame = Frame::load(&ctx, Nav::Runs, Topic::Run(row.id)).await?;
@@ -101,7 +85,15 @@ pub(crate) async fn show(
         return Err(Error::NotFound(format!("task `{task}` of run {} has no attempt {number}", run.run.id)));
     }
     let number = chosen.map_or(0, |row| row.attempt);
-    let log = log_part(&ctx, key.attempt(number), query.from, &query.find).await?;
+    let log = ctx.app.logs.open(&ctx.app.ports.store, key.attempt(number)).await?;
+    let run_goes_on = !run.run.state.is_terminal();
+    let wanted = Chosen { task: now, row: chosen, run_goes_on, index: query.index };
+    let log = match task_log::show(&ctx, &log, &wanted, &log_query).await? {
+        Shown::Hit(to) => {
+            return Ok(Redirect::to(&format!("/runs/{}/tasks/{task}{to}", run.run.id)).into_response());
+        }
+        Shown::Page(log) => *log,
+    };
     let local = ctx.moment.now.with_timezone(&ctx.moment.zone);
     let definition =
         run.dag.as_ref().and_then(|dag| Some((dag.clone(), dag.task(dag.task_no(&task)?).clone())));
@@ -117,15 +109,10 @@ pub(crate) async fn show(
         rail: rail(&ctx.moment, &rows),
         attempts: attempts(&ctx.moment, &rows, number),
         said: tries(&rows, definition.as_ref()),
-        log_url: format!(
-            "/api/v1/runs/{}/tasks/{task}/logs?index={}&attempt={number}",
-            run.run.id, query.index
-        ),
-        follows: chosen
-            .is_some_and(|row| matches!(attempt_state(row), TaskState::Queued | TaskState::Running)),
+        log_url: log_url(&run, &task, query.index, number),
+        index: query.index,
         offset_ms: i64::from(local.offset().fix().local_minus_utc()) * 1000,
         zone: zone_name(ctx.moment.zone),
-        hits: log.lines.iter().flat_map(|line| &line.spans).filter(|span| span.hit).count(),
         outputs: outputs(chosen),
         readers: readers(definition.as_ref()),
         shell,
@@ -136,9 +123,15 @@ pub(crate) async fn show(
         task,
         log,
         chosen: number,
-        find: query.find,
         command_note,
-    }))
+    })
+    .into_response())
+}
+
+/// Without an attempt the newest one is meant, also one that comes later.
+fn log_url(run: &RunTasks, task: &str, index: u32, attempt: u32) -> String {
+    let attempt = if attempt > 0 { format!("&attempt={attempt}") } else { String::new() };
+    format!("/api/v1/runs/{}/tasks/{task}/logs?index={index}{attempt}", run.run.id)
 }
 
 type Definition = (Arc<Dag>, Task);
@@ -184,35 +177,6 @@ fn tries(rows: &[TaskRow], definition: Option<&Definition>) -> String {
             format!("{made} of {}, {delay} between them", retries + 1)
         }
     }
-}
-
-/// The part of the log asked for, or its end.
-async fn log_part(ctx: &Ctx, key: AttemptKey, from: Option<u32>, find: &str) -> Outcome<LogPart> {
-    let end = log_end(ctx, key).await?;
-    let from = from.unwrap_or(end.saturating_sub(CHUNKS_MAX)).min(end);
-    let chunks = ctx.app.ports.store.view_log(key, from, CHUNKS_MAX as usize).await?;
-    let next = chunks.last().map_or(from, |chunk: &LogChunk| chunk.seq.saturating_add(1));
-    let text: String = chunks.into_iter().map(|chunk| chunk.text).collect();
-    let first = (from == 0).then_some(1);
-    Ok(LogPart { lines: lines(&ctx.moment, &text, first, find), from, next })
-}
-
-/// The number after the last chunk's, found by doubling and halving: about 50 small reads for the longest log.
-async fn log_end(ctx: &Ctx, key: AttemptKey) -> Outcome<u32> {
-    let store = &*ctx.app.ports.store;
-    let mut high = 8u32;
-    if store.view_log(key, 0, 1).await?.is_empty() {
-        return Ok(0);
-    }
-    while high < SEQ_MAX && !store.view_log(key, high, 1).await?.is_empty() {
-        high *= 2;
-    }
-    let mut low = 0;
-    while low + 1 < high {
-        let middle = low + (high - low) / 2;
-        if store.view_log(key, middle, 1).await?.is_empty() { high = middle } else { low = middle }
-    }
-    Ok(high)
 }
 
 fn outputs(row: Option<&TaskRow>) -> Vec<(String, String)> {

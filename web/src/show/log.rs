@@ -1,13 +1,14 @@
-//! An attempt's log, line by line: when, from where, and the text with its terminal colours as classes.
+//! A log's lines as a page shows them: number, when, from where, and the text with its terminal colours as classes.
+
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
-use super::time::Moment;
+use super::time::{Moment, grouped};
+use crate::log::{Line, Needle, Source, parts};
 
-/// Lines on a page; the newest are kept.
-pub(crate) const LINES_MAX: usize = 1000;
-/// Characters of a line on a page.
-const LINE_CHARS_MAX: usize = 4000;
+/// Characters of a line on a page: as many as a worker puts into one.
+const LINE_CHARS_MAX: usize = 16 * 1024;
 
 /// A piece of text in one style. The class comes from a fixed list, or is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,47 +22,49 @@ pub(crate) struct Span {
 /// A line.
 #[derive(Debug, Clone)]
 pub(crate) struct LogLine {
-    /// Its place in the log, where the log is shown from its start.
-    pub(crate) no: Option<usize>,
+    /// Its place in the log, from 1.
+    pub(crate) no: u64,
     pub(crate) class: &'static str,
     pub(crate) from: &'static str,
     pub(crate) at: String,
     pub(crate) iso: String,
     pub(crate) spans: Vec<Span>,
+    /// What is said of the rest of a line that is too long to be shown.
+    pub(crate) rest: String,
 }
 
-/// The lines of a text as [`rota_core::port::LogChunk`] has it. `first` is the number of its first line, if it is known.
-pub(crate) fn lines(moment: &Moment, text: &str, first: Option<usize>, find: &str) -> Vec<LogLine> {
-    let all: Vec<&str> = text.lines().collect();
-    let skipped = all.len().saturating_sub(LINES_MAX);
-    let one = |(place, line): (usize, &&str)| log_line(moment, line, first.map(|first| first + place), find);
-    all.iter().enumerate().skip(skipped).map(one).collect()
-}
-
-fn log_line(moment: &Moment, line: &str, no: Option<usize>, find: &str) -> LogLine {
-    let (iso, rest) = line.split_once(' ').unwrap_or(("", line));
-    let instant: Option<DateTime<Utc>> = iso.parse().ok();
-    let (word, text) = rest.split_once(' ').unwrap_or((rest, ""));
-    let (class, from, text) = match (instant, word) {
-        (Some(_), "out") => ("", "out", text),
-        (Some(_), "err") => ("lv-err", "err", text),
-        (Some(_), "sys") => ("lv-rota", "rota", text),
-        _ => ("", "", line),
+/// A line as it is shown, with what was searched for marked.
+pub(crate) fn log_line(moment: &Moment, line: &Line, needle: Option<&Needle>) -> LogLine {
+    let (stamp, text) = parts(&line.text);
+    let instant = stamp.and_then(|(iso, source)| Some((iso.parse::<DateTime<Utc>>().ok()?, iso, source)));
+    let text = if instant.is_some() { text } else { line.text.as_str() };
+    let (class, from) = match instant {
+        Some((_, _, Source::Out)) => ("", "out"),
+        Some((_, _, Source::Err)) => ("lv-err", "err"),
+        Some((_, _, Source::Rota)) => ("lv-rota", "rota"),
+        None => ("", ""),
     };
-    let at = instant.map(|at| at.with_timezone(&moment.zone).format("%H:%M:%S%.3f").to_string());
-    let shown: String = text.chars().take(LINE_CHARS_MAX).collect();
+    let end = text.char_indices().nth(LINE_CHARS_MAX).map_or(text.len(), |(place, _)| place);
+    let cut = (text.len() - end) as u64 + line.cut;
     LogLine {
-        no,
+        no: line.no,
         class,
         from,
-        at: at.unwrap_or_default(),
-        iso: instant.map(|_| iso.to_owned()).unwrap_or_default(),
-        spans: mark(ansi(&shown), find),
+        at: instant.map_or_else(String::new, |(at, _, _)| {
+            at.with_timezone(&moment.zone).format("%H:%M:%S%.3f").to_string()
+        }),
+        iso: instant.map(|(_, iso, _)| iso.to_owned()).unwrap_or_default(),
+        spans: mark(ansi(&text[..end]), needle),
+        rest: if cut > 0 {
+            format!(" … {} bytes more, in the download", grouped(cut))
+        } else {
+            String::new()
+        },
     }
 }
 
 /// Splits a text at terminal colour codes; every other escape sequence and control character is dropped.
-fn ansi(text: &str) -> Vec<Span> {
+pub(crate) fn ansi(text: &str) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     let mut class = "";
     let mut current = String::new();
@@ -111,25 +114,42 @@ fn style(code: &str, before: &'static str) -> &'static str {
     })
 }
 
-/// Marks what was searched for, within single spans.
-fn mark(spans: Vec<Span>, find: &str) -> Vec<Span> {
-    if find.is_empty() {
+/// Marks what was searched for, whatever styles it is written in.
+fn mark(spans: Vec<Span>, needle: Option<&Needle>) -> Vec<Span> {
+    let Some(needle) = needle else { return spans };
+    let text: String = spans.iter().map(|span| span.text.as_str()).collect();
+    let hits = needle.hits(&text);
+    if hits.is_empty() {
         return spans;
     }
-    let mut out = Vec::with_capacity(spans.len());
+    let mut out = Vec::with_capacity(spans.len() + hits.len() * 2);
+    let mut at = 0;
     for span in spans {
-        let mut rest = span.text.as_str();
-        while let Some(at) = rest.find(find) {
-            let (before, hit) = (&rest[..at], &rest[at..at + find.len()]);
-            if !before.is_empty() {
-                out.push(Span { class: span.class, text: before.to_owned(), hit: false });
-            }
-            out.push(Span { class: span.class, text: hit.to_owned(), hit: true });
-            rest = &rest[at + find.len()..];
+        let end = at + span.text.len();
+        out.extend(pieces(at..end, &hits).into_iter().map(|(piece, hit)| Span {
+            class: span.class,
+            text: text[piece].to_owned(),
+            hit,
+        }));
+        at = end;
+    }
+    out
+}
+
+/// A stretch of text, cut at the borders of the hits.
+fn pieces(within: Range<usize>, hits: &[Range<usize>]) -> Vec<(Range<usize>, bool)> {
+    let (mut out, mut at) = (Vec::new(), within.start);
+    let first = hits.partition_point(|hit| hit.end <= within.start);
+    for hit in hits[first..].iter().take_while(|hit| hit.start < within.end) {
+        let (from, to) = (hit.start.max(at), hit.end.min(within.end));
+        if at < from {
+            out.push((at..from, false));
         }
-        if !rest.is_empty() {
-            out.push(Span { class: span.class, text: rest.to_owned(), hit: false });
-        }
+        out.push((from..to, true));
+        at = to;
+    }
+    if at < within.end {
+        out.push((at..within.end, false));
     }
     out
 }
@@ -139,7 +159,8 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, find: &str) -> Vec<(&'static str, String, bool)> {
-        mark(ansi(text), find).into_iter().map(|span| (span.class, span.text, span.hit)).collect()
+        let needle = Needle::new(find);
+        mark(ansi(text), needle.as_ref()).into_iter().map(|span| (span.class, span.text, span.hit)).collect()
     }
 
     #[test]
@@ -153,14 +174,23 @@ mod tests {
     }
 
     #[test]
-    fn hits_are_marked() {
+    fn hits_are_marked_also_across_colours() {
         assert_eq!(
-            shown("a lock on lock", "lock"),
+            shown("a lock on Lock", "lock"),
             [
                 ("", "a ".to_owned(), false),
                 ("", "lock".to_owned(), true),
                 ("", " on ".to_owned(), false),
-                ("", "lock".to_owned(), true)
+                ("", "Lock".to_owned(), true)
+            ]
+        );
+        assert_eq!(
+            shown("\u{1b}[31mtime\u{1b}[0mout, \u{1b}[1mtimeout", "timeout"),
+            [
+                ("ansi-red", "time".to_owned(), true),
+                ("", "out".to_owned(), true),
+                ("", ", ".to_owned(), false),
+                ("ansi-bold", "timeout".to_owned(), true)
             ]
         );
     }
@@ -168,11 +198,28 @@ mod tests {
     #[test]
     fn lines_say_when_and_from_where() {
         let moment = Moment { now: DateTime::UNIX_EPOCH, zone: chrono_tz::Europe::Berlin };
-        let text = "2026-11-20T13:00:00.123456Z out hello world\n2026-11-20T13:00:01.000000Z sys ended\nbare";
-        let lines = lines(&moment, text, Some(1), "");
-        assert_eq!((lines[0].at.as_str(), lines[0].from, lines[0].no), ("14:00:00.123", "out", Some(1)));
-        assert_eq!(lines[0].spans[0].text, "hello world");
-        assert_eq!((lines[1].class, lines[1].from), ("lv-rota", "rota"));
-        assert_eq!((lines[2].at.as_str(), lines[2].spans[0].text.as_str()), ("", "bare"));
+        let line = |text: &str| log_line(&moment, &Line { no: 7, text: text.to_owned(), cut: 0 }, None);
+        let out = line("2026-11-20T13:00:00.123456Z out hello world");
+        assert_eq!((out.at.as_str(), out.from, out.no), ("14:00:00.123", "out", 7));
+        assert_eq!(out.spans[0].text, "hello world");
+        let said = line("2026-11-20T13:00:01.000000Z sys ended");
+        assert_eq!((said.class, said.from), ("lv-rota", "rota"));
+        for bare in [
+            "bare",
+            "2026-99-20T13:00:01.000000Z out x",
+            "2026-11-20T13:00:01.000000Z odd x",
+            "ü".repeat(40).as_str(),
+        ] {
+            let shown = line(bare);
+            assert_eq!((shown.at.as_str(), shown.spans[0].text.as_str()), ("", bare));
+        }
+        assert_eq!(line("2026-11-20T13:00:01.000000Z out ").spans, []);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_says_how_much_is_not_shown() {
+        let moment = Moment { now: DateTime::UNIX_EPOCH, zone: chrono_tz::UTC };
+        let line = Line { no: 1, text: "ü".repeat(LINE_CHARS_MAX + 10), cut: 1000 };
+        assert_eq!(log_line(&moment, &line, None).rest, " … 1,020 bytes more, in the download");
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod home;
 pub(crate) mod lanes;
 pub(crate) mod layout;
 pub(crate) mod log;
+pub(crate) mod log_none;
 pub(crate) mod look;
 pub(crate) mod queues;
 pub(crate) mod rota;

@@ -126,6 +126,7 @@ macro_rules! store_suite {
             active_runs_are_counted_beyond_what_is_listed,
             failed_dags_are_counted_beyond_what_is_listed,
             logs_are_paged,
+            logs_are_counted_without_their_text,
             the_audit_log_is_paged_newest_first_and_no_row_is_lost,
             prune_forgets_old_runs_in_bites_and_keeps_the_rest,
         ]);

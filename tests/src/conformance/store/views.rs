@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use rota_core::id::{DagId, RunId};
 use rota_core::port::{
-    ActiveRuns, AuditRow, Batch, FailedDags, LogChunk, NewRun, PruneRequest, RunFilter, RunMove, RunRow,
-    SlotFilter, SlotOutcome, Store,
+    ActiveRuns, AuditRow, Batch, FailedDags, LogChunk, LogExtent, NewRun, PruneRequest, RunFilter, RunMove,
+    RunRow, SlotFilter, SlotOutcome, Store,
 };
 use rota_core::state::{RunState, TaskState};
 
@@ -59,6 +59,31 @@ pub async fn logs_are_paged(store: Arc<dyn Store>) {
     store.log_append(&chunks).await.unwrap();
     assert_eq!(store.view_log(claimed.key, 4, 3).await.unwrap(), chunks[4..7]);
     assert_eq!(store.view_log(claimed.key, 9, 3).await.unwrap(), chunks[9..]);
+}
+
+pub async fn logs_are_counted_without_their_text(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (_, claimed) = world.running("w").await;
+    let long = "y".repeat(200_000);
+    let texts = ["", "one\n", "two\nthr", "ee\n\n\n", "\n", "ü€𝄞 \r\n \n ", "no end", &long, "\n\\n%n"];
+    let chunks: Vec<LogChunk> = (0..)
+        .zip(texts)
+        .map(|(seq, text)| LogChunk { key: claimed.key, seq: seq * 3, text: text.to_owned() })
+        .collect();
+    store.log_append(&chunks).await.unwrap();
+    let expected: Vec<LogExtent> = chunks
+        .iter()
+        .map(|chunk| LogExtent {
+            seq: chunk.seq,
+            bytes: chunk.text.len() as u64,
+            newlines: chunk.text.matches('\n').count() as u64,
+            ends_line: chunk.text.ends_with('\n'),
+        })
+        .collect();
+    assert_eq!(store.view_log_extents(claimed.key, 0, 100).await.unwrap(), expected);
+    assert_eq!(store.view_log_extents(claimed.key, 4, 2).await.unwrap(), expected[2..4]);
+    assert_eq!(store.view_log_extents(claimed.key, 25, 2).await.unwrap(), []);
+    assert_eq!(store.view_log_extents(claimed.key.task.attempt(2), 0, 2).await.unwrap(), []);
 }
 
 pub async fn the_audit_log_is_paged_newest_first_and_no_row_is_lost(store: Arc<dyn Store>) {
