@@ -11,11 +11,28 @@ pub const NAME_CHARS_MAX: usize = 128;
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{given}` is not a valid name: expected a lower-case letter or digit, then up to 127 of a-z 0-9 _ . - without `..`"
+    "`{given}` is not a valid name: expected a lower-case letter or digit, then up to 127 of a-z 0-9 _ . - without `..`{}",
+    self.offer()
 )]
 pub struct InvalidName {
     /// The text as given, cut to 80 characters.
     pub given: String,
+}
+
+impl InvalidName {
+    /// What to write instead, if anything of the name is left.
+    fn offer(&self) -> String {
+        let sign = |c: char| match c.to_ascii_lowercase() {
+            c if c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '-') => c,
+            _ => '_',
+        };
+        let mut name: String = self.given.chars().map(sign).collect();
+        while name.contains("..") || name.contains("__") {
+            name = name.replace("..", ".").replace("__", "_");
+        }
+        let name = name.trim_matches(['_', '.', '-']);
+        if is_valid_name(name) && name != self.given { format!("; write `{name}`") } else { String::new() }
+    }
 }
 
 /// Whether `name` follows `[a-z0-9][a-z0-9_.-]{0,127}` and holds no `..` (names end up in URLs and paths).

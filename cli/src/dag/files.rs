@@ -103,9 +103,13 @@ pub(super) fn load(path: &Path) -> anyhow::Result<(Dag, String)> {
         for error in &errors.0 {
             output::note(&text::clean(&error.to_string()));
         }
-        Failure::failed(format!("{} cannot be used: {}", path.display(), count(errors.0.len(), "error")))
-            .help("mend the lines above, then `rota dag validate` checks them again")
-            .into()
+        Failure::failed(format!(
+            "{} cannot be used: {}",
+            path.display(),
+            count(errors.0.iter().map(FileError::stands_for).sum(), "error")
+        ))
+        .help("mend the lines above, then `rota dag validate` checks them again")
+        .into()
     })
 }
 

@@ -152,7 +152,7 @@ impl Found {
             0 => String::new(),
             some => format!(", {}", files::count(some, "remark")),
         };
-        match self.errors.len() {
+        match self.errors.iter().map(FileError::stands_for).sum() {
             0 if files_count == 0 => note("no *.yaml or *.yml files found: nothing was checked"),
             0 => note(&format!("{files_checked} checked, no errors{remarks}")),
             found => note(&format!(

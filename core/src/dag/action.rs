@@ -38,9 +38,10 @@ pub(super) fn read<'s>(
             None
         }
         [entry] => action(reader, entry),
-        [first, second, ..] => {
-            let message = format!("task `{task}` has the actions `{}` and `{}`", first.key, second.key);
-            reader.sink.push_hint(second.key_pos, message, "a task has exactly one; make two tasks");
+        [_, second, ..] => {
+            let names: Vec<String> = entries.iter().map(|entry| format!("`{}`", entry.key)).collect();
+            let message = format!("task `{task}` has {} actions: {}", entries.len(), names.join(", "));
+            reader.sink.push_hint(second.key_pos, message, "a task has exactly one; make a task of each");
             None
         }
     }
@@ -57,8 +58,9 @@ pub(super) fn hooks<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
         match reader.map(hook, &entry.key) {
             Some([only]) if HOOK_ACTIONS.contains(&&*only.key) => check(reader, only),
             Some([only]) => _ = reader.known(only, "a hook", &HOOK_ACTIONS),
-            Some(_) => {
-                let message = format!("a hook has exactly one action: {}", one_of(&HOOK_ACTIONS));
+            Some(found) => {
+                let message =
+                    format!("a hook has exactly one action, {}; got {}", one_of(&HOOK_ACTIONS), found.len());
                 reader.sink.push(hook.pos, message);
             }
             None => {}

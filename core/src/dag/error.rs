@@ -4,10 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::foreign;
 use super::yaml::Pos;
 
 /// Most errors reported for one file. The rest is counted, not listed.
 pub const ERRORS_MAX: usize = 100;
+
+/// Most names that a hint lists.
+const LISTED_MAX: usize = 48;
+
+/// How the line behind the last error ends that is listed.
+const NOT_SHOWN: &str = " more errors are not shown";
 
 /// Most names that are compared with a misspelt one.
 const CANDIDATES_MAX: usize = 2_000;
@@ -25,6 +32,13 @@ pub struct FileError {
     pub message: String,
     /// What to do about it, where that is known.
     pub hint: Option<String>,
+}
+
+impl FileError {
+    /// How many errors it stands for: 1, but for the line that counts those that are not listed.
+    pub fn stands_for(&self) -> usize {
+        self.message.strip_suffix(NOT_SHOWN).and_then(|count| count.parse().ok()).unwrap_or(1)
+    }
 }
 
 impl fmt::Display for FileError {
@@ -147,6 +161,23 @@ impl Sink {
         self.add(pos, format!("unknown {what} `{}`", cut(given)), nearest_hint(given, known));
     }
 
+    /// Reports a word that is none of a few `known`: the nearest, and all there are.
+    pub(super) fn unknown_word<'n>(
+        &mut self,
+        pos: Pos,
+        what: &str,
+        given: &str,
+        known: impl IntoIterator<Item = &'n str>,
+    ) {
+        let known: Vec<&str> = known.into_iter().collect();
+        let all = format!("expected {}", one_of(&known));
+        let hint = match nearest(given, &known) {
+            Some(name) => format!("did you mean `{name}`? {all}"),
+            None => all,
+        };
+        self.add(pos, format!("unknown {what} `{}`", cut(given)), Some(hint));
+    }
+
     /// Reports a key that has no meaning in `place`, and the nearest that has.
     pub(super) fn unknown_key<'n>(
         &mut self,
@@ -155,7 +186,11 @@ impl Sink {
         given: &str,
         known: impl IntoIterator<Item = &'n str>,
     ) {
-        let hint = if self.is_full() { None } else { nearest_hint(given, known) };
+        let hint = if self.is_full() {
+            None
+        } else {
+            foreign::key(place, given).or_else(|| nearest_hint(given, known))
+        };
         self.add(pos, format!("unknown key `{}` in {place}", cut(given)), hint);
     }
 
@@ -173,7 +208,7 @@ impl Sink {
         self.errors.sort_by_key(|error| (error.line, error.col));
         if self.dropped > 0 {
             let last = self.errors.last().map_or(Pos::START, |e| Pos { line: e.line, col: e.col });
-            let message = format!("{} more errors are not shown", self.dropped);
+            let message = format!("{}{NOT_SHOWN}", self.dropped);
             self.errors.push(file_error(&self.path, last, message, None));
         }
         (!self.errors.is_empty()).then_some(Errors(self.errors))
@@ -200,7 +235,7 @@ pub(super) fn nearest_hint<'n>(given: &str, known: impl IntoIterator<Item = &'n 
     }
     match known.len() {
         0 => None,
-        1..=12 => Some(format!("expected {}", one_of(&known))),
+        1..=LISTED_MAX => Some(format!("expected {}", one_of(&known))),
         _ => None,
     }
 }
@@ -223,6 +258,11 @@ pub(super) fn cut(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// Whether one of `known` may be meant.
+pub(super) fn is_near(given: &str, known: &[&str]) -> bool {
+    nearest(given, known).is_some()
 }
 
 fn nearest<'n>(given: &str, known: &[&'n str]) -> Option<&'n str> {

@@ -7,13 +7,15 @@
 //! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
 //! and `timing` each know a part of the format, `graph` knows what needs what, `quiet` which failures end no run. `site`
 //! checks the templates, `expr` is their language, `template` renders them with the names of `functions`, `shell` places
-//! values into scripts, and `places` checks that it can. `schema` says the format to editors.
+//! values into scripts, and `places` checks that it can. `schema` says the format to editors, `foreign` knows
+//! the words of other schedulers.
 
 mod action;
 mod backlog;
 mod error;
 mod expr;
 mod file;
+mod foreign;
 mod functions;
 mod graph;
 mod model;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::{cut, nearest_hint};
 use super::model::{Dag, Param, ParamKind};
-use super::read::{Reader, is_env_name, json, number, too_wide};
+use super::read::{Reader, is_env_name, json, name_hint, number, too_wide};
 use super::yaml::{Kind, Node};
 
 /// Most bytes of a run's parameters as JSON: they travel in the environment of each command.
@@ -70,9 +70,11 @@ pub fn parse_params(dag: &Dag, given: &Map<String, Value>) -> Result<Map<String,
             (Err(message), _) => errors.push(ParamError { name: name.clone(), message }),
         }
     }
-    if errors.is_empty() && Value::Object(values.clone()).to_string().len() > PARAMS_BYTES_MAX {
+    let bytes = if errors.is_empty() { Value::Object(values.clone()).to_string().len() } else { 0 };
+    if bytes > PARAMS_BYTES_MAX {
         let name = values.keys().next().cloned().unwrap_or_default();
-        let message = format!("all parameters together are larger than {PARAMS_BYTES_MAX} bytes");
+        let message =
+            format!("all parameters together have {bytes} bytes, at most {PARAMS_BYTES_MAX} are taken");
         errors.push(ParamError { name, message });
     }
     if errors.is_empty() { Ok(values) } else { Err(ParamErrors(errors)) }
@@ -110,11 +112,7 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> IndexMap<Str
     for entry in reader.map(node, "params").unwrap_or_default() {
         if !is_env_name(&entry.key) {
             let message = format!("`{}` is not a name for a parameter", cut(&entry.key));
-            reader.sink.push_hint(
-                entry.key_pos,
-                message,
-                "use letters, digits and `_`, a letter or `_` first",
-            );
+            reader.sink.push_hint(entry.key_pos, message, name_hint(&entry.key));
         } else if let Some(twin) = params.keys().find(|name: &&String| name.eq_ignore_ascii_case(&entry.key))
         {
             let message = format!("parameter `{}` differs from `{twin}` only in case", entry.key);

@@ -158,7 +158,7 @@ impl<'s> Reader<'s> {
         let found = words.iter().find(|(word, _)| *word == scalar.text).map(|(_, value)| *value);
         if found.is_none() {
             let kind = format!("value of `{what}`:");
-            self.sink.unknown(node.pos, &kind, &scalar.text, words.iter().map(|(word, _)| *word));
+            self.sink.unknown_word(node.pos, &kind, &scalar.text, words.iter().map(|(word, _)| *word));
         }
         found
     }
@@ -178,11 +178,7 @@ impl<'s> Reader<'s> {
         for entry in self.map(node, what).unwrap_or_default() {
             if !is_env_name(&entry.key) {
                 let message = format!("`{}` is not a name for an environment variable", cut(&entry.key));
-                self.sink.push_hint(
-                    entry.key_pos,
-                    message,
-                    "use letters, digits and `_`, a letter or `_` first",
-                );
+                self.sink.push_hint(entry.key_pos, message, name_hint(&entry.key));
             } else if entry.key.starts_with("ROTA_") {
                 let message = format!("`{}`: names that start with `ROTA_` are rota's own", cut(&entry.key));
                 self.sink.push(entry.key_pos, message);
@@ -292,6 +288,17 @@ pub(super) fn too_wide(json: &str) -> Option<String> {
         "the whole number {} has more than 64 bits and would lose digits; write it as a text",
         super::error::cut(wide)
     ))
+}
+
+/// How a refused name of a variable, parameter or output could be written.
+pub(super) fn name_hint(name: &str) -> String {
+    let rule = "use letters, digits and `_`, a letter or `_` first";
+    let mut valid: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if valid.starts_with(|c: char| c.is_ascii_digit()) {
+        valid.insert(0, '_');
+    }
+    let says_something = valid.bytes().any(|b| b.is_ascii_alphanumeric());
+    if says_something && is_env_name(&valid) { format!("{rule}: `{valid}`") } else { rule.to_owned() }
 }
 
 /// A number that keeps its digits: whole ones have up to 64 bits, a larger one is none.

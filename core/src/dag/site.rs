@@ -10,6 +10,7 @@ use crate::id::TaskNo;
 use super::action::unsupported;
 use super::error::cut;
 use super::expr::{Block, BlockKind, Expression, FILTERS, Path, TESTS, Template, Uses, is_template};
+use super::foreign;
 use super::functions::{FUNCTIONS, OBJECTS, PLAIN_NAMES};
 use super::model::{Graph, Param};
 use super::places;
@@ -290,7 +291,10 @@ fn read<'t>(reader: &mut Reader<'_>, site: Site<'_, '_>, text: &'t str) -> Optio
 fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, uses: &Uses) {
     for (at, name) in uses.filters.iter().filter(|(_, name)| !FILTERS.contains(&name.as_str())) {
         let pos = reader.locate(node, *at);
-        reader.sink.unknown(pos, "filter", name, FILTERS.iter().copied());
+        match foreign::filter(name) {
+            Some(hint) => reader.sink.push_hint(pos, format!("unknown filter `{}`", cut(name)), hint),
+            None => reader.sink.unknown(pos, "filter", name, FILTERS.iter().copied()),
+        }
     }
     for (at, name) in uses.tests.iter().filter(|(_, name)| !TESTS.contains(&name.as_str())) {
         let pos = reader.locate(node, *at);
@@ -324,7 +328,11 @@ fn object_path(reader: &mut Reader<'_>, node: &Node<'_>, path: &Path) {
         (None, _) => {
             let objects = OBJECTS.iter().map(|(name, _)| *name);
             let names = PLAIN_NAMES.iter().copied().chain(objects).chain(["params", "tasks"]);
-            reader.sink.unknown(reader.locate(node, path.at), "name", head, names);
+            let pos = reader.locate(node, path.at);
+            match foreign::name(&path.parts) {
+                Some(hint) => reader.sink.push_hint(pos, format!("unknown name `{}`", cut(head)), hint),
+                None => reader.sink.unknown(pos, "name", head, names),
+            }
         }
         (Some(parts), Some(part)) if parts.contains(&part.as_str()) => {}
         (Some(parts), Some(part)) => {

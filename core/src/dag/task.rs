@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::id::{QueueName, TaskName};
 
 use super::action::{self, ACTIONS, unsupported};
-use super::error::cut;
+use super::error::{cut, is_near};
+use super::foreign;
 use super::model::{Action, Backoff, BackoffKind, OnLost, Task, TriggerRule};
 use super::outputs::is_output_key;
 use super::places;
-use super::read::Reader;
+use super::read::{Reader, name_hint};
 use super::site::{Site, SiteKind};
 use super::yaml::{Entry, Kind, Node, Pos};
 
@@ -104,12 +105,20 @@ pub(super) fn read<'n, 's>(
     let mut fields = Fields::default();
     let mut actions: Vec<&'n Entry<'s>> = Vec::new();
     let mut needs = Vec::new();
+    let mut misspelt = false;
     for part in reader.map(&entry.value, &entry.key)? {
         match &*part.key {
             "needs" => needs = read_needs(reader, &part.value),
             key if ACTIONS.contains(&key) => actions.push(part),
-            _ => field(reader, part, &mut fields),
+            key => {
+                misspelt |= !FIELDS.contains(&key) && (foreign::is_action(key) || is_near(key, &ACTIONS));
+                field(reader, part, &mut fields);
+            }
         }
+    }
+    if actions.is_empty() && misspelt {
+        // The unknown key has its error, which is the cause of this as well.
+        return None;
     }
     let action = action::read(reader, &actions, &cut(&entry.key), entry.key_pos)?;
     if let ([action], true) = (actions.as_slice(), action != Action::Noop) {
@@ -272,7 +281,7 @@ fn outputs<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Vec<String>> 
     for key in &keys {
         if !is_output_key(key) {
             let message = format!("`outputs`: `{}` is not a key", cut(key));
-            reader.sink.push_hint(node.pos, message, "use letters, digits and `_`, a letter or `_` first");
+            reader.sink.push_hint(node.pos, message, name_hint(key));
         } else if !seen.insert(key) {
             reader.sink.push(node.pos, format!("`outputs`: `{key}` stands twice"));
         }

@@ -13,7 +13,7 @@ use super::inject::{Trap, shells};
 use super::support::{Given, command, output_of, parse};
 
 /// Places for a value, `@`. `%` is a second value, always [`SECOND`].
-const CONTEXTS: [&str; 118] = [
+const CONTEXTS: [&str; 124] = [
     "[[ @ -gt 0 ]]",
     "[[ 0 -lt @ ]]",
     "[[ \"@\" -eq 1 ]]",
@@ -132,6 +132,12 @@ const CONTEXTS: [&str; 118] = [
     "PS4=@; set -x; true",
     "for @ in a; do :; done",
     "compgen -W @",
+    "eval \"$(printf -v @ x)\"",
+    "echo | xargs echo $(unset @)",
+    "bash -c true $(let @)",
+    "coproc N { let @; }; wait",
+    "coproc let @; wait",
+    "source /dev/null $(read @ <<< x)",
 ];
 
 /// Places where the reader of the script must not lose track; what follows shows if it did.

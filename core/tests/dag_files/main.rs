@@ -11,3 +11,4 @@ mod params;
 mod remarks;
 mod support;
 mod templates;
+mod words;

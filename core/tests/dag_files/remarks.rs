@@ -64,6 +64,8 @@ fn values_that_programs_read_as_code_get_a_remark() {
         ("find . -exec sh -c 'echo {{ params.x }}' sh {} +", "sh"),
         ("x=$(python3 -c 'print({{ params.x }})')", "python3"),
         ("bash <<E\necho {{ params.x }}\nE\n", "bash"),
+        ("bash -s <<< {{ params.x }}", "bash"),
+        ("source <(echo {{ params.x }})", "source"),
         ("ssh host <<'E'\necho {{ params.x }}\nE\n", "ssh"),
         ("[bash, -c, 'echo {{ params.x }}']", "bash"),
         ("[ssh, host, ls, '{{ params.x }}']", "ssh"),

@@ -116,11 +116,12 @@ impl Reader {
         if rest.starts_with("<<") && !rest.starts_with("<<<") {
             return self.delimiter(rest);
         }
+        let known = ["<<<", "<&", "<>", ">>", ">|", ">&", "<", ">"];
+        let operator = known.iter().find(|operator| rest.starts_with(**operator)).unwrap_or(&">");
         if let Some(command) = self.commands.last_mut() {
-            command.is_target = true;
+            command.redirect(operator);
         }
-        let known = ["<<<", "<&", "<>", ">>", ">|", ">&"];
-        known.iter().find(|operator| rest.starts_with(**operator)).map_or(1, |operator| operator.len())
+        operator.len()
     }
 
     pub(super) fn paren(&mut self, rest: &str) -> usize {

@@ -35,7 +35,7 @@ const PROGRAMS: [(&[&str], Takes); 12] = [
 ];
 
 /// Commands of the shell itself that read their arguments as code.
-const BUILTINS: [&str; 3] = ["eval", "trap", "alias"];
+const BUILTINS: [&str; 5] = ["eval", "trap", "alias", "source", "."];
 
 /// Options of ssh that take the next word.
 const SSH_OPTIONS: &str = "BbcDEeFIiJLlmOopQRSWw";

@@ -144,8 +144,11 @@ enum Shape {
 pub(super) struct Command {
     shape: Shape,
     pub(super) word: Word,
-    /// The word is where a redirection leads.
-    pub(super) is_target: bool,
+    /// The word is where a redirection leads, and who reads it as code.
+    is_target: bool,
+    target_code: Option<&'static str>,
+    /// A name may stand before the command: `coproc NAME { }`.
+    is_coprocess: bool,
     /// What stands around the whole command, as in `$(( $(command) ))`.
     around: Option<Role>,
     program: Program,
@@ -179,7 +182,7 @@ const BUILTINS: [(&[&str], Shape); 13] = [
     (&["wait"], Shape::Wait),
     (&["exit", "return", "shift", "break", "continue"], Shape::Count),
     (&["for", "select"], Shape::Loop),
-    (&["function"], Shape::Function),
+    (&["function", "repeat"], Shape::Function),
 ];
 
 /// Words after which a command begins.
@@ -212,7 +215,7 @@ impl Command {
         let around = match outer.role(variables) {
             Role::Text => None,
             // These do not calculate: what a command prints for them is its own affair.
-            Role::Number(_) if outer.only_compares() => None,
+            Role::Number(_) if outer.only_compares() && outer.around.is_none() => None,
             role => Some(role),
         };
         Self { around, ..Self::default() }
@@ -286,12 +289,23 @@ impl Command {
         self.program.reads_input()
     }
 
+    /// The next word is where a redirection leads; of `<<<` it is the input itself.
+    pub(super) fn redirect(&mut self, operator: &str) {
+        self.is_target = true;
+        self.target_code = if operator == "<<<" { self.reads_input() } else { None };
+    }
+
     /// What a value may be that is placed here.
     pub(super) fn role(&self, variables: &Variables) -> Role {
+        let own = if self.is_target {
+            self.target_code.map_or(Role::Text, Role::Code)
+        } else {
+            self.own_role(variables)
+        };
+        let is_strict = |role: &Role| matches!(role, Role::Number(_) | Role::Nothing(_));
         match self.around {
-            Some(role) => role,
-            None if self.is_target => Role::Text,
-            None => self.own_role(variables),
+            Some(around) if is_strict(&around) || !is_strict(&own) => around,
+            Some(_) | None => own,
         }
     }
 
@@ -352,7 +366,7 @@ impl Command {
             return Ok(());
         }
         let was = self.shape;
-        let outcome = match was {
+        let mut outcome = match was {
             Shape::Start => self.name(&word, variables),
             Shape::Test(_) | Shape::Bracket => self.tested(&word),
             Shape::Declare => self.declares(&word, variables),
@@ -362,6 +376,11 @@ impl Command {
         match was {
             Shape::Start => self.program.name(&word.text),
             Shape::Function => self.shape = Shape::Start,
+            Shape::Plain if std::mem::take(&mut self.is_coprocess) => {
+                self.shape = Shape::Start;
+                outcome = outcome.and(self.name(&word, variables));
+                self.program.name(&word.text);
+            }
             _ => {
                 self.argument(&word);
                 self.program.word(&word.text);
@@ -382,6 +401,7 @@ impl Command {
         }
         let text = word.text.as_str();
         if OPENERS.contains(&text) && word.value.is_none() || text.starts_with('-') {
+            self.is_coprocess |= text == "coproc";
             return Ok(());
         }
         let found = BUILTINS.iter().find(|(names, _)| names.contains(&text)).map(|(_, shape)| *shape);
