@@ -41,6 +41,7 @@ async fn served() -> Served {
         admin_token: "demonstration-token".into(),
         hosts: Vec::new(),
         tls: false,
+        certificate: None,
     };
     let broker = Arc::new(InProcessBroker::new());
     let (_, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });

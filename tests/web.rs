@@ -79,6 +79,7 @@ fn web_over(store: Arc<dyn WebStore>, broker: Arc<dyn Broker>, clock: Arc<dyn Cl
         admin_token: TOKEN.into(),
         hosts: Vec::new(),
         tls: false,
+        certificate: None,
     };
     let (_, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
     Web::new(options, Ports { store, broker, clock, vitals }).expect("valid options")

@@ -25,6 +25,7 @@ async fn main() -> anyhow::Result<()> {
         admin_token: "demonstration-token".to_owned(),
         hosts: Vec::new(),
         tls: false,
+        certificate: None,
     };
     let broker = Arc::new(InProcessBroker::new());
     let ports = Ports { store: demo.store.clone(), broker, clock: demo.clock.clone(), vitals };

@@ -47,7 +47,8 @@ pub use health::{Health, Vitals};
 pub use options::{Options, OptionsError, TOKEN_CHARS_MIN};
 
 use app::{App, SharedApp};
-use serve::Server;
+pub use serve::{Certificate, CertificateError};
+use serve::{Server, Tls};
 
 /// How long requests under way may take once the dashboard is told to stop. No answer takes longer to begin; a client that
 /// does not read, or sends half a request, is not waited for.
@@ -78,7 +79,10 @@ impl Web {
     pub fn address(&self) -> String {
         let scheme = if self.app.options.tls { "https" } else { "http" };
         match self.app.options.hosts.first() {
-            Some(host) if self.app.options.tls => format!("{scheme}://{host}"),
+            // A proxy's port is its own affair.
+            Some(host) if self.app.options.tls && self.app.options.certificate.is_none() => {
+                format!("{scheme}://{host}")
+            }
             Some(host) => format!("{scheme}://{host}:{}", self.app.options.listen.port()),
             None => format!("{scheme}://{}", self.app.options.listen),
         }
@@ -104,7 +108,13 @@ impl Web {
         let stop = self.app.shutdown.clone();
         let listening = tokio::spawn(live::listen(Arc::clone(&self.app)));
         let journal = tokio::spawn(journal::keep(Arc::clone(&self.app)));
-        let server = Server::plain(router).run(listener, shutdown.clone());
+        let (certificate, told) = (self.app.options.certificate.clone(), shutdown.clone());
+        let server = async {
+            match certificate {
+                Some(certificate) => Server::new(router, Tls::new(certificate)).run(listener, told).await,
+                None => Server::plain(router).run(listener, told).await,
+            }
+        };
         // Open streams end by a token of their own, and only then can the server.
         let streams_end = async {
             shutdown.cancelled().await;

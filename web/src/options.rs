@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use chrono_tz::Tz;
 
+use crate::serve::Certificate;
+
 /// Fewest characters of an admin token.
 pub const TOKEN_CHARS_MIN: usize = 16;
 
@@ -21,8 +23,10 @@ pub struct Options {
     pub admin_token: String,
     /// Host names under which the dashboard is reached, beside the loopback names. Needed when it listens elsewhere.
     pub hosts: Vec<String>,
-    /// Whether people reach it through TLS: cookies are then marked `Secure` and named `__Host-…`.
+    /// Whether people reach it through TLS, rota's own or a proxy's: cookies are then marked `Secure` and named `__Host-…`.
     pub tls: bool,
+    /// With what it speaks TLS itself; without one it speaks plain HTTP.
+    pub certificate: Option<Certificate>,
 }
 
 /// A setting that was refused.
@@ -63,6 +67,7 @@ impl fmt::Debug for Options {
             .field("timezone", &self.timezone)
             .field("hosts", &self.hosts)
             .field("tls", &self.tls)
+            .field("certificate", &self.certificate)
             .finish_non_exhaustive()
     }
 }
@@ -79,6 +84,7 @@ mod tests {
             admin_token: "0123456789abcdef".into(),
             hosts: Vec::new(),
             tls: false,
+            certificate: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use rota_web::CertificateError;
+
 use crate::failure::Failure;
 use crate::standalone::beacon::TOKEN_CHARS_MIN;
 
@@ -18,6 +20,46 @@ pub(crate) fn check(listen: SocketAddr, has_chosen_token: bool) -> anyhow::Resul
             "set ROTA_ADMIN_TOKEN to at least {TOKEN_CHARS_MIN} random characters: head -c 24 /dev/urandom | base64"
         ))
         .into())
+}
+
+/// How what people say to the dashboard, tokens too, is kept from others on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secrecy {
+    /// By TLS of its own.
+    OwnTls,
+    /// By a proxy in front of it that speaks TLS.
+    Proxy,
+    /// It is not, and somebody wants it so.
+    Waived,
+    /// It is not.
+    None,
+}
+
+impl Secrecy {
+    /// Refuses an address that other machines can reach without any of it.
+    pub(crate) fn check(self, listen: SocketAddr) -> anyhow::Result<()> {
+        if listen.ip().is_loopback() || self != Self::None {
+            return Ok(());
+        }
+        let what = format!(
+            "{listen} can be reached from other machines, and whoever is on the way can read the token"
+        );
+        Err(Failure::usage(what)
+            .at("--listen, ROTA_LISTEN")
+            .expected("a loopback address, a certificate, or a proxy in front that speaks TLS")
+            .help(
+                "set ROTA_WEB_CERT and ROTA_WEB_KEY to PEM files, or ROTA_WEB_TLS=true behind such a proxy; where nobody \
+                 else is on the network, ROTA_WEB_INSECURE=true",
+            )
+            .into())
+    }
+}
+
+/// A certificate that cannot be used.
+pub(crate) fn no_certificate(error: &CertificateError) -> Failure {
+    Failure::usage(error.to_string()).expected(
+        "two PEM files: the server's certificate with those that it was signed by, and its private key",
+    )
 }
 
 /// Takes the address.
@@ -50,6 +92,19 @@ pub(crate) fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_for_others_needs_secrecy_or_a_word_that_it_does_not() {
+        let open = SocketAddr::from(([10, 0, 0, 7], 7682));
+        let refused = Secrecy::None.check(open).unwrap_err().to_string();
+        for way_out in ["ROTA_WEB_CERT", "ROTA_WEB_TLS=true", "ROTA_WEB_INSECURE=true"] {
+            assert!(refused.contains(way_out), "{refused}");
+        }
+        for secrecy in [Secrecy::OwnTls, Secrecy::Proxy, Secrecy::Waived] {
+            assert!(secrecy.check(open).is_ok());
+        }
+        assert!(Secrecy::None.check(SocketAddr::from(([127, 0, 0, 1], 7682))).is_ok());
+    }
 
     #[test]
     fn an_address_for_others_needs_a_chosen_token() {

@@ -11,10 +11,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rota_backend::DataDir;
+use rota_web::Certificate;
 
 use crate::failure::{CommandResult, Failure};
 use crate::log::LogArg;
-use crate::process::{cautions as found, listen, runtime};
+use crate::process::listen::{self, Secrecy, no_certificate};
+use crate::process::{cautions as found, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +26,8 @@ Examples:
       other places
   rota standalone --slots 4 --listen 127.0.0.1:0
       at most four processes at a time, any free port
-  ROTA_ADMIN_TOKEN=$(cat secret) rota standalone --listen 0.0.0.0:7682
+  ROTA_ADMIN_TOKEN=$(cat secret) rota standalone --listen 0.0.0.0:7682 \\
+      --cert rota.pem --key rota.key
       for other machines too; needs a token of at least 20 characters
 
 Ctrl-C ends it once running tasks have had their grace time; a second Ctrl-C
@@ -51,7 +54,47 @@ pub(crate) struct Args {
     #[arg(long, env = "ROTA_WORKER_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     slots: Option<u32>,
     #[command(flatten)]
+    secrecy: SecrecyArgs,
+    #[command(flatten)]
     log: LogArg,
+}
+
+/// How the dashboard is kept from being read by others on the way.
+#[derive(Debug, clap::Args)]
+struct SecrecyArgs {
+    /// A PEM file with the dashboard's certificate, for https://; goes with --key
+    #[arg(long, env = "ROTA_WEB_CERT", value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// A PEM file with its private key
+    #[arg(long, env = "ROTA_WEB_KEY", value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// People reach it through a proxy that speaks TLS
+    #[arg(long, env = "ROTA_WEB_TLS")]
+    tls_proxy: bool,
+    /// Speak plain HTTP to other machines too
+    #[arg(long, env = "ROTA_WEB_INSECURE")]
+    insecure: bool,
+}
+
+impl SecrecyArgs {
+    /// The certificate, and whether cookies go over TLS only.
+    fn settle(self, listen: SocketAddr) -> anyhow::Result<(Option<Certificate>, bool)> {
+        let certificate = match (self.cert, self.key) {
+            (Some(certificate), Some(key)) => {
+                let loaded = Certificate::load(certificate, key);
+                Some(loaded.map_err(|error| no_certificate(&error).at("--cert and --key"))?)
+            }
+            _ => None,
+        };
+        let secrecy = match (&certificate, self.tls_proxy, self.insecure) {
+            (Some(_), _, _) => Secrecy::OwnTls,
+            (None, true, _) => Secrecy::Proxy,
+            (None, false, true) => Secrecy::Waived,
+            (None, false, false) => Secrecy::None,
+        };
+        secrecy.check(listen)?;
+        Ok((certificate, matches!(secrecy, Secrecy::OwnTls | Secrecy::Proxy)))
+    }
 }
 
 /// Runs it until it is told to stop.
@@ -61,6 +104,7 @@ pub(crate) fn run(args: Args) -> CommandResult {
     let chosen = std::env::var("ROTA_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     listen::check(args.listen, chosen.is_some())?;
     found::tell(&cautions(&args.dags, chosen.as_deref()));
+    let (certificate, tls) = args.secrecy.settle(args.listen)?;
     let data = DataDir::acquire(&args.data).map_err(|error| Failure::failed(error.to_string()))?;
     let setup = process::Setup {
         token: beacon::settle_token(data.path(), chosen)?,
@@ -68,6 +112,8 @@ pub(crate) fn run(args: Args) -> CommandResult {
         hosts: listen::hosts(args.listen, args.host),
         dags: std::path::absolute(&args.dags)?,
         slots: args.slots,
+        certificate,
+        tls,
         data,
     };
     let runtime = runtime()?;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use rota_backend::{DataDir, InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::ReplicaId;
 use rota_scheduler::Status;
-use rota_web::{Vitals, Web};
+use rota_web::{Certificate, Vitals, Web};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,10 @@ pub(super) struct Setup {
     pub(super) dags: PathBuf,
     /// Processes at a time.
     pub(super) slots: Option<u32>,
+    /// With what the dashboard speaks TLS.
+    pub(super) certificate: Option<Certificate>,
+    /// Whether people reach it through TLS.
+    pub(super) tls: bool,
     /// The data directory, held.
     pub(super) data: DataDir,
 }
@@ -96,13 +100,20 @@ impl Process {
             scan: Some(setup.dags.clone()),
             worker,
         })?;
+        let url = match (&setup.certificate, setup.hosts.first()) {
+            // A certificate is for a name.
+            (Some(_), Some(host)) => format!("https://{host}:{}", listen.port()),
+            (Some(_), None) => beacon_url("https", listen),
+            (None, _) => beacon_url("http", listen),
+        };
         let options = rota_web::Options {
             listen,
             place: "standalone".to_owned(),
             timezone: zone(),
             admin_token: setup.token,
             hosts: setup.hosts,
-            tls: false,
+            tls: setup.tls,
+            certificate: setup.certificate,
         };
         let vitals = vitals(loops.status(), loops.shutdown());
         let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), vitals };
@@ -111,7 +122,7 @@ impl Process {
         let listener = tokio::net::TcpListener::from_std(setup.listener)?;
         let shutdown = loops.shutdown();
         loops.add("the dashboard", async move { Ok(web.run(listener, shutdown).await?) });
-        let beacon = Beacon { url: beacon_url(listen), pid: std::process::id() };
+        let beacon = Beacon { url, pid: std::process::id() };
         Ok(Self { loops, slots, beacon, link, dags: setup.dags, _data: setup.data })
     }
 
@@ -122,7 +133,7 @@ impl Process {
 }
 
 /// Where commands on this machine reach it: an address for all interfaces is reached by loopback.
-fn beacon_url(listen: std::net::SocketAddr) -> String {
+fn beacon_url(scheme: &str, listen: std::net::SocketAddr) -> String {
     let mut local = listen;
     if local.ip().is_unspecified() {
         local.set_ip(match local {
@@ -130,7 +141,7 @@ fn beacon_url(listen: std::net::SocketAddr) -> String {
             std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{local}")
+    format!("{scheme}://{local}")
 }
 
 /// Whether this process leads, for health pages.
@@ -157,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_address_for_all_interfaces_is_reached_by_loopback() {
-        assert_eq!(beacon_url(SocketAddr::from(([0, 0, 0, 0], 80))), "http://127.0.0.1:80");
-        assert_eq!(beacon_url(SocketAddr::from(([10, 0, 0, 7], 80))), "http://10.0.0.7:80");
+        assert_eq!(beacon_url("http", SocketAddr::from(([0, 0, 0, 0], 80))), "http://127.0.0.1:80");
+        assert_eq!(beacon_url("https", SocketAddr::from(([10, 0, 0, 7], 80))), "https://10.0.0.7:80");
     }
 }

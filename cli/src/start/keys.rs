@@ -66,13 +66,16 @@ keys! {
     WORKER WORKER_DAGS: "worker.dags", "ROTA_DAGS", "none";
     WEB WEB_ADMIN_TOKEN: "web.admin-token", "ROTA_ADMIN_TOKEN", "", secret;
     WEB WEB_HOSTS: "web.hosts", "ROTA_HOSTS", "the machine's name, if it listens for others";
+    WEB WEB_CERT: "web.cert", "ROTA_WEB_CERT", "none";
+    WEB WEB_KEY: "web.key", "ROTA_WEB_KEY", "none";
     WEB WEB_TLS: "web.tls", "ROTA_WEB_TLS", "false";
+    WEB WEB_INSECURE: "web.insecure", "ROTA_WEB_INSECURE", "false";
     WEB WEB_PLACE: "web.place", "ROTA_PLACE", "cluster";
     WEB WEB_TIMEZONE: "web.timezone", "ROTA_TIMEZONE", "the machine's";
 }
 
 /// Settings that name a file with a private key.
-pub(super) const KEY_FILES: &[Key] = &[ETCD_KEY];
+pub(super) const KEY_FILES: &[Key] = &[ETCD_KEY, WEB_KEY];
 
 #[cfg(test)]
 mod tests {

@@ -27,8 +27,9 @@ const EXAMPLES: &str = "\
 Examples:
   rota start scheduler --config /etc/rota/rota.toml --dags /srv/dags
   rota start worker --slots 16 --queues default,reports --labels zone=a
-  ROTA_ADMIN_TOKEN=$(cat secret) rota start web --listen 0.0.0.0:7682 \\
-      --hosts rota.example.org
+  ROTA_ADMIN_TOKEN=$(cat secret) ROTA_WEB_TLS=true rota start web \\
+      --listen 0.0.0.0:7682 --hosts rota.example.org
+      behind a proxy that speaks TLS; else ROTA_WEB_CERT and ROTA_WEB_KEY
   rota start worker --config rota.toml --check
       print the settings and check them, then end
 

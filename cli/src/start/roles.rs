@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use rota_core::id::{QueueName, ReplicaId, WorkerId};
 use rota_core::port::Object;
+use rota_web::Certificate;
 use rota_worker::{LEASE_DEFAULT, LEASE_MIN, SLOTS_MAX, Tenure, WorkerOptions};
 
 use super::Command;
 use super::config::Config;
 use super::keys;
-use super::services::retention;
+use super::services::{pair, retention};
 use crate::failure::Failure;
-use crate::process::{listen, zone};
+use crate::process::listen::{self, Secrecy};
+use crate::process::zone;
 use crate::standalone::beacon::TOKEN_CHARS_MIN;
 
 /// A kind of process, with its settings.
@@ -134,14 +136,37 @@ fn web(config: &Config) -> anyhow::Result<rota_web::Options> {
         None => zone(),
     };
     let hosts = config.list(keys::WEB_HOSTS)?.unwrap_or_default();
+    let certificate = certificate(config)?;
+    let is_behind_proxy = config.is_on(keys::WEB_TLS)?;
+    let secrecy = match (&certificate, is_behind_proxy, config.is_on(keys::WEB_INSECURE)?) {
+        (Some(_), _, _) => Secrecy::OwnTls,
+        (None, true, _) => Secrecy::Proxy,
+        (None, false, true) => Secrecy::Waived,
+        (None, false, false) => Secrecy::None,
+    };
+    secrecy.check(listen)?;
     Ok(rota_web::Options {
         listen,
         place: config.text(keys::WEB_PLACE)?.unwrap_or_else(|| "cluster".to_owned()),
         timezone,
         admin_token: admin_token(config)?,
         hosts: listen::hosts(listen, hosts),
-        tls: config.is_on(keys::WEB_TLS)?,
+        tls: is_behind_proxy || certificate.is_some(),
+        certificate,
     })
+}
+
+/// What the dashboard speaks TLS with.
+fn certificate(config: &Config) -> anyhow::Result<Option<Certificate>> {
+    match (config.path(keys::WEB_CERT)?, config.path(keys::WEB_KEY)?) {
+        (Some(certificate), Some(key)) => {
+            let loaded = Certificate::load(certificate, key);
+            let places = format!("{} and {}", config.place(keys::WEB_CERT), config.place(keys::WEB_KEY));
+            Ok(Some(loaded.map_err(|error| listen::no_certificate(&error).at(places))?))
+        }
+        (None, None) => Ok(None),
+        _ => Err(pair(config, keys::WEB_CERT, keys::WEB_KEY).into()),
+    }
 }
 
 /// Every dashboard of a cluster has the same token, so somebody has to choose it.

@@ -91,7 +91,7 @@ fn tls(config: &Config) -> anyhow::Result<Option<EtcdTls>> {
 }
 
 /// Two settings of which one was given without the other.
-fn pair(config: &Config, one: keys::Key, other: keys::Key) -> Failure {
+pub(super) fn pair(config: &Config, one: keys::Key, other: keys::Key) -> Failure {
     let (given, absent) = if config.is_given(one) { (one, other) } else { (other, one) };
     Failure::usage(format!("{} is set without {}", given.path, absent.path))
         .at(config.place(given))

@@ -8,6 +8,7 @@
 mod places;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
 use std::convert::Infallible;
@@ -38,6 +39,8 @@ use tracing::{debug, warn};
 use crate::guard::PROBES;
 
 use self::places::{Held, Place, Places};
+pub(crate) use self::tls::Tls;
+pub use self::tls::{Certificate, CertificateError};
 use self::wire::{Answer, Asked, Wire};
 
 /// Most connections, however many descriptors there are: each costs memory.
