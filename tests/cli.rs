@@ -11,6 +11,8 @@ mod flood;
 mod start;
 #[path = "cli/streams.rs"]
 mod streams;
+#[path = "cli/tls.rs"]
+mod tls;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -2,10 +2,12 @@
 //!
 //! The server is named by `--url` or `ROTA_URL`, with the token in `ROTA_TOKEN`. Beside a standalone's data directory
 //! neither is needed: it holds the address (`server.json`) and the admin token (`admin-token`, readable by its owner
-//! only). That token is sent to that address and to no other.
+//! only). That token is sent to that address and to no other; one from the environment goes to an address from there or from
+//! the command line only. Neither goes over plain HTTP to another machine, unless somebody says so.
 
 mod nearest;
 mod problem;
+mod trust;
 mod wire;
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use serde_json::Value;
 use self::wire::Page;
 pub(crate) use self::wire::{Dag, Run, Scheduler, Task, Term, Worker, was_so};
 use crate::failure::Failure;
+use crate::process::cautions::is_this_machine;
 use crate::standalone::beacon::{Beacon, read_token};
 
 /// Which server to talk to.
@@ -31,6 +34,12 @@ pub(crate) struct Server {
     /// A standalone's data directory, which names its server and holds its token
     #[arg(long, env = "ROTA_DATA", value_name = "DIR", default_value = "rota-data", help_heading = "Server")]
     data: PathBuf,
+    /// A PEM file with who signed an https:// server's certificate [default: those that this system trusts]
+    #[arg(long, env = "ROTA_CA", value_name = "FILE", help_heading = "Server")]
+    ca: Option<PathBuf>,
+    /// Send the token over plain http:// to another machine, where everybody on the way can read it
+    #[arg(long, help_heading = "Server")]
+    insecure: bool,
 }
 
 /// A server, found.
@@ -44,35 +53,61 @@ pub(crate) struct Client {
 impl Server {
     /// Finds the server. Nothing is sent yet.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let beacon = Beacon::read(&self.data)?;
-        let (base, is_local) = match (&self.url, &beacon) {
-            (Some(url), beacon) => {
-                let url = url.trim_end_matches('/').to_owned();
-                let is_local = beacon.as_ref().is_some_and(|beacon| beacon.url == url);
-                (url, is_local)
-            }
-            (None, Some(beacon)) => (beacon.url.clone(), true),
-            (None, None) => return Err(self.unknown().into()),
-        };
-        if !base.starts_with("http://") {
-            return Err(Failure::usage(format!("`{base}` is not an address that this command can use"))
+        let (base, token) = self.found()?;
+        let address = reqwest::Url::parse(&base).ok().filter(|url| url.has_host());
+        let address = address.filter(|url| matches!(url.scheme(), "http" | "https"));
+        let address = address.ok_or_else(|| {
+            Failure::usage(format!("`{base}` is not an address that this command can use"))
                 .at("--url or ROTA_URL")
-                .expected("a plain HTTP address such as http://127.0.0.1:7682")
-                .into());
+                .expected("an address such as https://rota.example.org or http://127.0.0.1:7682")
+        })?;
+        if token.is_some() {
+            self.check_way(&base, &address)?;
         }
-        let token = match std::env::var("ROTA_TOKEN") {
-            Ok(token) => Some(token),
-            Err(_) if is_local => read_token(&self.data)?,
-            Err(_) => None,
+        let roots = match address.scheme() {
+            "https" => trust::roots(self.ca.as_deref())?,
+            _ => rustls::RootCertStore::empty(),
         };
         // Redirects are not followed, so that the token goes to this address only.
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(trust::config(roots)?)
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
             .context("the HTTP client cannot be set up")?;
         Ok(Client { http, base, token })
+    }
+
+    /// The address, and the token that belongs to it.
+    fn found(&self) -> anyhow::Result<(String, Option<String>)> {
+        let beacon = Beacon::read(&self.data)?;
+        match (&self.url, beacon) {
+            (Some(url), beacon) => {
+                let url = url.trim_end_matches('/').to_owned();
+                let is_local = beacon.is_some_and(|beacon| beacon.url == url);
+                let token = match std::env::var("ROTA_TOKEN").ok().filter(|token| !token.is_empty()) {
+                    None if is_local => read_token(&self.data)?,
+                    given => given,
+                };
+                Ok((url, token))
+            }
+            // Whoever can write a directory's server.json must not get a token that was meant for another server.
+            (None, Some(beacon)) => Ok((beacon.url, read_token(&self.data)?)),
+            (None, None) => Err(self.unknown().into()),
+        }
+    }
+
+    /// Refuses a way on which others can read the token.
+    fn check_way(&self, base: &str, address: &reqwest::Url) -> anyhow::Result<()> {
+        if self.insecure || address.scheme() == "https" || address.host_str().is_some_and(is_own_host) {
+            return Ok(());
+        }
+        Err(Failure::usage("the token would go to another machine unencrypted")
+            .at(base)
+            .expected("an https:// address, or this machine's own")
+            .help("give the server's https:// address, or --insecure where nobody else can read what is sent")
+            .into())
     }
 
     fn unknown(&self) -> Failure {
@@ -166,9 +201,8 @@ impl Client {
         let body = response.text().await.unwrap_or_default();
         let failure = problem::failure(status, &body).at(url);
         match (status, &self.token) {
-            (StatusCode::UNAUTHORIZED, None) => {
-                failure.help("set ROTA_TOKEN, or name the standalone's data directory with --data")
-            }
+            (StatusCode::UNAUTHORIZED, None) => failure
+                .help("set ROTA_URL and ROTA_TOKEN, or name the standalone's data directory with --data"),
             (StatusCode::UNAUTHORIZED, Some(_)) => {
                 failure.help("the token is not this server's: check ROTA_TOKEN and --data")
             }
@@ -179,6 +213,9 @@ impl Client {
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let what = if error.is_timeout() { "did not answer in time" } else { "does not answer" };
         let cause = root_cause(error);
+        if let Some(fault) = cause.strip_prefix("invalid peer certificate: ") {
+            return untrusted(fault).at(&self.base);
+        }
         Failure::failed(format!("the server {what}: {cause}"))
             .at(&self.base)
             .help("is it running? start it with `rota standalone`, or name another one with --url or --data")
@@ -187,6 +224,26 @@ impl Client {
     fn strange(&self, path: &str) -> String {
         format!("{}/api/v1{path} answered with something else than rota's API does", self.base)
     }
+}
+
+/// Nothing was sent: the server could not show that it is the one that was meant.
+fn untrusted(fault: &str) -> Failure {
+    let failure = Failure::failed(format!("the server's certificate is not believed: {fault}"));
+    if fault.starts_with("UnknownIssuer") {
+        failure.help("if you know who signed it, name a PEM file with their certificate by --ca or ROTA_CA")
+    } else {
+        failure.help("use the name that the certificate is for, or have the server's certificate renewed")
+    }
+}
+
+/// Whether an address in a URL is this machine's, so that what is sent to it leaves by no wire.
+fn is_own_host(host: &str) -> bool {
+    if is_this_machine(host) {
+        return true;
+    }
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    // Only an address of this machine can be bound.
+    address.is_ok_and(|address| std::net::UdpSocket::bind((address, 0)).is_ok())
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {
@@ -204,4 +261,33 @@ where
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("the async runtime cannot be started")?.block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_in_the_clear_to_this_machine_only() {
+        let server = |insecure| Server { url: None, data: PathBuf::new(), ca: None, insecure };
+        let is_let_through =
+            |insecure, url: &str| server(insecure).check_way(url, &reqwest::Url::parse(url).unwrap()).is_ok();
+        for url in [
+            "http://127.0.0.1:7682",
+            "http://[::1]:7682",
+            "http://localhost",
+            "http://127.8.8.8",
+            "https://h",
+        ] {
+            assert!(is_let_through(false, url), "{url}");
+        }
+        for url in [
+            "http://rota.example.org",
+            "http://192.0.2.7",
+            "http://localhost.example",
+            "http://[2001:db8::1]",
+        ] {
+            assert!(!is_let_through(false, url) && is_let_through(true, url), "{url}");
+        }
+    }
 }

@@ -59,7 +59,7 @@ impl Browser {
         };
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let profile = tempfile::tempdir().unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::lab::api::http().build().unwrap();
         let mut browser =
             Self { client, session: format!("http://127.0.0.1:{port}/session"), driver, _profile: profile };
         let arguments = [

@@ -253,7 +253,7 @@ impl Server {
 }
 
 fn client() -> anyhow::Result<reqwest::Client> {
-    let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).tcp_nodelay(true);
+    let builder = rota_tests::lab::api::http().timeout(Duration::from_secs(30)).tcp_nodelay(true);
     builder.build().context("cannot make an HTTP client")
 }
 
