@@ -13,6 +13,8 @@ mod start;
 mod streams;
 #[path = "cli/tls.rs"]
 mod tls;
+#[path = "cli/trouble.rs"]
+mod trouble;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

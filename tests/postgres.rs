@@ -12,6 +12,8 @@ mod partitions;
 mod plans;
 #[path = "postgres/schema.rs"]
 mod schema;
+#[path = "postgres/states.rs"]
+mod states;
 #[path = "postgres/witness.rs"]
 mod witness;
 

@@ -14,7 +14,7 @@ use rota_core::port::{
     Term, TriggerRequest, Views,
 };
 use rota_core::state::{RunState, TaskState};
-use rota_scheduler::{Options, Ports, Scheduler, Status};
+use rota_scheduler::{Options, Ports, Scheduler, Status, Turns};
 use rota_tests::conformance::until;
 use rota_tests::faulty::{Fault, FaultyBroker, FaultyPlans, Switch};
 use tokio::sync::watch;
@@ -73,6 +73,7 @@ struct Replica {
     task: JoinHandle<()>,
     stop: CancellationToken,
     status: watch::Receiver<Status>,
+    turns: Turns,
     store: Switch,
     broker: Switch,
 }
@@ -111,9 +112,9 @@ impl House {
             leadership: Arc::new(self.election.clone()),
         };
         let scheduler = Scheduler::new(options, ports);
-        let (stop, status) = (CancellationToken::new(), scheduler.status());
+        let (stop, status, turns) = (CancellationToken::new(), scheduler.status(), scheduler.turns());
         let task = tokio::spawn(scheduler.run(stop.clone()));
-        Replica { task, stop, status, store, broker }
+        Replica { task, stop, status, turns, store, broker }
     }
 
     async fn dag(&self) -> Option<DagRow> {
@@ -421,4 +422,31 @@ async fn a_run_goes_on_under_the_next_replica() {
         (row.state == RunState::Cancelled).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_does_not_turn_says_so_and_why_until_it_does() {
+    let house = House::new().await;
+    let replica = house.start("a");
+    until("a leader", async || replica.status.borrow().epoch).await;
+    for (fault, why) in [(Fault::Fails, "the test says so"), (Fault::Hangs, "no answer within")] {
+        replica.store.set(fault);
+        // Over the end of the term as well: the next one is in the same trouble.
+        let said = until("trouble", async || replica.turns.trouble()).await;
+        assert!(said.contains("has not completed a turn") && said.contains(why), "{fault:?}: {said}");
+        replica.store.set(Fault::None);
+        until("a turn", async || replica.turns.trouble().is_none().then_some(())).await;
+        assert!(replica.turns.turned_ago().is_some());
+    }
+    let row = async || house.store.view_replicas().await.expect("a view").pop();
+    let is_well = async || row().await.filter(|row| row.trouble.is_none() && row.turned_at.is_some());
+    until("a beat without trouble", is_well).await;
+    let standby = house.start("b");
+    let beats = async || house.store.view_replicas().await.expect("a view").len() == 2;
+    until("the standby's beat", async || beats().await.then_some(())).await;
+    assert_eq!(
+        (standby.turns.trouble(), standby.turns.turned_ago()),
+        (None, None),
+        "nobody expects it to turn"
+    );
 }

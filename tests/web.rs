@@ -425,12 +425,15 @@ async fn a_trigger_is_made_once_per_key_and_runs_are_listed_in_pages() {
     let spelled_out = json!({"params": {"who": "you", "times": 3}, "idempotency_key": "k1"});
     let same = fixture.api("POST", "/api/v1/dags/hello/runs", &spelled_out).await;
     assert_eq!((same.status, &same.json()["id"]), (StatusCode::OK, &first.json()["id"]));
-    for other in [json!({"who": "them"}), json!({"who": "you", "times": 4})] {
+    let audit = async || fixture.api("GET", "/api/v1/audit", &Value::Null).await.json()["items"].clone();
+    let before = audit().await;
+    for (other, name) in [(json!({"who": "them"}), "`who`"), (json!({"who": "you", "times": 4}), "`times`")] {
         let body = json!({"params": other, "idempotency_key": "k1"});
         let refused = fixture.api("POST", "/api/v1/dags/hello/runs", &body).await;
         assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
-        assert!(refused.body.contains("other parameters"), "{}", refused.body);
+        assert!(refused.body.contains("other parameters") && refused.body.contains(name), "{}", refused.body);
     }
+    assert_eq!(audit().await, before, "what was refused was not done");
     let long = "k".repeat(201);
     for odd in ["", "a\nb", "caf\u{e9}", "\u{0}", long.as_str()] {
         let body = json!({"params": {"who": "you"}, "idempotency_key": odd});

@@ -19,6 +19,7 @@
 mod boottime;
 mod broker;
 mod clock;
+mod damage;
 mod data_dir;
 mod etcd;
 mod link;

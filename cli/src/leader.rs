@@ -12,7 +12,7 @@ Examples:
   rota leader
   rota leader -o json | jq -r .leader
 
-Exit code 1 if nobody leads.";
+Exit code 1 if nobody leads, or if the leader does not do its part.";
 
 /// Show who leads, the epoch, and the schedulers that take part
 #[derive(Debug, clap::Args)]
@@ -40,10 +40,13 @@ async fn show(args: Args) -> CommandResult {
     // One that was killed still stands in the list for a while; whether its term goes on is told by the term.
     let is_led = newest.as_ref().is_some_and(|term| term.end == "leads");
     let leader = schedulers.iter().find(|replica| replica.leader).filter(|_| is_led);
-    let outcome = if leader.is_some() { Outcome::Done } else { Outcome::Failed };
+    let trouble = leader.and_then(|replica| replica.trouble.as_deref());
+    let is_well = leader.is_some() && trouble.is_none();
+    let outcome = if is_well { Outcome::Done } else { Outcome::Failed };
     if args.format.format == Format::Json {
         print_json(&json!({
             "leader": leader.map(|replica| &replica.id),
+            "trouble": trouble,
             "epoch": newest.as_ref().map(|term| term.epoch),
             "since": newest.as_ref().map(|term| &term.began_at),
             "participants": replicas,
@@ -52,9 +55,12 @@ async fn show(args: Args) -> CommandResult {
     }
     let epoch = newest.as_ref().map_or(0, |term| term.epoch);
     let since = newest.as_ref().map(|term| time::short_instant(&term.began_at)).unwrap_or_default();
-    let head = match leader {
-        Some(replica) => format!("{} leads since {since}, epoch {epoch}", replica.id),
-        None => format!("nobody leads; the last epoch is {epoch}"),
+    let head = match (leader, trouble) {
+        (Some(replica), Some(why)) => {
+            format!("{} leads since {since}, epoch {epoch}, but nothing moves: {why}", replica.id)
+        }
+        (Some(replica), None) => format!("{} leads since {since}, epoch {epoch}", replica.id),
+        (None, _) => format!("nobody leads; the last epoch is {epoch}"),
     };
     print_line(&text::clean(&head))?;
     let mut table = Table::new(&["SCHEDULER", "STATE", "HOST", "PID", "VERSION", "SEEN"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rota_core::id::{ReplicaId, WorkerId};
 use rota_core::port::{Broker, Clock, Facts, Leadership, Plans};
-use rota_scheduler::{Scheduler, Status};
+use rota_scheduler::{Scheduler, Status, Turns};
 use rota_worker::{Tenure, Worker, WorkerOptions, WorkerPorts};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -43,13 +43,14 @@ pub(crate) struct Loops {
     set: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     status: watch::Receiver<Status>,
+    turns: Turns,
 }
 
 impl Loops {
     /// No loops yet.
     pub(crate) fn none() -> Self {
         let (_, status) = watch::channel(Status::default());
-        Self { set: JoinSet::new(), shutdown: CancellationToken::new(), status }
+        Self { set: JoinSet::new(), shutdown: CancellationToken::new(), status, turns: Turns::default() }
     }
 
     /// Starts a scheduler and a worker.
@@ -64,8 +65,7 @@ impl Loops {
         let scheduler = Scheduler::new(options, ports);
         let ports = WorkerPorts { facts: setup.facts, broker: setup.broker, clock: setup.clock };
         let worker = Worker::new(setup.worker, ports)?;
-        let mut loops =
-            Self { set: JoinSet::new(), shutdown: CancellationToken::new(), status: scheduler.status() };
+        let mut loops = Self { status: scheduler.status(), turns: scheduler.turns(), ..Self::none() };
         let shutdown = loops.shutdown();
         let mut registered = worker.handle();
         loops.add("the scheduler", async move {
@@ -97,6 +97,26 @@ impl Loops {
     /// What the scheduler is doing.
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// Tells whether the scheduler does its part.
+    pub(crate) fn turns(&self) -> Turns {
+        self.turns.clone()
+    }
+
+    /// Adds the watch for damage of the store, which ends everything: nothing gets better by going on. `found` completes with
+    /// what was found.
+    pub(crate) fn stop_if_damaged<F>(&mut self, place: String, help: &'static str, found: F)
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        let shutdown = self.shutdown();
+        self.add("the watch for damage", async move {
+            tokio::select! {
+                why = found => Err(Failure::failed(format!("the store is damaged: {why}")).at(place).help(help).into()),
+                () = shutdown.cancelled() => Ok(()),
+            }
+        });
     }
 
     /// Waits until a loop ends by itself, which none should, and says why.

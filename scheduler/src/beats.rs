@@ -1,5 +1,5 @@
 //! What this replica says of itself, once a second, on a task of its own: for people, who see a replica that stopped
-//! saying so. Nothing rests on it.
+//! saying so, and one that says that it is in trouble. Nothing rests on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,10 @@ use rota_core::port::{Plans, ReplicaBeat, ReplicaState};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::leader::bounded;
 use crate::options::Options;
 use crate::scheduler::Status;
+use crate::turns::Turns;
 
 /// Between two beats.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +27,12 @@ pub(crate) struct Beats {
 
 impl Beats {
     /// Starts to beat. Needs a tokio runtime.
-    pub(crate) fn start(options: &Options, plans: &Arc<dyn Plans>, status: watch::Receiver<Status>) -> Self {
+    pub(crate) fn start(
+        options: &Options,
+        plans: &Arc<dyn Plans>,
+        status: watch::Receiver<Status>,
+        turns: &Turns,
+    ) -> Self {
         let beat = ReplicaBeat {
             id: options.replica.clone(),
             host: options.host.clone(),
@@ -34,8 +41,11 @@ impl Beats {
             dags_dir: options.dags_dir.as_ref().map(|dir| dir.display().to_string()),
             state: ReplicaState::Standby,
             epoch: None,
+            turned_ago: None,
+            trouble: None,
         };
-        let run = run(Arc::clone(plans), beat.clone(), status, options.call_timeout);
+        let heart = Heart { plans: Arc::clone(plans), turns: turns.clone(), limit: options.call_timeout };
+        let run = heart.run(beat.clone(), status);
         Self { plans: Arc::clone(plans), beat, task: AbortOnDropHandle::new(tokio::spawn(run)) }
     }
 
@@ -52,22 +62,29 @@ impl Beats {
     }
 }
 
-async fn run(
+/// What a beat needs.
+struct Heart {
     plans: Arc<dyn Plans>,
-    mut beat: ReplicaBeat,
-    mut status: watch::Receiver<Status>,
+    turns: Turns,
     limit: Duration,
-) {
-    loop {
-        beat.epoch = status.borrow_and_update().epoch;
-        beat.state = if beat.epoch.is_some() { ReplicaState::Leader } else { ReplicaState::Standby };
-        if !matches!(tokio::time::timeout(limit, plans.replica_beat(&beat)).await, Ok(Ok(()))) {
-            tracing::debug!("the store did not hear the beat of scheduler {}", beat.id);
-        }
-        let turn = status.wait_for(|status| status.epoch != beat.epoch);
-        let turned = tokio::time::timeout(BEAT_EVERY, turn).await.map(|turned| turned.is_err());
-        if turned == Ok(true) {
-            return;
+}
+
+impl Heart {
+    async fn run(self, mut beat: ReplicaBeat, mut status: watch::Receiver<Status>) {
+        loop {
+            beat.epoch = status.borrow_and_update().epoch;
+            beat.state = if beat.epoch.is_some() { ReplicaState::Leader } else { ReplicaState::Standby };
+            (beat.turned_ago, beat.trouble) = (self.turns.turned_ago(), self.turns.planner_trouble());
+            let told = bounded(self.limit, self.plans.replica_beat(&beat)).await;
+            if let Err(error) = &told {
+                tracing::debug!("the store did not take the beat of scheduler {}: {error}", beat.id);
+            }
+            self.turns.beat(told.as_ref().map(|()| ()));
+            let turn = status.wait_for(|status| status.epoch != beat.epoch);
+            let turned = tokio::time::timeout(BEAT_EVERY, turn).await.map(|turned| turned.is_err());
+            if turned == Ok(true) {
+                return;
+            }
         }
     }
 }

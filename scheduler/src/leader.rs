@@ -22,6 +22,7 @@ use crate::relay::Relay;
 use crate::scheduler::{Memory, Ports, Status};
 use crate::seen::OwnFiles;
 use crate::troubles::Troubles;
+use crate::turns::Turns;
 
 /// How long a new leader waits for its ear at the broker. Without it, a sweep finds what bells would tell.
 const DOOR_MAX: Duration = Duration::from_millis(250);
@@ -79,6 +80,7 @@ pub(crate) struct Seat<'a> {
     pub(crate) options: &'a Options,
     pub(crate) ports: &'a Ports,
     pub(crate) status: &'a watch::Sender<Status>,
+    pub(crate) turns: &'a Turns,
     pub(crate) term: &'a dyn Term,
     pub(crate) epoch: Epoch,
 }
@@ -114,7 +116,7 @@ pub(crate) struct Leader<'a> {
 impl<'a> Leader<'a> {
     /// A leader that has loaded nothing yet.
     pub(crate) fn new(seat: Seat<'a>, memory: &'a mut Memory) -> Self {
-        let Seat { options, ports, status, term, epoch } = seat;
+        let Seat { options, ports, status, turns, term, epoch } = seat;
         let now = Instant::now();
         Self {
             options,
@@ -134,7 +136,7 @@ impl<'a> Leader<'a> {
             next_prune: now,
             next_dag_look: now,
             last_dag_look: now,
-            troubles: Troubles::new(options.store_patience, now),
+            troubles: Troubles::new(options.store_patience, turns.clone(), now),
             is_doubtful: false,
         }
     }
@@ -199,6 +201,7 @@ impl<'a> Leader<'a> {
                     self.planner.begin_answers(self.epoch.0.unsigned_abs());
                 }
             }
+            self.troubles.turned();
             let wake = if is_done { self.wake_at(next_sweep).await? } else { Instant::now() };
             tokio::select! {
                 biased;

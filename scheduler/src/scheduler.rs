@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::id::Epoch;
-use rota_core::port::{Broker, Leadership, Plans, StoreError, Term};
+use rota_core::port::{Broker, Leadership, LeadershipError, Plans, StoreError, Term};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::beats::Beats;
 use crate::leader::{EndOfTerm, Leader, Seat, bounded};
 use crate::options::Options;
 use crate::seen::OwnFiles;
+use crate::turns::Turns;
 use crate::versions::Versions;
 
 /// How often a standby reads what it would need to lead.
@@ -69,12 +70,18 @@ pub struct Scheduler {
     options: Options,
     ports: Ports,
     status: watch::Sender<Status>,
+    turns: Turns,
 }
 
 impl Scheduler {
     /// A scheduler that has not started.
     pub fn new(options: Options, ports: Ports) -> Self {
-        Self { options, ports, status: watch::Sender::new(Status::default()) }
+        Self { options, ports, status: watch::Sender::new(Status::default()), turns: Turns::default() }
+    }
+
+    /// Tells whether it does its part.
+    pub fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 
     /// Follows what it is doing.
@@ -84,7 +91,7 @@ impl Scheduler {
 
     /// Runs until `shutdown`, then gives the lead away. Failures of store or broker never end the loop.
     pub async fn run(self, shutdown: CancellationToken) {
-        let beats = Beats::start(&self.options, &self.ports.plans, self.status());
+        let beats = Beats::start(&self.options, &self.ports.plans, self.status(), &self.turns);
         let mut memory = Memory::default();
         while !shutdown.is_cancelled() {
             self.watch_files(&mut memory);
@@ -123,7 +130,7 @@ impl Scheduler {
         self.store_answers().await;
         let mut is_said = false;
         loop {
-            match self.ports.leadership.campaign().await {
+            match self.vote().await {
                 Ok(term) => return term,
                 Err(error) => {
                     if !std::mem::replace(&mut is_said, true) {
@@ -131,6 +138,18 @@ impl Scheduler {
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
+            }
+        }
+    }
+
+    /// One try to lead. While it lasts, somebody else leads.
+    async fn vote(&self) -> Result<Box<dyn Term>, LeadershipError> {
+        let mut campaign = self.ports.leadership.campaign();
+        match tokio::time::timeout(PAUSE, &mut campaign).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.turns.stands_by();
+                campaign.await
             }
         }
     }
@@ -182,12 +201,13 @@ impl Scheduler {
         shutdown: &CancellationToken,
     ) -> (Option<Epoch>, EndOfTerm) {
         let mut epoch = None;
+        self.turns.leads();
         let lead = async {
             match self.begin(term).await {
                 Ok(begun) => {
                     epoch = Some(begun);
-                    let Self { options, ports, status } = self;
-                    let seat = Seat { options, ports, status, term, epoch: begun };
+                    let Self { options, ports, status, turns } = self;
+                    let seat = Seat { options, ports, status, turns, term, epoch: begun };
                     Box::pin(Leader::new(seat, memory).run(shutdown)).await
                 }
                 Err(ended) => ended,
@@ -198,6 +218,11 @@ impl Scheduler {
             () = term.ended() => EndOfTerm::Lost,
             () = finished(shutdown) => EndOfTerm::Shutdown,
         };
+        match &ended {
+            // Whatever is wrong is not over with the term: the next one is this replica's again, unless another can lead.
+            EndOfTerm::Failed(error) => self.turns.failed(error),
+            EndOfTerm::Lost | EndOfTerm::Shutdown => self.turns.stands_by(),
+        }
         (epoch, ended)
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rota_core::port::StoreError;
 use tokio::time::Instant;
 
+use crate::turns::Turns;
+
 /// The first pause while the store is away; doubles up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -26,12 +28,18 @@ pub(crate) struct Troubles {
     outage: u32,
     strange: u32,
     last_strange: Instant,
+    turns: Turns,
 }
 
 impl Troubles {
     /// None so far. A store that is away for longer than `patience` ends the term.
-    pub(crate) fn new(patience: Duration, now: Instant) -> Self {
-        Self { patience, answered: now, calm_since: None, outage: 0, strange: 0, last_strange: now }
+    pub(crate) fn new(patience: Duration, turns: Turns, now: Instant) -> Self {
+        Self { patience, answered: now, calm_since: None, outage: 0, strange: 0, last_strange: now, turns }
+    }
+
+    /// A turn is complete.
+    pub(crate) fn turned(&self) {
+        self.turns.turned();
     }
 
     /// All is well at the moment.
@@ -46,6 +54,7 @@ impl Troubles {
 
     /// How long to wait before the next go; `None` gives the term up.
     pub(crate) fn pause(&mut self, trouble: &StoreError, now: Instant) -> Option<Duration> {
+        self.turns.failed(trouble);
         self.calm_since = None;
         if !matches!(trouble, StoreError::Unavailable(_)) {
             return self.pause_strange(trouble, now);
@@ -85,7 +94,7 @@ mod tests {
     fn a_store_that_is_away_is_asked_again_soon_until_patience_is_over() {
         let began = Instant::now();
         let mut now = began;
-        let mut troubles = Troubles::new(Duration::from_secs(5), now);
+        let mut troubles = Troubles::new(Duration::from_secs(5), Turns::default(), now);
         while let Some(pause) = troubles.pause(&away(), now) {
             assert!(pause <= PAUSE_MAX);
             now += pause;
@@ -97,7 +106,7 @@ mod tests {
     #[test]
     fn a_store_that_answers_now_and_then_is_not_away() {
         let mut now = Instant::now();
-        let mut troubles = Troubles::new(Duration::from_secs(5), now);
+        let mut troubles = Troubles::new(Duration::from_secs(5), Turns::default(), now);
         for _ in 0..100 {
             now += troubles.pause(&away(), now).expect("it answered a moment ago");
             troubles.over(now);
@@ -107,7 +116,7 @@ mod tests {
     #[test]
     fn troubles_of_another_kind_are_bounded() {
         let now = Instant::now();
-        let mut troubles = Troubles::new(Duration::from_secs(5), now);
+        let mut troubles = Troubles::new(Duration::from_secs(5), Turns::default(), now);
         let strange = StoreError::Conflict("strange".to_owned());
         let pauses = std::iter::from_fn(|| troubles.pause(&strange, now)).count();
         assert_eq!(pauses, STRANGE_MAX as usize);

@@ -199,7 +199,7 @@ fn away(role: &str) -> Away {
 }
 
 /// Status and text of a page; nothing if there is no answer.
-fn page(port: u16, path: &str) -> Option<(u16, String)> {
+pub(crate) fn page(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n").ok()?;

@@ -154,7 +154,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with these DAG files and waits until it answers.
     pub(crate) fn start(files: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), files)
+    }
+
+    /// The same in a directory that was prepared for it.
+    pub(crate) fn start_in(dir: TempDir, files: &[(&str, &str)]) -> Self {
         fs::create_dir(dir.path().join("dags")).unwrap();
         for (name, text) in files {
             write_dag(&dir.path().join("dags"), name, text);
@@ -203,6 +207,17 @@ impl Server {
         assert_eq!(running.finish().code, -1);
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> Finished {
+        self.running.take().unwrap().finish()
+    }
+
+    /// Ends it as Ctrl-C does; it may be started again.
+    pub(crate) fn interrupted(&mut self) {
+        self.running.as_ref().unwrap().interrupt();
+        assert_eq!(self.ended().code, 0);
+    }
+
     /// Starts it (again) and waits until it has read its DAGs.
     pub(crate) fn restart(&mut self) {
         let beacon = self.data().join("server.json");
@@ -212,9 +227,15 @@ impl Server {
             if let Some(status) = running.child.try_wait().unwrap() {
                 panic!("the server ended with {status}: {}", running.stderr.take().unwrap().join().unwrap());
             }
-            beacon.exists() && self.rota(&["dag", "list", "-o", "json"]).finish().stdout.contains("\"dag\"")
+            beacon.exists() && self.has_read_its_dags()
         });
         self.running = Some(running);
+    }
+
+    fn has_read_its_dags(&self) -> bool {
+        let is_empty = fs::read_dir(self.dir.path().join("dags")).unwrap().next().is_none();
+        let end = self.rota(&["dag", "list", "-o", "json"]).finish();
+        end.code == 0 && (is_empty || end.stdout.contains("\"dag\""))
     }
 
     /// Ends it as Ctrl-C does.

@@ -32,6 +32,8 @@ fn beat(id: &str, state: ReplicaState, epoch: Option<Epoch>) -> ReplicaBeat {
         dags_dir: None,
         state,
         epoch,
+        turned_ago: None,
+        trouble: None,
     }
 }
 

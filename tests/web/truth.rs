@@ -34,6 +34,8 @@ impl Leader {
             dags_dir: None,
             state: ReplicaState::Leader,
             epoch: Some(epoch),
+            turned_ago: None,
+            trouble: None,
         };
         store.replica_beat(&beat).await.expect("a beat");
         let put = |dag: &String| DagPut {

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{DagId, RunId, WorkerId};
-use rota_core::port::{Bell, Broker, Change, Clock, DagRow, Intents, RunRow, Views};
+use rota_core::port::{Bell, Broker, Change, Clock, DagRow, Intents, ReplicaRow, RunRow, TermRow, Views};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -60,7 +60,7 @@ pub(crate) struct App {
 }
 
 /// What every page shows, whatever it is about.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Pulse {
     /// DAG files that cannot be read.
     pub(crate) broken: usize,
@@ -102,7 +102,7 @@ impl App {
     /// What every page shows; at most two seconds old, because every page shows it.
     pub(crate) async fn pulse(&self) -> Outcome<Pulse> {
         let now = self.ports.clock.now();
-        let kept = *self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.pulse.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((at, pulse)) = kept
             && now - at < TimeDelta::seconds(2)
         {
@@ -110,10 +110,32 @@ impl App {
         }
         let store = &self.ports.store;
         let (terms, replicas) = (store.view_terms(1).await?, store.view_replicas().await?);
-        let lead = Lead::of(terms.first(), &replicas, now);
+        let lead = self.lead(terms.first(), &replicas, now);
         let pulse = Pulse { broken: store.view_files_broken().await?.len(), lead };
-        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, pulse));
+        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, pulse.clone()));
         Ok(pulse)
+    }
+
+    /// Whether some scheduler leads. What the one in this process knows of itself counts more than what the store has of it: it
+    /// may be unable to write just that.
+    pub(crate) fn lead(&self, newest: Option<&TermRow>, replicas: &[ReplicaRow], now: DateTime<Utc>) -> Lead {
+        let vitals = self.ports.vitals.borrow();
+        match (vitals.troubles.first(), Lead::of(newest, replicas, now)) {
+            (Some(why), _) => Lead::Stuck { why: why.clone() },
+            // Its last beat is of a second ago.
+            (None, Lead::Stuck { .. }) if vitals.leads => Lead::Held,
+            (None, lead) => lead,
+        }
+    }
+
+    /// What keeps the leader from doing its part just now. Unlike the pulse, which may be of a moment ago.
+    pub(crate) async fn stuck(&self) -> Outcome<Option<String>> {
+        let store = &self.ports.store;
+        let (terms, replicas) = (store.view_terms(1).await?, store.view_replicas().await?);
+        match self.lead(terms.first(), &replicas, self.ports.clock.now()) {
+            Lead::Stuck { why } => Ok(Some(why)),
+            Lead::Held | Lead::Vacant { .. } | Lead::Never => Ok(None),
+        }
     }
 
     /// Something changed that every page shows: the next page reads it anew.

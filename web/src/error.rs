@@ -54,8 +54,11 @@ pub(crate) enum Error {
         retry_after_s: u64,
     },
     /// The store does not answer.
-    #[error("the store does not answer: {0}")]
+    #[error("the store cannot be used: {0}")]
     StoreAway(String),
+    /// The store takes it, but nobody would act on it.
+    #[error("nothing was started: {0}; ask again when that is mended")]
+    Stuck(String),
     /// A fault of rota.
     #[error("{0}")]
     Internal(String),
@@ -101,7 +104,7 @@ impl Error {
             Self::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::StoreAway(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreAway(_) | Self::Stuck(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -114,6 +117,16 @@ impl From<StoreError> for Error {
             StoreError::Conflict(what) => Self::Conflict(what),
             StoreError::Refused(why) => Self::Conflict(why),
             StoreError::Fenced(_) => Self::Internal(error.to_string()),
+            StoreError::Data(why) => {
+                // The database's words name tables and values: they are for whoever reads the log.
+                error!("the store does not take a value of a request: {why}");
+                Self::Invalid(
+                    "the store does not take a value of this request: it is out of range, too large or of another \
+                     kind; the log of this process says which"
+                        .to_owned(),
+                )
+            }
+            StoreError::Damaged(_) => Self::StoreAway(error.to_string()),
             StoreError::Unavailable(why) => Self::StoreAway(why),
         }
     }

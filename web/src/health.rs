@@ -25,6 +25,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 pub struct Vitals {
     /// What it waits for, a line each (`waits for postgres: connection refused`). Nothing: it is ready.
     pub waits: Vec<String>,
+    /// What keeps its scheduler from doing its part, though nothing is waited for. It is not ready, and no leader that counts.
+    pub troubles: Vec<String>,
     /// What it does without for now, a line each (`degraded: rabbitmq: ...`). It is ready all the same.
     pub degraded: Vec<String>,
     /// Whether it leads.
@@ -39,19 +41,26 @@ impl Vitals {
     /// The answer to `/readyz`.
     pub(crate) fn readiness(&self) -> (StatusCode, String) {
         let lines = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-        if self.waits.is_empty() {
+        // What is waited for is why its scheduler is in trouble: it is said once.
+        let troubles = self.troubles.iter().filter(|_| self.waits.is_empty());
+        let troubles: String = troubles.map(|trouble| format!("trouble: {trouble}\n")).collect();
+        if self.is_ready() {
             (StatusCode::OK, format!("ready\n{}", lines(&self.degraded)))
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, lines(&self.waits) + &lines(&self.degraded))
+            (StatusCode::SERVICE_UNAVAILABLE, lines(&self.waits) + &troubles + &lines(&self.degraded))
         }
     }
 
+    fn is_ready(&self) -> bool {
+        self.waits.is_empty() && self.troubles.is_empty()
+    }
+
     /// The answer to `/leader`.
-    pub(crate) fn leadership(&self) -> (StatusCode, &'static str) {
-        if self.leads {
-            (StatusCode::OK, "leader\n")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "not the leader\n")
+    pub(crate) fn leadership(&self) -> (StatusCode, String) {
+        match self.troubles.first() {
+            _ if !self.leads => (StatusCode::SERVICE_UNAVAILABLE, "not the leader\n".to_owned()),
+            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("leader in trouble: {why}\n")),
+            None => (StatusCode::OK, "leader\n".to_owned()),
         }
     }
 
@@ -59,7 +68,7 @@ impl Vitals {
     pub(crate) fn exposition(&self) -> String {
         let own = [
             ("rota_leader", "1 on the process that leads", i64::from(self.leads)),
-            ("rota_ready", "1 if it waits for nothing", i64::from(self.waits.is_empty())),
+            ("rota_ready", "1 if it waits for nothing and does its part", i64::from(self.is_ready())),
         ];
         let mut text: String = own
             .iter()
@@ -154,6 +163,20 @@ mod tests {
         let (status, text) = vitals.readiness();
         assert_eq!((status, text.as_str()), (StatusCode::OK, "ready\ndegraded: rabbitmq: away\n"));
     }
+
+    #[test]
+    fn a_leader_in_trouble_is_neither_ready_nor_a_leader_and_says_why() {
+        let mut vitals =
+            Vitals { leads: true, troubles: vec!["its disk is full".into()], ..Vitals::default() };
+        let away = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(vitals.readiness(), (away, "trouble: its disk is full\n".to_owned()));
+        assert_eq!(vitals.leadership(), (away, "leader in trouble: its disk is full\n".to_owned()));
+        vitals.waits = vec!["waits for postgres: refused".into()];
+        assert_eq!(vitals.readiness(), (away, "waits for postgres: refused\n".to_owned()));
+        vitals.leads = false;
+        assert_eq!(vitals.leadership(), (away, "not the leader\n".to_owned()));
+    }
+
     #[test]
     fn every_service_and_every_gauge_has_its_line() {
         let vitals = Vitals {

@@ -12,12 +12,17 @@ pub(crate) const NOTED_EVERY: TimeDelta = TimeDelta::seconds(1);
 const HANDED_WITHIN: TimeDelta = TimeDelta::seconds(2);
 
 /// Whether some scheduler leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lead {
     /// No term has begun.
     Never,
     /// The newest term goes on.
     Held,
+    /// It goes on, but its leader does not do its part.
+    Stuck {
+        /// What keeps it from that.
+        why: String,
+    },
     /// It ended, or its leader is silent, and no other term has begun.
     Vacant {
         /// Since then.
@@ -49,19 +54,28 @@ impl Lead {
         match term.ended_at {
             Some(since) if now - since > HANDED_WITHIN => Self::Vacant { since },
             None if is_noted && now - term.seen_at > SILENT_AFTER => Self::Vacant { since: term.seen_at },
-            Some(_) | None => Self::Held,
+            Some(_) | None => match trouble_of(term, replicas) {
+                Some(why) => Self::Stuck { why: why.to_owned() },
+                None => Self::Held,
+            },
         }
     }
 
-    /// Whether somebody leads.
-    pub(crate) fn is_held(self) -> bool {
-        self == Self::Held
+    /// Whether somebody leads, be it without doing its part.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Held | Self::Stuck { .. })
     }
+}
+
+/// What keeps the leader of an open term from doing its part, as it says itself.
+fn trouble_of<'a>(term: &TermRow, replicas: &'a [ReplicaRow]) -> Option<&'a str> {
+    let leader = replicas.iter().find(|replica| replica.id == term.holder && term.ended_at.is_none())?;
+    leader.trouble.as_deref()
 }
 
 impl End {
     /// How `term` ended; `next`: the one after it.
-    pub(crate) fn of(term: &TermRow, next: Option<&TermRow>, lead: Lead) -> Self {
+    pub(crate) fn of(term: &TermRow, next: Option<&TermRow>, lead: &Lead) -> Self {
         match (term.ended_at, next) {
             (Some(_), _) => Self::HandedOver,
             (None, Some(next)) if next.began_at < term.seen_at => Self::Replaced,
@@ -134,17 +148,38 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_that_says_that_it_is_in_trouble_is_stuck() {
+        let replica = |id: &str, trouble: Option<&str>| ReplicaRow {
+            id: ReplicaId::trusted(id),
+            host: "h".into(),
+            pid: 7,
+            version: "1".into(),
+            dags_dir: None,
+            state: ReplicaState::Leader,
+            turned_at: Some(at(40)),
+            trouble: trouble.map(str::to_owned),
+            started_at: at(0),
+            seen_at: at(50),
+        };
+        let lead = |replicas: &[ReplicaRow], now| Lead::of(Some(&term(1, 0, 50)), replicas, at(now));
+        let stuck = [replica("sched-a", Some("the disk is full"))];
+        assert_eq!(lead(&stuck, 51), Lead::Stuck { why: "the disk is full".to_owned() });
+        assert_eq!(lead(&stuck, 70), Lead::Vacant { since: at(50) }, "what it said long ago is no news");
+        assert_eq!(lead(&[replica("sched-a", None), replica("sched-b", Some("no"))], 51), Lead::Held);
+    }
+
+    #[test]
     fn an_end_is_told_by_the_term_that_follows() {
         let next = term(2, 60, 60);
         let given = TermRow { ended_at: Some(at(59)), ..term(1, 0, 59) };
-        assert_eq!(End::of(&given, Some(&next), Lead::Held), End::HandedOver);
-        assert_eq!(End::of(&term(1, 0, 50), Some(&next), Lead::Held), End::Lost);
+        assert_eq!(End::of(&given, Some(&next), &Lead::Held), End::HandedOver);
+        assert_eq!(End::of(&term(1, 0, 50), Some(&next), &Lead::Held), End::Lost);
         assert_eq!(vacancy(&term(1, 0, 50), &next), TimeDelta::seconds(10));
         // A leader that stood still goes on noting its old term for a moment when it wakes.
         let frozen = term(1, 0, 70);
-        assert_eq!(End::of(&frozen, Some(&next), Lead::Held), End::Replaced);
+        assert_eq!(End::of(&frozen, Some(&next), &Lead::Held), End::Replaced);
         assert_eq!(vacancy(&frozen, &next), TimeDelta::zero());
-        assert_eq!(End::of(&next, None, Lead::Held), End::GoesOn);
-        assert_eq!(End::of(&next, None, Lead::Vacant { since: at(60) }), End::Silent);
+        assert_eq!(End::of(&next, None, &Lead::Held), End::GoesOn);
+        assert_eq!(End::of(&next, None, &Lead::Vacant { since: at(60) }), End::Silent);
     }
 }

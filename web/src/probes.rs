@@ -30,7 +30,8 @@ pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
     }
     match tokio::time::timeout(READY_WAIT, app.ports.store.view_leader()).await {
         Ok(Ok(_)) => plain(status, text),
-        Ok(Err(_)) | Err(_) => {
+        Ok(Err(error)) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("waits for the store: {error}\n")),
+        Err(_) => {
             plain(StatusCode::SERVICE_UNAVAILABLE, "waits for the store: it does not answer\n".to_owned())
         }
     }
@@ -39,7 +40,7 @@ pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
 /// `GET /leader`: 200 on the leader, 503 elsewhere.
 pub(crate) async fn leader(State(app): State<SharedApp>) -> Response {
     let (status, text) = app.ports.vitals.borrow().leadership();
-    plain(status, text.to_owned())
+    plain(status, text)
 }
 
 /// Text for programs that look at the status and people who look at the words.

@@ -1,7 +1,9 @@
 //! A manual run: parameters checked against the current version, then written. The same for the form and the API.
 
+use std::collections::BTreeSet;
+
 use rota_core::dag::{ParamError, parse_params};
-use rota_core::port::{Change, Object, TriggerRequest, Triggered};
+use rota_core::port::{Change, Object, RunRow, TriggerRequest, Triggered};
 
 use crate::app::{Ctx, Found};
 use crate::error::{Error, Outcome};
@@ -29,16 +31,27 @@ fn key_check(key: Option<&str>) -> Outcome<()> {
 
 /// Refuses a key that stands for a run with other parameters. What is asked for is judged by the version that the run has,
 /// as defaults may differ since then.
-async fn same_wish(ctx: &Ctx, asked: &Object, triggered: &Triggered) -> Outcome<()> {
-    let run = &triggered.run;
+async fn same_wish(ctx: &Ctx, asked: &Object, run: &RunRow) -> Outcome<()> {
     let Some(dag) = ctx.version(run).await? else { return Ok(()) };
-    if parse_params(&dag, asked).is_ok_and(|params| params == run.params) {
+    let differing: Vec<String> = match parse_params(&dag, asked) {
+        Ok(params) => differing(&params, &run.params),
+        Err(errors) => errors.0.into_iter().map(|error| error.name).collect(),
+    };
+    if differing.is_empty() {
         return Ok(());
     }
+    let names: Vec<String> = differing.iter().map(|name| format!("`{name}`")).collect();
     Err(Error::Conflict(format!(
-        "this idempotency key made run {} with other parameters: use another key, or the same parameters",
-        run.id
+        "this idempotency key made run {} with other parameters, {} differs: use another key, or the same parameters",
+        run.id,
+        names.join(", ")
     )))
+}
+
+/// The names whose values are not the same on both sides.
+fn differing(one: &Object, other: &Object) -> Vec<String> {
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    names.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned().collect()
 }
 
 /// What is asked for.
@@ -60,11 +73,23 @@ pub(crate) async fn run(ctx: &Ctx, found: &Found, wish: Wish) -> Outcome<Trigger
         Error::Invalid(lines.join("; "))
     })?;
     key_check(wish.idempotency_key.as_deref())?;
+    // "Queued" would be true, and would promise what nobody does.
+    if let Some(why) = ctx.app.stuck().await? {
+        return Err(Error::Stuck(why));
+    }
+    let store = &ctx.app.ports.store;
+    // Before anything is written: a refused wish leaves no trace in the audit log.
+    if let Some(key) = &wish.idempotency_key
+        && let Some(run) = store.view_run_by_key(&found.row.dag, key).await?
+    {
+        same_wish(ctx, &wish.params, &run).await?;
+    }
     let (dag, version) = (found.row.dag.clone(), found.row.version);
     let request = TriggerRequest { dag, version, params, idempotency_key: wish.idempotency_key };
-    let triggered = ctx.app.ports.store.run_trigger(&request, &ctx.who.actor).await?;
+    let triggered = store.run_trigger(&request, &ctx.who.actor).await?;
     if !triggered.created {
-        same_wish(ctx, &wish.params, &triggered).await?;
+        // Again, for the run that somebody else made between the look and the write.
+        same_wish(ctx, &wish.params, &triggered.run).await?;
     }
     ctx.app.wake(Change::Run { run: triggered.run.id, dag: request.dag }).await;
     Ok(triggered)

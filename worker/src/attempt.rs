@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rota_core::dag::{Action, Dag, Scope, Task};
 use rota_core::id::{AttemptKey, ClaimToken, DagId};
-use rota_core::port::{Claimed, Finish, StoreError, StoreResult};
+use rota_core::port::{Claimed, Finish, StoreResult};
 use rota_core::state::{RunState, TaskState};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
@@ -165,7 +165,7 @@ async fn insist<T, F: Future<Output = StoreResult<T>>>(
     loop {
         let error = match call().await {
             Ok(value) => return Ok(value),
-            Err(StoreError::Unavailable(error)) => error,
+            Err(error) if error.is_outage() => error.to_string(),
             Err(error) => return Err(error.to_string()),
         };
         if stopped.reason().is_some() {

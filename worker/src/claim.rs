@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rota_core::dag::Action;
 use rota_core::id::{AttemptKey, QueueName};
-use rota_core::port::{BrokerError, Change, ClaimRequest, Claimed, Consumer, Delivery, StoreError};
+use rota_core::port::{BrokerError, Change, ClaimRequest, Claimed, Consumer, Delivery};
 use rota_core::seeded;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
@@ -186,7 +186,7 @@ async fn claim(life: &Life, keys: Vec<AttemptKey>) -> Option<Vec<Claimed>> {
         let error = match answered(life.shared.ports.facts.tasks_claim(&request)).await {
             // An answer that took too long is as bad as none: the others may have started the tasks elsewhere.
             Ok(claimed) => return Some(claimed).filter(|_| !life.is_over()),
-            Err(StoreError::Unavailable(error)) => error,
+            Err(error) if error.is_outage() => error.to_string(),
             Err(error) => {
                 tracing::warn!("a claim was refused: {error}");
                 life.beat_now.notify_one();

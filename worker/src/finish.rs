@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rota_core::id::{AttemptKey, DagId};
 use rota_core::port::{Change, Facts, Finish, StoreError};
+use rota_core::state::TaskState;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -144,7 +145,7 @@ impl Finisher {
         for part in finishes.chunks(TOGETHER_MAX) {
             match answered(self.facts.tasks_finish(part)).await {
                 Ok(late) => note_late(&late),
-                Err(StoreError::Unavailable(error)) => return Err(error),
+                Err(error) if error.is_outage() => return Err(error.to_string()),
                 Err(_) => self.offer_each(part).await?,
             }
         }
@@ -156,11 +157,28 @@ impl Finisher {
         for finish in finishes {
             match answered(self.facts.tasks_finish(std::slice::from_ref(finish))).await {
                 Ok(late) => note_late(&late),
-                Err(StoreError::Unavailable(error)) => return Err(error),
+                Err(error) if error.is_outage() => return Err(error.to_string()),
+                Err(error @ StoreError::Data(_)) => {
+                    tracing::error!("attempt {}: {error}", finish.key);
+                    self.offer_bare(finish).await?;
+                }
                 Err(error) => {
                     tracing::error!("attempt {}: the store refuses its result: {error}", finish.key)
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Offers the end of an attempt without what it said, which the store does not take: nobody else would end it.
+    async fn offer_bare(&self, finish: &Finish) -> Result<(), String> {
+        let why = "the store does not take the attempt's result or outputs; the worker's log says why";
+        let state = if finish.state == TaskState::Success { TaskState::Failed } else { finish.state };
+        let bare = Finish { state, error: Some(why.to_owned()), outputs: None, ..finish.clone() };
+        match answered(self.facts.tasks_finish(&[bare])).await {
+            Ok(late) => note_late(&late),
+            Err(error) if error.is_outage() => return Err(error.to_string()),
+            Err(error) => tracing::error!("attempt {}: the store refuses its end: {error}", finish.key),
         }
         Ok(())
     }

@@ -246,7 +246,7 @@ async fn register(
                 tracing::info!("worker {} is registered as incarnation {incarnation}", options.id);
                 return Ok(Some(Arc::new(Life::new(shared.clone(), incarnation, lease))));
             }
-            Err(StoreError::Unavailable(error)) => error,
+            Err(error) if error.is_outage() => error.to_string(),
             Err(error) => return Err(WorkerError::Refused(error)),
         };
         tokio::select! {

@@ -2,6 +2,8 @@
 
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 
+use super::sql::Fault;
+
 /// The database.
 pub(crate) type Db = Postgres;
 /// A connection to it.
@@ -44,4 +46,61 @@ macro_rules! clock {
     ($param:literal) => {
         concat!("(cast(extract(epoch from clock_timestamp()) * 1000000 as bigint) + 0 * ", $param, ")")
     };
+}
+
+/// What a SQLSTATE says. See the PostgreSQL manual, appendix A.
+pub(crate) fn fault(code: &str) -> Fault {
+    match code {
+        "23505" => Fault::Taken,
+        "53100" => Fault::Full,
+        "XX001" | "XX002" => Fault::Damaged,
+        // Data exceptions, violated constraints, limits of the program.
+        _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Fault::Data,
+        _ => Fault::Other,
+    }
+}
+
+/// What the server said, with its SQLSTATE: the words alone come in the server's language.
+pub(crate) fn words(error: &sqlx::Error) -> String {
+    match error.as_database_error().and_then(|database| database.code()) {
+        Some(code) => format!("{error} (SQLSTATE {code})"),
+        None => error.to_string(),
+    }
+}
+
+/// Whether these words tell that the server undid an operation because it crossed another one: it may be tried again at once.
+pub(super) fn is_deadlock(words: &str) -> bool {
+    ["40P01", "40001"].iter().any(|code| words.ends_with(&format!("(SQLSTATE {code})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_told_by_its_class() {
+        for (code, fault) in [
+            ("XX001", Fault::Damaged),
+            ("XX002", Fault::Damaged),
+            ("XX000", Fault::Other),
+            ("53100", Fault::Full),
+            ("53200", Fault::Other),
+            ("22003", Fault::Data),
+            ("22P05", Fault::Data),
+            ("23503", Fault::Data),
+            ("23514", Fault::Data),
+            ("54000", Fault::Data),
+            ("23505", Fault::Taken),
+            ("40P01", Fault::Other),
+            ("57P01", Fault::Other),
+        ] {
+            assert_eq!(super::fault(code), fault, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_deadlock_is_known_in_every_language() {
+        assert!(is_deadlock("Verklemmung entdeckt (SQLSTATE 40P01)"));
+        assert!(!is_deadlock("deadlock detected in the name of a table (SQLSTATE 42P01)"));
+    }
 }

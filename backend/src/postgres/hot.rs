@@ -16,7 +16,7 @@ use rota_core::seeded;
 use super::dialect::Conn;
 use super::sql::claims::{claimed_load, claimed_rows, lease_check, nonce_bytes};
 use super::sql::rows::{decode, task_columns, task_row};
-use super::sql::{clean, json_of, micros, unavailable, write_failed};
+use super::sql::{clean, failed, json_of, micros, write_failed};
 
 /// Task keys, a column each.
 #[derive(Default)]
@@ -232,5 +232,5 @@ pub(super) async fn tasks_load(conn: &mut Conn, keys: &[TaskKey]) -> StoreResult
     let unique: std::collections::BTreeSet<&TaskKey> = keys.iter().collect();
     unique.into_iter().for_each(|key| columns.push(*key));
     let query = sqlx::query(TASKS_LOAD).bind(columns.runs).bind(columns.tasks).bind(columns.indexes);
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, task_row)
 }

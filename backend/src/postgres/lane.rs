@@ -19,9 +19,10 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::dialect::is_deadlock;
 use super::host::primary;
 use super::options::PostgresOptions;
-use super::sql::{fence_check, unavailable};
+use super::sql::{failed, fence_check, unavailable};
 use super::time::DatabaseClock;
 
 /// A future that borrows the connection.
@@ -214,19 +215,14 @@ fn used<T>(answer: StoreResult<T>) -> Used<T> {
     }
 }
 
-/// The server's words for it, as `write_failed` passes them on.
-fn is_deadlock(why: &str) -> bool {
-    why.contains("deadlock detected") || why.contains("could not serialize access")
-}
-
 async fn now(connection: &mut PgConnection, clock: &DatabaseClock) -> StoreResult<DateTime<Utc>> {
     if let Some(now) = clock.now() {
         return Ok(now);
     }
-    clock.ask(connection).await.map_err(unavailable)?;
+    clock.ask(connection).await.map_err(failed)?;
     clock.estimate().ok_or_else(|| unavailable("the database's clock shows an instant that is none"))
 }
 
 async fn step(connection: &mut PgConnection, sql: &'static str) -> StoreResult<()> {
-    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(unavailable)
+    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(failed)
 }

@@ -28,6 +28,8 @@ use sqlx::postgres::PgConnection;
 use lane::{Lane, LaneOptions, Mode, Step};
 use time::DatabaseClock;
 
+use crate::damage::Damage;
+
 pub use options::PostgresOptions;
 pub use schema::postgres_migrate;
 
@@ -104,6 +106,7 @@ struct Lanes {
 #[derive(Clone)]
 pub struct PostgresStore {
     lanes: Arc<Lanes>,
+    damage: Damage,
 }
 
 impl PostgresStore {
@@ -118,7 +121,13 @@ impl PostgresStore {
                 people: lane(PEOPLE),
                 clock: DatabaseClock::default(),
             }),
+            damage: Damage::default(),
         }
+    }
+
+    /// Completes when the database says that what it holds is damaged, with what it said.
+    pub async fn damaged(&self) -> String {
+        self.damage.found().await
     }
 
     /// Whether it answers and has the schema that this rota needs.
@@ -134,7 +143,8 @@ impl PostgresStore {
     where
         F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
     {
-        self.lanes.leader.run(&self.lanes.clock, Mode::Fenced(epoch), operation).await
+        let answer = self.lanes.leader.run(&self.lanes.clock, Mode::Fenced(epoch), operation).await;
+        self.damage.noted(answer)
     }
 
     async fn clock_now(&self) -> StoreResult<DateTime<Utc>> {
@@ -153,7 +163,7 @@ macro_rules! roles {
             where
                 F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
             {
-                self.lanes.$lane.run(&self.lanes.clock, Mode::$mode, operation).await
+                self.damage.noted(self.lanes.$lane.run(&self.lanes.clock, Mode::$mode, operation).await)
             }
         )+}
     };

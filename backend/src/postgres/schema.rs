@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::host::primary;
 use super::options::PostgresOptions;
-use super::sql::unavailable;
+use super::sql::{failed, unavailable};
 
 /// The migrations, in order. `migrations/sqlite` has the same file names.
 const MIGRATIONS: [(i64, &str, &str); 3] = [
@@ -52,12 +52,12 @@ async fn migrate(options: &PostgresOptions) -> StoreResult<Vec<String>> {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(text), false)
     });
     let migrator = Migrator::with_migrations(migrations.to_vec());
-    migrator.run_direct(None, &mut connection, false).await.map_err(failed)?;
+    migrator.run_direct(None, &mut connection, false).await.map_err(not_migrated)?;
     let applied = MIGRATIONS.iter().filter(|(version, ..)| *version > before);
     Ok(applied.map(|(version, name, _)| format!("{version:04}_{name}")).collect())
 }
 
-fn failed(error: MigrateError) -> StoreError {
+fn not_migrated(error: MigrateError) -> StoreError {
     match error {
         MigrateError::VersionMissing(version) => too_new(version),
         MigrateError::VersionMismatch(version) => StoreError::Refused(format!(
@@ -93,10 +93,9 @@ const HAS_TABLE: &str = "select to_regclass('_sqlx_migrations') is not null";
 const VERSION: &str = "select coalesce(max(version), 0) from _sqlx_migrations where success";
 
 async fn version(connection: &mut PgConnection) -> StoreResult<i64> {
-    let exists: bool =
-        sqlx::query_scalar(HAS_TABLE).fetch_one(&mut *connection).await.map_err(unavailable)?;
+    let exists: bool = sqlx::query_scalar(HAS_TABLE).fetch_one(&mut *connection).await.map_err(failed)?;
     if !exists {
         return Ok(0);
     }
-    sqlx::query_scalar(VERSION).fetch_one(connection).await.map_err(unavailable)
+    sqlx::query_scalar(VERSION).fetch_one(connection).await.map_err(failed)
 }

@@ -5,7 +5,7 @@ use rota_core::id::IntentId;
 use rota_core::port::{Actor, AuditPlace, AuditRow, Deed, StoreResult};
 
 use super::rows::{audit_row, decode};
-use super::{Conn, clean, json, limit, micros, unavailable, write_failed};
+use super::{Conn, clean, failed, json, limit, micros, write_failed};
 
 const AUDIT: &str = "
     insert into audit (at, actor, origin, action, subject, outcome, intent) values ($1, $2, $3, $4, $5, $6, $7)";
@@ -68,5 +68,5 @@ pub(crate) async fn view_audit(
         .bind(after.map_or(i64::MAX, |place| micros(place.at)))
         .bind(after.map_or(i64::MAX, |place| place.id.0))
         .bind(limit(rows_max));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, audit_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, audit_row)
 }

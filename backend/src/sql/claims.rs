@@ -12,7 +12,7 @@ use rota_core::state::TaskState;
 use super::super::hot::finish;
 use super::late;
 use super::rows::{Cells, attempt_key, decode};
-use super::{Conn, Row, attempt_json, clean, json, limit, micros, unavailable, write_failed};
+use super::{Conn, Row, attempt_json, clean, failed, json, limit, micros, write_failed};
 
 const TASKS_QUEUED: &str = concat!(
     "select run, task_no, map_index, attempt from task
@@ -28,7 +28,7 @@ pub(crate) async fn tasks_queued(
 ) -> StoreResult<Vec<AttemptKey>> {
     let query =
         sqlx::query(TASKS_QUEUED).bind(json(queues.iter().map(|queue| [queue]))).bind(limit(rows_max));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, attempt_key)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, attempt_key)
 }
 
 const LEASE_CHECK: &str = concat!(
@@ -44,7 +44,7 @@ pub(crate) async fn lease_check(
     incarnation: Incarnation,
 ) -> StoreResult<()> {
     let query = sqlx::query(LEASE_CHECK).bind(incarnation.0).bind(worker.as_str()).bind(micros(now));
-    if query.fetch_optional(conn).await.map_err(unavailable)?.is_some() {
+    if query.fetch_optional(conn).await.map_err(failed)?.is_some() {
         return Ok(());
     }
     Err(StoreError::Conflict(format!("worker {worker}, incarnation {incarnation}, has no live lease")))
@@ -72,7 +72,7 @@ pub(crate) async fn claimed_load(conn: &mut Conn, request: &ClaimRequest) -> Sto
         .bind(attempt_json(&request.keys))
         .bind(request.incarnation.0)
         .bind(nonce_bytes(request));
-    claimed_rows(&query.fetch_all(conn).await.map_err(unavailable)?)
+    claimed_rows(&query.fetch_all(conn).await.map_err(failed)?)
 }
 
 /// Rows with the columns of [`CLAIMED_LOAD`].
@@ -197,7 +197,7 @@ const RECORDED: &str = concat!(
 /// task that took a late one over. Only a finish sets `ended_at`; a recorded failure may have been planned for a retry
 /// since.
 async fn recorded_load(conn: &mut Conn, items: &str) -> StoreResult<Vec<ClaimToken>> {
-    let rows = sqlx::query(RECORDED).bind(items).fetch_all(conn).await.map_err(unavailable)?;
+    let rows = sqlx::query(RECORDED).bind(items).fetch_all(conn).await.map_err(failed)?;
     decode(&rows, |cells| Ok(ClaimToken(cells.take()?)))
 }
 
@@ -215,7 +215,7 @@ pub(crate) async fn outputs_load(
     tasks: &[TaskNo],
 ) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
     let query = sqlx::query(OUTPUTS_LOAD).bind(run.0).bind(json(tasks.iter().map(|task| [task])));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+    decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         Ok((TaskNo(cells.number()?), cells.number()?, cells.json()?))
     })
 }

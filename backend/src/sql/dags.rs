@@ -11,19 +11,19 @@ use rota_core::port::{
 use super::audit::audit_add;
 use super::batch::slots_insert;
 use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
-use super::{Conn, Row, clean, json, json_of, micros, unavailable, write_failed};
+use super::{Conn, Row, clean, failed, json, json_of, micros, write_failed};
 
 const DAGS_LOAD: &str = concat!("select ", dag_columns!(), " from dag order by dag");
 
 pub(crate) async fn dags_load(conn: &mut Conn) -> StoreResult<Vec<DagRow>> {
-    decode(&sqlx::query(DAGS_LOAD).fetch_all(conn).await.map_err(unavailable)?, dag_row)
+    decode(&sqlx::query(DAGS_LOAD).fetch_all(conn).await.map_err(failed)?, dag_row)
 }
 
 const VERSION_SOURCE: &str = "select source from dag_version where dag = $1 and version = $2";
 
 pub(crate) async fn version_source(conn: &mut Conn, dag: &DagId, version: DagVersion) -> StoreResult<String> {
     let query = sqlx::query(VERSION_SOURCE).bind(dag.as_str()).bind(version.0);
-    let row = query.fetch_optional(conn).await.map_err(unavailable)?;
+    let row = query.fetch_optional(conn).await.map_err(failed)?;
     let row = row.ok_or_else(|| StoreError::NotFound(format!("DAG {dag} version {version}")))?;
     Cells::of(&row).take()
 }
@@ -31,7 +31,7 @@ pub(crate) async fn version_source(conn: &mut Conn, dag: &DagId, version: DagVer
 const FILE_ERRORS: &str = "select path, dag, errors, source, seen_at from file_error order by path";
 
 pub(crate) async fn file_errors(conn: &mut Conn) -> StoreResult<Vec<FileErrorRow>> {
-    decode(&sqlx::query(FILE_ERRORS).fetch_all(conn).await.map_err(unavailable)?, file_error_row)
+    decode(&sqlx::query(FILE_ERRORS).fetch_all(conn).await.map_err(failed)?, file_error_row)
 }
 
 /// Returns the current version of every DAG in `files.dags`, in their order.
@@ -94,7 +94,7 @@ async fn dags_put(
     let stored = put.fetch_all(&mut *conn).await.map_err(write_failed)?;
     versions_audit(conn, dags, versions(&stored)?, at).await?;
     let names = json(dags.iter().map(|put| [&put.dag]));
-    let rows = sqlx::query(VERSIONS_CURRENT).bind(names).fetch_all(conn).await.map_err(unavailable)?;
+    let rows = sqlx::query(VERSIONS_CURRENT).bind(names).fetch_all(conn).await.map_err(failed)?;
     versions(&rows)
 }
 
@@ -114,7 +114,7 @@ async fn versions_audit(
     if stored.is_empty() {
         return Ok(());
     }
-    let leader = sqlx::query(LEADER).fetch_optional(&mut *conn).await.map_err(unavailable)?;
+    let leader = sqlx::query(LEADER).fetch_optional(&mut *conn).await.map_err(failed)?;
     let origin: Option<String> = leader.map(|row| Cells::of(&row).take()).transpose()?;
     let actor = Actor { name: "scheduler".to_owned(), origin: origin.unwrap_or_default() };
     let stored: HashMap<DagId, DagVersion> = stored.into_iter().collect();

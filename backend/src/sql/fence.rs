@@ -6,7 +6,7 @@ use rota_core::port::{LeaderRow, StoreError, StoreResult};
 use rota_core::seeded;
 
 use super::rows::{Cells, decode_opt};
-use super::{Conn, micros, unavailable, write_failed};
+use super::{Conn, failed, micros, write_failed};
 
 const TERM_BEGIN: &str =
     "update leader set epoch = epoch + 1, holder = $1, since = $2 where id = 1 returning epoch";
@@ -29,7 +29,7 @@ pub(crate) async fn term_begin(
 /// The first look of every transaction of the leader: the epoch, which stays so until the commit. Postgres begins the
 /// transaction in the same round trip. Under an old epoch nothing else happens in the transaction.
 pub(crate) async fn fence_check(conn: &mut Conn, epoch: Epoch) -> StoreResult<()> {
-    let row = sqlx::raw_sql(fence!()).fetch_one(conn).await.map_err(unavailable)?;
+    let row = sqlx::raw_sql(fence!()).fetch_one(conn).await.map_err(failed)?;
     let current: i64 = Cells::of(&row).take()?;
     if current == epoch.0 || seeded::bug("commit-unfenced") { Ok(()) } else { Err(StoreError::Fenced(epoch)) }
 }
@@ -37,10 +37,9 @@ pub(crate) async fn fence_check(conn: &mut Conn, epoch: Epoch) -> StoreResult<()
 const LEADER_LOAD: &str = "select epoch, holder, since from leader where id = 1";
 
 pub(crate) async fn leader_load(conn: &mut Conn) -> StoreResult<LeaderRow> {
-    let row = sqlx::query(LEADER_LOAD).fetch_optional(conn).await.map_err(unavailable)?;
+    let row = sqlx::query(LEADER_LOAD).fetch_optional(conn).await.map_err(failed)?;
     let leader = decode_opt(row.as_ref(), |cells| {
         Ok(LeaderRow { epoch: Epoch(cells.take()?), holder: cells.take()?, since: cells.at_opt()? })
     })?;
-    leader
-        .ok_or_else(|| unavailable("the leader's row is missing: the database is damaged, restore a backup"))
+    leader.ok_or_else(|| StoreError::Damaged("the leader's row is missing".to_owned()))
 }

@@ -10,7 +10,7 @@ use rota_core::state::RunState;
 use super::audit::{Entry, audit};
 use super::rows::{Cells, decode, decode_opt, run_columns, run_row};
 use super::runs::run_load;
-use super::{Conn, json_of, limit, micros, unavailable, write_failed};
+use super::{Conn, failed, json_of, limit, micros, write_failed};
 
 const VERSION_OF_PRESENT_DAG: &str = "
     select v.version from dag as d join dag_version as v on v.dag = d.dag and v.version = $2
@@ -42,7 +42,7 @@ pub(crate) async fn run_trigger(
     let row = insert.fetch_optional(&mut *conn).await.map_err(write_failed)?;
     let triggered = match decode_opt(row.as_ref(), run_row)? {
         Some(run) => Triggered { run, created: true },
-        None => Triggered { run: run_by_key(conn, request).await?, created: false },
+        None => Triggered { run: run_of(conn, request).await?, created: false },
     };
     let word = if triggered.created { "run" } else { "found run" };
     let outcome = Some(format!("{word} {}", triggered.run.id));
@@ -53,14 +53,22 @@ pub(crate) async fn run_trigger(
 
 async fn dag_version_exists(conn: &mut Conn, dag: &DagId, version: DagVersion) -> StoreResult<()> {
     let query = sqlx::query(VERSION_OF_PRESENT_DAG).bind(dag.as_str()).bind(version.0).bind(true);
-    let found = query.fetch_optional(conn).await.map_err(unavailable)?;
+    let found = query.fetch_optional(conn).await.map_err(failed)?;
     found.map(drop).ok_or_else(|| StoreError::NotFound(format!("DAG {dag} version {version}")))
 }
 
-async fn run_by_key(conn: &mut Conn, request: &TriggerRequest) -> StoreResult<RunRow> {
-    let query = sqlx::query(RUN_BY_KEY).bind(request.dag.as_str()).bind(request.idempotency_key.as_deref());
-    let row = query.fetch_one(conn).await.map_err(unavailable)?;
-    run_row(&mut Cells::of(&row))
+/// The run that stood in the way of a new one: it has the same key.
+async fn run_of(conn: &mut Conn, request: &TriggerRequest) -> StoreResult<RunRow> {
+    let key = request.idempotency_key.as_deref().unwrap_or_default();
+    let run = run_by_key(conn, &request.dag, key).await?;
+    run.ok_or_else(|| {
+        StoreError::Conflict(format!("the run of DAG {} with this key has just gone", request.dag))
+    })
+}
+
+pub(crate) async fn run_by_key(conn: &mut Conn, dag: &DagId, key: &str) -> StoreResult<Option<RunRow>> {
+    let query = sqlx::query(RUN_BY_KEY).bind(dag.as_str()).bind(key);
+    decode_opt(query.fetch_optional(conn).await.map_err(failed)?.as_ref(), run_row)
 }
 
 const DAG_PAUSE: &str = "update dag set paused = $2 where dag = $1 and paused <> $2";
@@ -74,7 +82,7 @@ pub(crate) async fn dag_pause(
 ) -> StoreResult<bool> {
     let (dag, paused) = change;
     let exists = sqlx::query(DAG_EXISTS).bind(dag.as_str()).fetch_optional(&mut *conn).await;
-    if exists.map_err(unavailable)?.is_none() {
+    if exists.map_err(failed)?.is_none() {
         return Err(StoreError::NotFound(format!("DAG {dag}")));
     }
     let update = sqlx::query(DAG_PAUSE).bind(dag.as_str()).bind(paused).execute(&mut *conn).await;
@@ -133,8 +141,7 @@ const INTENTS_PENDING: &str =
     "select id, run, kind, actor, created_at from intent where done_at is null order by id limit $1";
 
 pub(crate) async fn intents_pending(conn: &mut Conn, rows_max: usize) -> StoreResult<Vec<Intent>> {
-    let rows =
-        sqlx::query(INTENTS_PENDING).bind(limit(rows_max)).fetch_all(conn).await.map_err(unavailable)?;
+    let rows = sqlx::query(INTENTS_PENDING).bind(limit(rows_max)).fetch_all(conn).await.map_err(failed)?;
     decode(&rows, |cells| {
         Ok(Intent {
             id: IntentId(cells.take()?),
@@ -157,7 +164,7 @@ pub(crate) async fn worker_drain(
     actor: &Actor,
 ) -> StoreResult<bool> {
     let lives = sqlx::query(WORKER_LIVES).bind(worker.as_str()).fetch_optional(&mut *conn).await;
-    if lives.map_err(unavailable)?.is_none() {
+    if lives.map_err(failed)?.is_none() {
         return Err(StoreError::NotFound(format!("a live worker {worker}")));
     }
     let update = sqlx::query(WORKER_DRAIN).bind(worker.as_str()).bind(true).execute(&mut *conn).await;

@@ -8,7 +8,7 @@ use rota_core::port::{
 };
 
 use super::rows::{Cells, decode, slot_columns, slot_row};
-use super::{Conn, json, limit, micros, unavailable};
+use super::{Conn, failed, json, limit, micros};
 
 /// Two branches, because two indexes: entries by their first slot, and ranges by their last.
 macro_rules! overlapping {
@@ -53,7 +53,7 @@ pub(crate) async fn view_slots(conn: &mut Conn, filter: &SlotFilter) -> StoreRes
     if let Some(dag) = &filter.dag {
         query = query.bind(dag.as_str());
     }
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, slot_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, slot_row)
 }
 
 macro_rules! counts {
@@ -102,8 +102,8 @@ pub(crate) async fn view_slot_counts(
         let query = sqlx::query(statement).bind(micros(window.from)).bind(micros(window.until));
         if let Some(dag) = dag { query.bind(dag.as_str().to_owned()) } else { query }
     };
-    let whole = query(counts).fetch_all(&mut *conn).await.map_err(unavailable)?;
-    let cut = query(cut).fetch_all(conn).await.map_err(unavailable)?;
+    let whole = query(counts).fetch_all(&mut *conn).await.map_err(failed)?;
+    let cut = query(cut).fetch_all(conn).await.map_err(failed)?;
     Ok(LedgerCounts { whole: decode(&whole, counts_row)?, cut: decode(&cut, slot_row)? })
 }
 
@@ -136,7 +136,7 @@ pub(crate) async fn view_outages(
     rows_max: usize,
 ) -> StoreResult<Outages> {
     let query = sqlx::query(VIEW_OUTAGES).bind(micros(window.from)).bind(micros(window.until));
-    let rows = query.bind(limit(rows_max)).fetch_all(conn).await.map_err(unavailable)?;
+    let rows = query.bind(limit(rows_max)).fetch_all(conn).await.map_err(failed)?;
     let rows = decode(&rows, |cells| {
         let outage = Outage {
             from: cells.at()?,
@@ -174,7 +174,7 @@ pub(crate) async fn view_slot_steps(conn: &mut Conn, filter: &StepFilter) -> Sto
         .bind(micros(filter.window.until))
         .bind(step_us)
         .bind(json(filter.often.iter().map(|dag| [dag])));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+    decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         Ok(SlotStep {
             step: cells.number()?,
             failed: cells.number()?,

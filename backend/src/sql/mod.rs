@@ -10,6 +10,7 @@ mod batch;
 pub(super) mod batch_tasks;
 pub(super) mod claims;
 mod dags;
+mod fault;
 mod fence;
 mod intents;
 mod late;
@@ -29,8 +30,9 @@ pub(super) use audit::{audit_add, view_audit};
 pub(super) use batch::batch_commit;
 pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_queued};
 pub(super) use dags::{dags_load, file_errors, files_put, version_source};
+pub(super) use fault::{Fault, failed, write_failed};
 pub(super) use fence::{fence_check, leader_load, term_begin};
-pub(super) use intents::{dag_pause, intent_add, intents_pending, run_trigger, worker_drain};
+pub(super) use intents::{dag_pause, intent_add, intents_pending, run_by_key, run_trigger, worker_drain};
 pub(super) use ledger::{view_outages, view_slot_counts, view_slot_steps, view_slots};
 pub(super) use prune::prune;
 pub(super) use reads::{tasks_of_runs, tasks_unclaimed};
@@ -52,19 +54,9 @@ use serde::Serialize;
 
 use super::dialect::{Conn, Db, Row};
 
-/// An error of the database, as the port knows it.
-pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(error.to_string())
-}
-
-/// An error of a write: a row that must be unique and is there already is a conflict.
-pub(super) fn write_failed(error: sqlx::Error) -> StoreError {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => {
-            StoreError::Conflict(database.message().to_owned())
-        }
-        _ => unavailable(error),
-    }
+/// A store that cannot do what it was asked, in words.
+pub(super) fn unavailable(why: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(why.to_string())
 }
 
 /// A list for `each!`.

@@ -224,6 +224,10 @@ impl Views for Store {
         run!(self.view(run), |conn, _now| sql::run_load(conn, *run))
     }
 
+    async fn view_run_by_key(&self, dag: &DagId, key: &str) -> StoreResult<Option<RunRow>> {
+        run!(self.view(dag, key), |conn, _now| sql::run_by_key(conn, &dag, &key))
+    }
+
     async fn view_tasks(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>> {
         run!(self.view(runs), |conn, _now| sql::tasks_of_runs(conn, &runs))
     }

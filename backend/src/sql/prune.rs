@@ -3,7 +3,7 @@
 use rota_core::port::{PruneRequest, StoreResult};
 
 use super::rows::Cells;
-use super::{Conn, json_of, micros, unavailable, write_failed};
+use super::{Conn, failed, json_of, micros, write_failed};
 
 /// Ledger entries without a run, and rows of dead workers, per run that may go.
 const OTHERS_PER_RUN: i64 = 10;
@@ -47,7 +47,7 @@ const REPLICAS_DELETE: &str = "delete from replica where seen_at < $1";
 pub(crate) async fn prune(conn: &mut Conn, request: PruneRequest) -> StoreResult<u32> {
     let before = micros(request.before);
     let query = sqlx::query(RUNS_OLD).bind(before).bind(i64::from(request.runs_max));
-    let rows = query.fetch_all(&mut *conn).await.map_err(unavailable)?;
+    let rows = query.fetch_all(&mut *conn).await.map_err(failed)?;
     let runs: Vec<[i64; 1]> =
         rows.iter().map(|row| Ok([Cells::of(row).take()?])).collect::<StoreResult<_>>()?;
     let items = json_of(&runs);

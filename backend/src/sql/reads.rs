@@ -5,7 +5,7 @@ use rota_core::id::{QueueName, RunId, TaskName};
 use rota_core::port::{QueuedTask, StoreResult, TaskRow};
 
 use super::rows::{decode, task_columns, task_row};
-use super::{Conn, json, limit, micros, unavailable};
+use super::{Conn, failed, json, limit, micros};
 
 const TASKS_OF_RUNS: &str = concat!(
     "select ",
@@ -17,7 +17,7 @@ const TASKS_OF_RUNS: &str = concat!(
 
 pub(crate) async fn tasks_of_runs(conn: &mut Conn, runs: &[RunId]) -> StoreResult<Vec<TaskRow>> {
     let query = sqlx::query(TASKS_OF_RUNS).bind(json(runs.iter().map(|run| [run.0])));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, task_row)
 }
 
 const TASKS_UNCLAIMED: &str = "
@@ -30,7 +30,7 @@ pub(crate) async fn tasks_unclaimed(
     rows_max: usize,
 ) -> StoreResult<Vec<QueuedTask>> {
     let query = sqlx::query(TASKS_UNCLAIMED).bind(micros(before)).bind(limit(rows_max));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+    decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         let key = cells.task_key()?;
         Ok(QueuedTask {
             key: key.attempt(cells.number()?),

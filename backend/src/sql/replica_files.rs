@@ -6,7 +6,7 @@ use rota_core::id::{DagId, ReplicaId};
 use rota_core::port::{FileRecord, FileSeen, StoreResult};
 
 use super::rows::{Cells, decode};
-use super::{Conn, json, micros, unavailable, write_failed};
+use super::{Conn, failed, json, micros, write_failed};
 
 const KIND_DAG: &str = "dag";
 const KIND_FILE: &str = "file";
@@ -55,7 +55,7 @@ const FILES_RECORD: &str =
 
 pub(crate) async fn files_record(conn: &mut Conn, replica: &ReplicaId) -> StoreResult<Vec<FileRecord>> {
     let query = sqlx::query(FILES_RECORD).bind(replica.as_str());
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, file_record)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, file_record)
 }
 
 fn file_record(cells: &mut Cells<'_>) -> StoreResult<FileRecord> {
@@ -82,6 +82,6 @@ pub(crate) async fn versions_known(
     if contents.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(VERSIONS_KNOWN).bind(json(contents)).fetch_all(conn).await.map_err(unavailable)?;
+    let rows = sqlx::query(VERSIONS_KNOWN).bind(json(contents)).fetch_all(conn).await.map_err(failed)?;
     decode(&rows, |cells| Ok((cells.text(DagId::trusted)?, cells.take()?)))
 }

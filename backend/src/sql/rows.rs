@@ -13,7 +13,7 @@ use rota_core::state::{RunState, TaskState, Trigger};
 use serde::de::DeserializeOwned;
 use sqlx::{ColumnIndex, Decode, Row as _, Type};
 
-use super::{Db, Row, unavailable};
+use super::{Db, Row, failed, unavailable};
 
 /// Reads the cells of a row from left to right.
 pub(crate) struct Cells<'r> {
@@ -34,7 +34,7 @@ impl<'r> Cells<'r> {
     {
         let index = self.next;
         self.next += 1;
-        self.row.try_get(index).map_err(unavailable)
+        self.row.try_get(index).map_err(failed)
     }
 
     pub(crate) fn at(&mut self) -> StoreResult<DateTime<Utc>> {
@@ -262,7 +262,7 @@ pub(crate) fn audit_row(cells: &mut Cells<'_>) -> StoreResult<AuditRow> {
 
 macro_rules! replica_columns {
     () => {
-        "id, host, pid, version, dags_dir, state, started_at, seen_at"
+        "id, host, pid, version, dags_dir, state, turned_at, trouble, started_at, seen_at"
     };
 }
 pub(crate) use replica_columns;
@@ -275,6 +275,8 @@ pub(crate) fn replica_row(cells: &mut Cells<'_>) -> StoreResult<ReplicaRow> {
         version: cells.take()?,
         dags_dir: cells.take()?,
         state: cells.word(ReplicaState::parse)?,
+        turned_at: cells.at_opt()?,
+        trouble: cells.take()?,
         started_at: cells.at()?,
         seen_at: cells.at()?,
     })

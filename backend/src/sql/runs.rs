@@ -4,12 +4,12 @@ use rota_core::id::RunId;
 use rota_core::port::{RunRow, StoreResult};
 
 use super::rows::{decode, decode_opt, run_columns, run_row};
-use super::{Conn, limit, unavailable};
+use super::{Conn, failed, limit};
 
 const RUN_LOAD: &str = concat!("select ", run_columns!(), " from run where id = $1");
 
 pub(crate) async fn run_load(conn: &mut Conn, run: RunId) -> StoreResult<Option<RunRow>> {
-    let row = sqlx::query(RUN_LOAD).bind(run.0).fetch_optional(conn).await.map_err(unavailable)?;
+    let row = sqlx::query(RUN_LOAD).bind(run.0).fetch_optional(conn).await.map_err(failed)?;
     decode_opt(row.as_ref(), run_row)
 }
 
@@ -21,7 +21,7 @@ const RUNS_ACTIVE: &str = concat!(
 
 pub(crate) async fn runs_active(conn: &mut Conn, after: RunId, rows_max: usize) -> StoreResult<Vec<RunRow>> {
     let query = sqlx::query(RUNS_ACTIVE).bind(after.0).bind(limit(rows_max));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, run_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, run_row)
 }
 
 const RUNS_QUEUED: &str = concat!(
@@ -34,5 +34,5 @@ const RUNS_QUEUED: &str = concat!(
 /// The first condition repeats the words of the index on active runs.
 pub(crate) async fn runs_queued(conn: &mut Conn, after: RunId, rows_max: usize) -> StoreResult<Vec<RunRow>> {
     let query = sqlx::query(RUNS_QUEUED).bind(after.0).bind(limit(rows_max));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, run_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, run_row)
 }

@@ -11,7 +11,7 @@ use super::rows::{
     dag_columns, dag_row, decode, decode_opt, run_columns, run_row, task_columns, task_row, worker_columns,
     worker_row,
 };
-use super::{Conn, json, limit, micros, unavailable};
+use super::{Conn, failed, json, limit, micros};
 
 /// How long workers that are no more stay in the list.
 const WORKERS_SEEN_WITHIN: TimeDelta = TimeDelta::days(1);
@@ -19,7 +19,7 @@ const WORKERS_SEEN_WITHIN: TimeDelta = TimeDelta::days(1);
 const VIEW_DAG: &str = concat!("select ", dag_columns!(), " from dag where dag = $1");
 
 pub(crate) async fn view_dag(conn: &mut Conn, dag: &DagId) -> StoreResult<Option<DagRow>> {
-    let row = sqlx::query(VIEW_DAG).bind(dag.as_str()).fetch_optional(conn).await.map_err(unavailable)?;
+    let row = sqlx::query(VIEW_DAG).bind(dag.as_str()).fetch_optional(conn).await.map_err(failed)?;
     decode_opt(row.as_ref(), dag_row)
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn view_source(
     version: DagVersion,
 ) -> StoreResult<Option<(String, DateTime<Utc>)>> {
     let query = sqlx::query(VIEW_SOURCE).bind(dag.as_str()).bind(version.0);
-    let row = query.fetch_optional(conn).await.map_err(unavailable)?;
+    let row = query.fetch_optional(conn).await.map_err(failed)?;
     decode_opt(row.as_ref(), |cells| Ok((cells.take()?, cells.at()?)))
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn view_recent_runs(
     per_dag: usize,
 ) -> StoreResult<Vec<RunRow>> {
     let query = sqlx::query(VIEW_RECENT_RUNS).bind(json(dags.iter().map(|dag| [dag]))).bind(limit(per_dag));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, run_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, run_row)
 }
 
 const VIEW_RUNS: &str = concat!(
@@ -97,7 +97,7 @@ pub(crate) async fn view_runs(conn: &mut Conn, filter: &RunFilter) -> StoreResul
     if let Some(dag) = &filter.dag {
         query = query.bind(dag.as_str());
     }
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, run_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, run_row)
 }
 
 macro_rules! active_runs {
@@ -128,7 +128,7 @@ pub(crate) async fn view_active_runs(
     if let Some(dag) = dag {
         query = query.bind(dag.as_str());
     }
-    let rows = query.fetch_all(conn).await.map_err(unavailable)?;
+    let rows = query.fetch_all(conn).await.map_err(failed)?;
     let rows = decode(&rows, |cells| Ok((run_row(cells)?, cells.number::<u64>()?, cells.number::<u64>()?)))?;
     let (running, all) = rows.first().map_or((0, 0), |(_, running, all)| (*running, *all));
     let list = rows.into_iter().map(|(run, _, _)| run).take(rows_max).collect();
@@ -158,7 +158,7 @@ pub(crate) async fn view_failed_dags(
     rows_max: usize,
 ) -> StoreResult<FailedDags> {
     let query = sqlx::query(VIEW_FAILED_DAGS).bind(micros(since)).bind(limit(rows_max.max(1)));
-    let rows = decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+    let rows = decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         let (run, runs) = (run_row(cells)?, cells.number()?);
         let dag = FailedDag { run, runs, recovered: cells.number::<i64>()? == 1 };
         Ok((dag, cells.number::<u64>()?, cells.number::<u64>()?))
@@ -188,7 +188,7 @@ const VIEW_ATTEMPTS: &str = concat!(
 pub(crate) async fn view_attempts(conn: &mut Conn, task: TaskKey) -> StoreResult<Vec<TaskRow>> {
     let query =
         sqlx::query(VIEW_ATTEMPTS).bind(task.run.0).bind(i64::from(task.task.0)).bind(i64::from(task.index));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, task_row)
 }
 
 const VIEW_LOG: &str = "
@@ -208,7 +208,7 @@ pub(crate) async fn view_log(
         .bind(i64::from(key.attempt))
         .bind(i64::from(from_seq))
         .bind(limit(chunks_max));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+    decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         Ok(LogChunk { key, seq: cells.number()?, text: cells.take()? })
     })
 }
@@ -234,7 +234,7 @@ pub(crate) async fn view_log_extents(
         .bind(i64::from(from_seq))
         .bind(limit(chunks_max))
         .bind("\n");
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, |cells| {
+    decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         Ok(LogExtent {
             seq: cells.number()?,
             bytes: cells.number()?,
@@ -252,5 +252,5 @@ const VIEW_WORKERS: &str = concat!(
 
 pub(crate) async fn view_workers(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<WorkerRow>> {
     let query = sqlx::query(VIEW_WORKERS).bind(micros(now - WORKERS_SEEN_WITHIN));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, worker_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, worker_row)
 }

@@ -9,7 +9,7 @@ use rota_core::port::{
 };
 
 use super::rows::{Cells, attempt_key, decode, decode_opt};
-use super::{Conn, json_of, micros, unavailable, write_failed};
+use super::{Conn, failed, json_of, micros, write_failed};
 
 /// From a heartbeat to when others may take over what the worker ran, in microseconds: a sixth more than the lease, by
 /// when the worker has long killed everything itself (at 5/6 of the lease).
@@ -89,7 +89,7 @@ pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat
     let Some(drain) = decode_opt(alive.as_ref(), |cells| cells.take::<bool>())? else {
         return Ok(BeatReply::Fenced);
     };
-    let rows = sqlx::query(CANCELS).bind(beat.incarnation.0).fetch_all(conn).await.map_err(unavailable)?;
+    let rows = sqlx::query(CANCELS).bind(beat.incarnation.0).fetch_all(conn).await.map_err(failed)?;
     Ok(BeatReply::Live { cancel: decode(&rows, attempt_key)?, drain })
 }
 
@@ -116,8 +116,8 @@ const CAPACITY: &str =
 pub(crate) async fn workers_reap(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Reaped> {
     let expire = sqlx::query(WORKERS_EXPIRE).bind(micros(now));
     let dead = expire.fetch_all(&mut *conn).await.map_err(write_failed)?;
-    let lost = sqlx::query(LOST).fetch_all(&mut *conn).await.map_err(unavailable)?;
-    let offers = sqlx::query(CAPACITY).fetch_all(conn).await.map_err(unavailable)?;
+    let lost = sqlx::query(LOST).fetch_all(&mut *conn).await.map_err(failed)?;
+    let offers = sqlx::query(CAPACITY).fetch_all(conn).await.map_err(failed)?;
     let offers = decode(&offers, |cells| Ok((cells.json::<Vec<QueueName>>()?, cells.number::<u32>()?)))?;
     Ok(Reaped {
         dead: decode(&dead, |cells| cells.text(WorkerId::trusted))?,

@@ -8,7 +8,7 @@ use super::dialect::Conn;
 use super::sql::batch_tasks::queued_json;
 use super::sql::claims::{claimed_load, finish_json, lease_check, nonce_bytes};
 use super::sql::rows::{Cells, decode, task_columns, task_row};
-use super::sql::{json, limit, micros, unavailable, write_failed};
+use super::sql::{failed, json, limit, micros, write_failed};
 
 /// Claims what is still queued and answers with everything that this nonce holds.
 pub(super) async fn tasks_claim(
@@ -129,7 +129,7 @@ const TASKS_LOAD: &str = concat!(
 
 pub(super) async fn tasks_load(conn: &mut Conn, keys: &[TaskKey]) -> StoreResult<Vec<TaskRow>> {
     let query = sqlx::query(TASKS_LOAD).bind(key_json(keys));
-    decode(&query.fetch_all(conn).await.map_err(unavailable)?, task_row)
+    decode(&query.fetch_all(conn).await.map_err(failed)?, task_row)
 }
 
 fn key_json(keys: &[TaskKey]) -> String {

@@ -19,11 +19,14 @@ use rota_core::port::{Clock, StoreError, StoreResult};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlStr, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqlStr, Sqlite, SqliteConnection, SqlitePool};
+use tokio::time::{Instant, sleep};
 use tracing::log::LevelFilter;
 
-use sql::unavailable;
+use sql::failed;
 use writer::{Step, Writer};
+
+use crate::damage::Damage;
 
 /// Connections that read: pages, the leader and workers each find one free.
 const READERS_MAX: u32 = 3;
@@ -31,6 +34,8 @@ const READERS_MAX: u32 = 3;
 const READER_IDLE: Duration = Duration::from_secs(60);
 /// How long a statement waits for another process's lock (a backup, say).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at the whole file, at least.
+const LOOK_PAUSE_MIN: Duration = Duration::from_secs(60);
 /// Statements slower than this are logged.
 const SLOW: Duration = Duration::from_secs(1);
 /// Page cache of the writer and of each reader, as SQLite's `cache_size` wants it: KiB, negative.
@@ -57,21 +62,22 @@ pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
     clock: Arc<dyn Clock>,
+    options: SqliteConnectOptions,
+    damage: Damage,
 }
 
 impl SqliteStore {
     /// Opens the file, makes it (for its owner alone) if it is missing, and brings its schema up to date. Needs a tokio runtime, on which it
     /// starts the writer's task. `clock` is the store's one clock: leases and due times compare with it.
     ///
-    /// `Refused` when a newer rota has written the file; `Unavailable` when it cannot be opened.
+    /// `Refused` when a newer rota has written the file; `Damaged` when it is no sound database; `Unavailable` when it cannot be
+    /// opened.
     pub async fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> StoreResult<Self> {
         let path = path.as_ref();
         private::make_private(path);
         let options = options(path);
         let mut connection =
-            options.clone().connect().await.map_err(|error| {
-                StoreError::Unavailable(format!("cannot open {}: {error}", path.display()))
-            })?;
+            options.clone().connect().await.map_err(|error| unusable("open", path, &error))?;
         migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .min_connections(0)
@@ -79,12 +85,39 @@ impl SqliteStore {
             .idle_timeout(READER_IDLE)
             .acquire_timeout(BUSY_TIMEOUT)
             .test_before_acquire(false)
-            .connect_lazy_with(options.clone().pragma("cache_size", READER_CACHE).pragma("query_only", "on"));
-        Ok(Self { writer: Writer::start(connection, options), readers, clock })
+            .connect_lazy_with(read_only(&options));
+        let writer = Writer::start(connection, options.clone());
+        Ok(Self { writer, readers, clock, options, damage: Damage::default() })
+    }
+
+    /// Completes when the file turns out to be damaged, with what was found. Besides what reads and writes come across, the
+    /// whole file is looked at now and then, for at most a hundredth of the time.
+    pub async fn damaged(&self) -> String {
+        let looks = async {
+            loop {
+                let began = Instant::now();
+                // A look that fails for another reason says nothing.
+                let _ = self.damage.noted(self.look_over().await);
+                sleep(LOOK_PAUSE_MIN.max(began.elapsed() * 100)).await;
+            }
+        };
+        tokio::select! {
+            why = self.damage.found() => why,
+            () = looks => unreachable!("the loop above has no end"),
+        }
+    }
+
+    /// Looks at every page of the file. On a connection of its own, because it takes a while.
+    async fn look_over(&self) -> StoreResult<()> {
+        let mut connection = read_only(&self.options).connect().await.map_err(failed)?;
+        let found: String =
+            sqlx::query_scalar("pragma quick_check(1)").fetch_one(&mut connection).await.map_err(failed)?;
+        let _ = connection.close().await;
+        if found == "ok" { Ok(()) } else { Err(StoreError::Damaged(found)) }
     }
 
     async fn reader(&self) -> StoreResult<PoolConnection<Sqlite>> {
-        self.readers.acquire().await.map_err(unavailable)
+        self.readers.acquire().await.map_err(failed)
     }
 
     async fn clock_now(&self) -> StoreResult<DateTime<Utc>> {
@@ -100,7 +133,7 @@ impl SqliteStore {
             + 'static,
     {
         let clock = Arc::clone(&self.clock);
-        self.writer.submit(move |connection| operation(connection, clock.now())).await
+        self.damage.noted(self.writer.submit(move |connection| operation(connection, clock.now())).await)
     }
 
     /// Submits a write of the leader, which counts only under the current epoch.
@@ -125,7 +158,7 @@ impl SqliteStore {
         F: for<'c> FnOnce(&'c mut SqliteConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
     {
         let mut reader = self.reader().await?;
-        operation(&mut reader, self.clock.now()).await
+        self.damage.noted(operation(&mut reader, self.clock.now()).await)
     }
 }
 
@@ -166,6 +199,10 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .log_slow_statements(LevelFilter::Warn, SLOW)
 }
 
+fn read_only(options: &SqliteConnectOptions) -> SqliteConnectOptions {
+    options.clone().pragma("cache_size", READER_CACHE).pragma("query_only", "on")
+}
+
 async fn migrate<C: Migrate>(connection: &mut C, path: &Path) -> StoreResult<()> {
     let migrations = MIGRATIONS.map(|(version, name, text)| {
         Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(text), false)
@@ -183,8 +220,20 @@ async fn migrate<C: Migrate>(connection: &mut C, path: &Path) -> StoreResult<()>
              another directory",
             path.display(),
         )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            unusable("bring up to date", path, &error)
+        }
         other => StoreError::Unavailable(format!("cannot bring {} up to date: {other}", path.display())),
     })
+}
+
+fn unusable(what: &str, path: &Path, error: &sqlx::Error) -> StoreError {
+    match failed(error) {
+        StoreError::Unavailable(why) => {
+            StoreError::Unavailable(format!("cannot {what} {}: {why}", path.display()))
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -242,7 +291,7 @@ mod tests {
             store.write(move |conn, _now| {
                 Box::pin(async move {
                     let bump = "update counter set value = value + 1 where name = 'claim_token'";
-                    sqlx::query(bump).execute(conn).await.map_err(unavailable)?;
+                    sqlx::query(bump).execute(conn).await.map_err(failed)?;
                     if fails { Err(StoreError::Conflict("wanted".to_owned())) } else { Ok(()) }
                 })
             })
@@ -266,7 +315,7 @@ mod tests {
         let store = open(&directory.path().join("rota.db")).await.unwrap();
         let write = |sql: &'static str| {
             store.write(move |conn, _now| {
-                Box::pin(async move { sqlx::query(sql).execute(conn).await.map(drop).map_err(unavailable) })
+                Box::pin(async move { sqlx::query(sql).execute(conn).await.map(drop).map_err(failed) })
             })
         };
         let bump = "update counter set value = value + 1 where name = 'claim_token'";
@@ -282,17 +331,62 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_value_that_sqlite_does_not_take_is_no_outage() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory.path().join("rota.db")).await.unwrap();
+        for (what, sql) in [
+            ("of another kind", "update counter set value = 'a text'"),
+            ("absent", "update counter set value = null"),
+            ("against a check", "insert into replica_file values ('r', 'odd', 'n', 'p', null, null, 0)"),
+        ] {
+            let write = store.write(move |conn, _now| {
+                Box::pin(async move { sqlx::query(sql).execute(conn).await.map(drop).map_err(failed) })
+            });
+            let answer = write.await;
+            assert!(matches!(answer, Err(StoreError::Data(_))), "{what}: {answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_overwritten_page_is_found_though_nobody_asks_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rota.db");
+        let store = open(&path).await.unwrap();
+        store.look_over().await.unwrap();
+        store.readers.close().await;
+        drop(store);
+        let mut other = options(&path).connect().await.unwrap();
+        sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let page = 4096;
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - page;
+        bytes[last..].fill(0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        let store = open(&path).await.unwrap();
+        let found = tokio::time::timeout(Duration::from_secs(30), store.damaged()).await.unwrap();
+        assert!(!found.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rota.db");
+        std::fs::write(&path, [0xa5; 8192]).unwrap();
+        let damaged = open(&path).await.err().expect("it must not open");
+        assert!(matches!(damaged, StoreError::Damaged(_)), "{damaged}");
+    }
+
+    #[tokio::test]
     async fn the_file_is_written_for_power_loss_and_read_only_where_it_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let store = open(&directory.path().join("rota.db")).await.unwrap();
         let pragmas = store.write(|conn, _now| {
             Box::pin(async move {
-                let mode: String = sqlx::query_scalar("pragma journal_mode")
-                    .fetch_one(&mut *conn)
-                    .await
-                    .map_err(unavailable)?;
+                let mode: String =
+                    sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *conn).await.map_err(failed)?;
                 let level: i64 =
-                    sqlx::query_scalar("pragma synchronous").fetch_one(conn).await.map_err(unavailable)?;
+                    sqlx::query_scalar("pragma synchronous").fetch_one(conn).await.map_err(failed)?;
                 Ok((mode, level))
             })
         });

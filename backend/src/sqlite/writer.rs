@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::sql::unavailable;
+use super::sql::{failed, unavailable};
 
 /// Most operations in one transaction. Bounds how long the first caller of a group waits for the others.
 const GROUP_MAX: usize = 64;
@@ -44,7 +44,8 @@ impl Writer {
     /// Starts the writer task on a connection of its own. It ends when the last handle is gone.
     pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
         let (operations, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(WriterTask { waiting, connection: Some(connection), options }.run());
+        let task = WriterTask { waiting, connection: Some(connection), options, is_failing: false };
+        tokio::spawn(task.run());
         Self { operations }
     }
 
@@ -78,6 +79,8 @@ struct WriterTask {
     waiting: mpsc::Receiver<Operation>,
     connection: Option<SqliteConnection>,
     options: SqliteConnectOptions,
+    /// Whether the last commit failed.
+    is_failing: bool,
 }
 
 impl WriterTask {
@@ -107,12 +110,21 @@ impl WriterTask {
     async fn commit_group(&mut self, group: &mut Vec<Operation>) {
         let mut executed = Vec::with_capacity(group.len());
         match self.try_group(group, &mut executed).await {
-            Ok(()) => executed.into_iter().for_each(|done| (done.answer)(None)),
+            Ok(()) => {
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!("the store commits again");
+                }
+                executed.into_iter().for_each(|done| (done.answer)(None));
+            }
             Err(error) => {
-                tracing::error!(%error, "the store could not commit {} operations", executed.len());
+                // Said once: it is tried again and again while its cause lasts.
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!("the store cannot commit: {}", failed(&error));
+                }
                 self.connection = None;
-                let failed = |done: Executed| (done.answer)(done.is_ok.then(|| unavailable(&error)));
-                executed.into_iter().for_each(failed);
+                for done in executed {
+                    (done.answer)(done.is_ok.then(|| failed(&error)));
+                }
                 // Operations that were not reached: dropping them tells their callers that nobody will answer.
                 group.clear();
             }

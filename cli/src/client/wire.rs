@@ -140,6 +140,9 @@ pub(crate) struct Scheduler {
     /// Whether it holds the newest epoch.
     #[serde(default)]
     pub(crate) leader: bool,
+    /// What keeps it from doing its part.
+    #[serde(default)]
+    pub(crate) trouble: Option<String>,
     /// RFC 3339.
     #[serde(default)]
     pub(crate) seen_at: String,

@@ -1,14 +1,15 @@
 //! The process from its first loop to its last.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use rota_backend::{DataDir, InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::ReplicaId;
-use rota_scheduler::Status;
+use rota_core::port::StoreError;
+use rota_scheduler::{Status, Turns};
 use rota_web::{Certificate, Vitals, Web};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,11 @@ use crate::process::{watchdog, zone};
 
 /// How long all loops together get to stop: the longest grace time that a task can have is theirs to keep.
 const STOP_MAX: Duration = Duration::from_secs(3600);
+/// Between two looks at whether the scheduler does its part.
+const LOOK: Duration = Duration::from_millis(500);
+/// What to do about a file that is damaged.
+const DAMAGED: &str = "put a backup in its place (without rota.db-wal and rota.db-shm), or save what can be read with \
+                       `sqlite3 rota.db .recover`; docs/cli.md says how";
 
 /// A process that is ready to start: everything that can be refused has been checked.
 pub(super) struct Setup {
@@ -80,9 +86,7 @@ impl Process {
     async fn start(setup: Setup) -> anyhow::Result<Self> {
         let file = setup.data.path().join("rota.db");
         let store = Arc::new(
-            SqliteStore::open(&file, Arc::new(SystemClock))
-                .await
-                .map_err(|error| Failure::failed(error.to_string()).at(file.display().to_string()))?,
+            SqliteStore::open(&file, Arc::new(SystemClock)).await.map_err(|error| unusable(&file, &error))?,
         );
         let broker = Arc::new(InProcessBroker::new());
         let listen = setup.listener.local_addr()?;
@@ -100,6 +104,8 @@ impl Process {
             scan: Some(setup.dags.clone()),
             worker,
         })?;
+        let damaged = Arc::clone(&store);
+        loops.stop_if_damaged(file.display().to_string(), DAMAGED, async move { damaged.damaged().await });
         let url = match (&setup.certificate, setup.hosts.first()) {
             // A certificate is for a name.
             (Some(_), Some(host)) => format!("https://{host}:{}", listen.port()),
@@ -115,7 +121,7 @@ impl Process {
             tls: setup.tls,
             certificate: setup.certificate,
         };
-        let vitals = vitals(loops.status(), loops.shutdown());
+        let vitals = vitals(loops.status(), loops.turns(), loops.shutdown());
         let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), vitals };
         let web = Web::new(options, ports)?;
         let link = web.login_link();
@@ -144,15 +150,29 @@ fn beacon_url(scheme: &str, listen: std::net::SocketAddr) -> String {
     format!("{scheme}://{local}")
 }
 
-/// Whether this process leads, for health pages.
-fn vitals(mut status: watch::Receiver<Status>, shutdown: CancellationToken) -> watch::Receiver<Vitals> {
+fn unusable(file: &Path, error: &StoreError) -> Failure {
+    let failure = Failure::failed(error.to_string()).at(file.display().to_string());
+    match error {
+        StoreError::Damaged(_) => failure.help(DAMAGED),
+        _ => failure,
+    }
+}
+
+/// Whether this process leads and does its part, for health pages.
+fn vitals(
+    mut status: watch::Receiver<Status>,
+    turns: Turns,
+    shutdown: CancellationToken,
+) -> watch::Receiver<Vitals> {
     let (sender, receiver) = watch::channel(Vitals::default());
     tokio::spawn(async move {
         loop {
             let leads = status.borrow_and_update().epoch.is_some();
-            sender.send_modify(|vitals| vitals.leads = leads);
+            let troubles: Vec<String> = turns.trouble().into_iter().collect();
+            sender.send_modify(|vitals| (vitals.leads, vitals.troubles) = (leads, troubles));
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LOOK) => {}
                 () = shutdown.cancelled() => return,
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rota_backend::{DataDir, EtcdLeadership, EtcdOptions, PostgresStore, RabbitBroker, SystemClock};
 use rota_core::port::WorkerState;
-use rota_scheduler::{Scheduler, Status};
+use rota_scheduler::{Scheduler, Status, Turns};
 use rota_web::{Health, Vitals, Web};
 use rota_worker::{Worker, WorkerHandle, WorkerPorts};
 use tokio::net::TcpListener;
@@ -26,6 +26,11 @@ use crate::process::{listen, runtime, watchdog};
 
 /// How long all loops together get to stop: the longest grace time that a task can have is theirs to keep.
 const STOP_MAX: Duration = Duration::from_secs(3600);
+/// What to do about a database that is damaged.
+const DAMAGED: &str =
+    "its server's log names what is damaged: mend that, or restore a backup as docs/deploy/README.md says";
+/// How often it is looked at whether a scheduler does its part.
+const LOOK: Duration = Duration::from_millis(500);
 /// How often a worker's gauges are read.
 const GAUGES: Duration = Duration::from_secs(2);
 
@@ -98,6 +103,8 @@ fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Loops> {
     let mut loops = Loops::none();
     let (told, shutdown) = (vitals.clone(), loops.shutdown());
     loops.add("the look at the services", async move { Ok(vitals::watch(watched, told, shutdown).await?) });
+    let damaged = store.clone();
+    loops.stop_if_damaged("postgres".to_owned(), DAMAGED, async move { damaged.damaged().await });
     let broker = Arc::new(broker);
     let part = Part { vitals, is_up, ended: CancellationToken::new() };
     match role {
@@ -152,9 +159,9 @@ impl Part {
 
     fn scheduler(self, loops: &mut Loops, scheduler: Scheduler) {
         let Self { vitals, is_up, ended } = self;
-        let (status, until) = (scheduler.status(), ended.clone());
+        let (status, turns, until) = (scheduler.status(), scheduler.turns(), ended.clone());
         loops.add("the scheduler's state", async move {
-            tell_scheduler(status, vitals, until).await;
+            tell_scheduler(status, turns, vitals, until).await;
             Ok(())
         });
         let shutdown = loops.shutdown();
@@ -190,6 +197,7 @@ impl Part {
 /// Keeps what the probes tell in step with a scheduler, until it has ended.
 async fn tell_scheduler(
     mut status: watch::Receiver<Status>,
+    turns: Turns,
     vitals: watch::Sender<Vitals>,
     ended: CancellationToken,
 ) {
@@ -198,6 +206,7 @@ async fn tell_scheduler(
         let epoch = now.epoch.map_or(0, |epoch| epoch.0);
         vitals.send_modify(|vitals| {
             vitals.leads = now.epoch.is_some();
+            vitals.troubles = turns.trouble().into_iter().collect();
             vitals.gauges = vec![
                 ("rota_leader_epoch", "The epoch it leads under; 0 while it stands by", epoch),
                 (
@@ -211,10 +220,11 @@ async fn tell_scheduler(
         });
         let is_gone = tokio::select! {
             changed = status.changed() => changed.is_err(),
+            () = tokio::time::sleep(LOOK) => false,
             () = ended.cancelled() => true,
         };
         if is_gone {
-            vitals.send_modify(|vitals| vitals.leads = false);
+            vitals.send_modify(|vitals| (vitals.leads, vitals.troubles) = (false, Vec::new()));
             return ended.cancelled().await;
         }
     }

@@ -17,9 +17,28 @@ pub enum StoreError {
     /// The request breaks a rule that the store keeps; the text says which and what to do.
     #[error("{0}")]
     Refused(String),
+    /// The database does not take a value: out of range, too large, of another kind, against a rule of the schema. Asking again
+    /// changes nothing. The text is the database's, for the log.
+    #[error("the store does not take a value: {0}")]
+    Data(String),
+    /// What the store holds is damaged. What is read from it may be wrong, and asking again changes nothing: stop.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
     /// The store cannot be reached or answered with an error; the write may or may not have happened.
     #[error("store unavailable: {0}")]
     Unavailable(String),
+}
+
+impl StoreError {
+    /// Whether the store itself is in trouble. That says nothing about what was asked, which is to be kept and asked again.
+    pub const fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Damaged(_) => true,
+            Self::Fenced(_) | Self::Conflict(_) | Self::NotFound(_) | Self::Refused(_) | Self::Data(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// Result of a store verb.

@@ -1,6 +1,8 @@
 //! What the leader writes: runs, queued tasks, outcomes of runs, the ledger. Every verb that writes carries the epoch and
 //! does nothing under an old one.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -251,6 +253,10 @@ pub struct ReplicaBeat {
     pub state: ReplicaState,
     /// The epoch that it leads under, if it leads.
     pub epoch: Option<Epoch>,
+    /// How long ago its planner completed its last turn, or began its term; `None` while it stands by.
+    pub turned_ago: Option<Duration>,
+    /// What keeps it from doing its part, in words; `None`: nothing does.
+    pub trouble: Option<String>,
 }
 
 /// What a replica sees in its DAG directory: the file of a DAG, or a file that cannot be used.

@@ -277,6 +277,10 @@ pub struct ReplicaRow {
     pub dags_dir: Option<String>,
     /// What it last said that it does. One that is not seen any more says nothing: compare `seen_at`.
     pub state: ReplicaState,
+    /// When its planner last completed a turn; `None` while it stands by.
+    pub turned_at: Option<DateTime<Utc>>,
+    /// What keeps it from doing its part, in words; `None`: nothing does.
+    pub trouble: Option<String>,
     /// When its process started.
     pub started_at: DateTime<Utc>,
     /// When it last said that it lives.

@@ -125,6 +125,8 @@ pub trait Views: Send + Sync {
     async fn view_runs(&self, filter: &RunFilter) -> StoreResult<Vec<RunRow>>;
     /// One run.
     async fn view_run(&self, run: RunId) -> StoreResult<Option<RunRow>>;
+    /// The manual run that an idempotency key stands for.
+    async fn view_run_by_key(&self, dag: &DagId, key: &str) -> StoreResult<Option<RunRow>>;
     /// Current attempts of all tasks of these runs that have a row, by key.
     async fn view_tasks(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>>;
     /// All attempts of a task, oldest first. Where the task stands is in [`Views::view_tasks`]: one that was cleared and then

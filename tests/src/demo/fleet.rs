@@ -81,6 +81,8 @@ impl Demo {
             dags_dir: Some("/srv/rota/dags".into()),
             state,
             epoch,
+            turned_ago: None,
+            trouble: None,
         };
         self.store.replica_beat(&beat).await.unwrap();
     }

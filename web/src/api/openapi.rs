@@ -202,6 +202,7 @@ fn schemas() -> Value {
         "scheduler": object(&[
             ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("dags_dir", "string?"),
             ("state", "string"), ("leader", "boolean"), ("epoch", "integer?"), ("since", "@string?"),
+            ("turned_at", "@string?"), ("trouble", "string?"),
             ("started_at", "@string"), ("seen_at", "@string"),
         ]),
         "term": object(&[

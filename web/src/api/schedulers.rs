@@ -8,7 +8,6 @@ use super::shapes::{SchedulerShape, TermShape};
 use super::{List, limit};
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::lead::Lead;
 
 /// `?limit=`.
 #[derive(Debug, Deserialize)]
@@ -24,10 +23,11 @@ pub(crate) async fn list(ctx: Ctx) -> Outcome<Json<List<SchedulerShape>>> {
     let terms = store.view_terms(1).await?;
     // A term that was given away belongs to nobody, though its holder is named until the next one begins.
     let holder = leader.holder.filter(|_| terms.first().is_none_or(|term| term.ended_at.is_none()));
+    let lead = ctx.app.lead(terms.first(), &replicas, now);
     let one = |replica| SchedulerShape::new(replica, now);
     let items = replicas.into_iter().map(|replica| {
         if holder.as_deref() == Some(replica.id.as_str()) {
-            one(replica).leading(leader.epoch, leader.since)
+            one(replica).leading(leader.epoch, leader.since, &lead)
         } else {
             one(replica)
         }
@@ -41,10 +41,10 @@ pub(crate) async fn terms(ctx: Ctx, Query(query): Query<TermsQuery>) -> Outcome<
     let store = &ctx.app.ports.store;
     // One more than is shown: the gap before the last one needs the one before it.
     let terms = store.view_terms(limit + 1).await?;
-    let lead = Lead::of(terms.first(), &store.view_replicas().await?, ctx.moment.now);
+    let lead = ctx.app.lead(terms.first(), &store.view_replicas().await?, ctx.moment.now);
     let one = |place: usize| {
         let next = place.checked_sub(1).map(|place| &terms[place]);
-        TermShape::new(&terms[place], next, terms.get(place + 1), lead)
+        TermShape::new(&terms[place], next, terms.get(place + 1), &lead)
     };
     Ok(Json(List { items: (0..terms.len().min(limit)).map(one).collect(), next_cursor: None }))
 }

@@ -246,6 +246,10 @@ pub(crate) struct SchedulerShape {
     epoch: Option<i64>,
     /// When that term began; null for others.
     since: Option<DateTime<Utc>>,
+    /// When its planner last completed a turn; null while it stands by.
+    turned_at: Option<DateTime<Utc>>,
+    /// What keeps it from doing its part; null: nothing does.
+    trouble: Option<String>,
     started_at: DateTime<Utc>,
     seen_at: DateTime<Utc>,
 }
@@ -263,14 +267,21 @@ impl SchedulerShape {
             leader: false,
             epoch: None,
             since: None,
+            turned_at: replica.turned_at,
+            trouble: replica.trouble,
             started_at: replica.started_at,
             seen_at: replica.seen_at,
         }
     }
 
     /// The same as the holder of the newest term.
-    pub(crate) fn leading(self, epoch: Epoch, since: Option<DateTime<Utc>>) -> Self {
-        Self { leader: true, epoch: Some(epoch.0), since, ..self }
+    pub(crate) fn leading(self, epoch: Epoch, since: Option<DateTime<Utc>>, lead: &Lead) -> Self {
+        let trouble = match lead {
+            Lead::Stuck { why } => Some(why.clone()),
+            Lead::Held => None,
+            Lead::Vacant { .. } | Lead::Never => self.trouble,
+        };
+        Self { leader: true, epoch: Some(epoch.0), since, trouble, ..self }
     }
 }
 
@@ -292,7 +303,7 @@ pub(crate) struct TermShape {
 
 impl TermShape {
     /// A term between the one after it and the one before it.
-    pub(crate) fn new(term: &TermRow, next: Option<&TermRow>, before: Option<&TermRow>, lead: Lead) -> Self {
+    pub(crate) fn new(term: &TermRow, next: Option<&TermRow>, before: Option<&TermRow>, lead: &Lead) -> Self {
         Self {
             epoch: term.epoch.0,
             holder: term.holder.to_string(),

@@ -79,7 +79,7 @@ impl Cluster {
     async fn load(ctx: &Ctx) -> Outcome<Self> {
         let store = &*ctx.app.ports.store;
         let (replicas, terms) = (store.view_replicas().await?, store.view_terms(TERMS_MAX).await?);
-        let lead = Lead::of(terms.first(), &replicas, ctx.moment.now);
+        let lead = ctx.app.lead(terms.first(), &replicas, ctx.moment.now);
         let workers = store.view_workers().await?;
         let mut rows = store.view_dags().await?;
         rows.retain(|row| row.present);
@@ -112,10 +112,11 @@ impl Cluster {
 }
 
 fn verdict(moment: &Moment, cluster: &Cluster) -> (Look, String) {
-    match cluster.known.lead {
+    match &cluster.known.lead {
+        Lead::Stuck { why } => return (FAILED, format!("Nothing moves: {why}")),
         Lead::Never => return (FAILED, "No scheduler has led yet, so nothing fires".to_owned()),
         Lead::Vacant { since } => {
-            let since = moment.event(since).text;
+            let since = moment.event(*since).text;
             return (FAILED, format!("No scheduler leads since {since}, so nothing fires"));
         }
         Lead::Held => {}
@@ -161,12 +162,12 @@ fn capital(text: &str) -> String {
 
 fn text(moment: &Moment, cluster: &Cluster) -> String {
     let (up, _) = cluster.schedulers(moment);
-    let leader = match (cluster.known.lead, cluster.known.leader()) {
+    let leader = match (&cluster.known.lead, cluster.known.leader()) {
         (Lead::Never, _) => return "Schedulers and workers appear here as soon as they start.".to_owned(),
-        (Lead::Held | Lead::Vacant { .. }, Some(term)) => {
+        (Lead::Held | Lead::Stuck { .. } | Lead::Vacant { .. }, Some(term)) => {
             format!("{} leads epoch {} since {}.", term.holder, term.epoch, moment.event(term.began_at).text)
         }
-        (Lead::Held | Lead::Vacant { .. }, None) => {
+        (Lead::Held | Lead::Stuck { .. } | Lead::Vacant { .. }, None) => {
             return "Tasks that run go on and their results are kept. Start a scheduler: slots that came due meanwhile \
                     fire then, or follow their DAG's catch-up rule."
                 .to_owned();

@@ -48,7 +48,7 @@ impl ErrorPage {
             ),
             429 => ("Too many attempts", &["Wait a little, then try again."]),
             503 => (
-                "The store does not answer",
+                "The store cannot be used",
                 &[
                     "Running tasks go on; nothing that was recorded is lost.",
                     "Look at the log of this process, and whether its disk is full.",

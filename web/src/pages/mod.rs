@@ -133,7 +133,7 @@ impl Frame {
             csrf: ctx.who.csrf.clone().unwrap_or_default(),
             topics: topic.text(),
             toast: None,
-            alarm: alarm(ctx, nav, lead),
+            alarm: alarm(ctx, nav, &lead),
         })
     }
 
@@ -145,12 +145,12 @@ impl Frame {
 }
 
 /// Said once: the title of the home page and of the cluster's says it already.
-fn alarm(ctx: &Ctx, nav: Nav, lead: Lead) -> Option<String> {
+fn alarm(ctx: &Ctx, nav: Nav, lead: &Lead) -> Option<String> {
     match lead {
-        Lead::Vacant { since } if !matches!(nav, Nav::Home | Nav::Cluster) => {
-            Some(format!("No scheduler leads since {}", ctx.moment.event(since).text))
-        }
-        Lead::Vacant { .. } | Lead::Never | Lead::Held => None,
+        _ if matches!(nav, Nav::Home | Nav::Cluster) => None,
+        Lead::Vacant { since } => Some(format!("No scheduler leads since {}", ctx.moment.event(*since).text)),
+        Lead::Stuck { why } => Some(format!("Nothing moves: {why}")),
+        Lead::Never | Lead::Held => None,
     }
 }
 

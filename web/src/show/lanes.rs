@@ -125,9 +125,9 @@ fn stretch(now: DateTime<Utc>, known: &Known) -> Stretch {
 
 fn vacant(now: DateTime<Utc>, known: &Known) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
     let between = known.terms.windows(2).map(|pair| (ended_at(&pair[1], &pair[0]), pair[0].began_at));
-    let open = match known.lead {
-        Lead::Vacant { since } => Some((since, now)),
-        Lead::Never | Lead::Held => None,
+    let open = match &known.lead {
+        Lead::Vacant { since } => Some((*since, now)),
+        Lead::Never | Lead::Held | Lead::Stuck { .. } => None,
     };
     between.chain(open).filter(|(from, to)| from < to).collect()
 }
@@ -137,14 +137,15 @@ fn lane(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Lane {
     let is_silent = is_silent(replica, moment.now);
     let leads = known.leads(&replica.id);
     let is_gone = replica.state == ReplicaState::Gone;
+    let trouble = replica.trouble.as_deref();
     let (look, role, why) = match replica.state {
         ReplicaState::Gone => (GONE, "gone", "It ended in good order."),
         ReplicaState::Standby | ReplicaState::Leader if is_silent => (FAILED, "silent", "Killed or cut off."),
-        _ if leads => (LEADS, "leads", ""),
+        _ if leads => (if trouble.is_some() { FAILED } else { LEADS }, "leads", trouble.unwrap_or("")),
         ReplicaState::Leader if known.lead.is_held() => {
             (WARN, "led", "Its writes are refused: it steps down.")
         }
-        ReplicaState::Leader | ReplicaState::Standby => (STANDS_BY, "stands by", ""),
+        ReplicaState::Leader | ReplicaState::Standby => (STANDS_BY, "stands by", trouble.unwrap_or("")),
     };
     Lane {
         id: replica.id.to_string(),
@@ -247,6 +248,8 @@ mod tests {
             version: "1".into(),
             dags_dir: None,
             state,
+            turned_at: None,
+            trouble: None,
             started_at: at(0),
             seen_at: at(seen),
         }

@@ -77,8 +77,15 @@ fn leader(moment: &Moment, health: &Health) -> Gauge {
         under,
         href: "/cluster",
     };
-    match (health.lead, &health.leader.holder) {
-        (Lead::Vacant { since }, _) => none(format!("since {}", moment.event(since).text)),
+    match (&health.lead, &health.leader.holder) {
+        (Lead::Stuck { why }, holder) => Gauge {
+            look: FAILED,
+            name: "Leader",
+            value: holder.clone().unwrap_or_else(|| "stuck".to_owned()),
+            under: why.clone(),
+            href: "/cluster",
+        },
+        (Lead::Vacant { since }, _) => none(format!("since {}", moment.event(*since).text)),
         (Lead::Never, None) | (Lead::Held, None) => none("since the store was made".to_owned()),
         (Lead::Held | Lead::Never, Some(holder)) => {
             let since = health.leader.since.map(|since| format!(", for {}", moment.since(since)));

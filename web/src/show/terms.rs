@@ -55,14 +55,14 @@ fn row(
     (before, term, next): (Option<&TermRow>, &TermRow, Option<&TermRow>),
     due: Option<SlotCounts>,
 ) -> Row {
-    let lasted = match End::of(term, next, known.lead) {
+    let lasted = match End::of(term, next, &known.lead) {
         End::GoesOn => format!("{} so far", moment.since(term.began_at)),
         End::Silent | End::HandedOver | End::Lost | End::Replaced => {
             let end = next.map_or(term.ended_at.unwrap_or(term.seen_at), |next| ended_at(term, next));
             span(end - term.began_at)
         }
     };
-    let end = before.map(|before| (before, End::of(before, Some(term), known.lead), vacancy(before, term)));
+    let end = before.map(|before| (before, End::of(before, Some(term), &known.lead), vacancy(before, term)));
     let (slots, slots_look) = due.map(|due| says(&due)).unwrap_or_default();
     Row {
         epoch: term.epoch.0,

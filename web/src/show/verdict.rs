@@ -22,9 +22,12 @@ impl Verdict<'_> {
     /// The title, and how it looks.
     pub(crate) fn title(&self, moment: &Moment) -> (Look, String) {
         let (missed, fired) = (self.counts.missed, self.counts.fired);
-        if let Lead::Vacant { since } = self.health.lead {
-            let verdict = format!("No scheduler leads since {}, so nothing fires", moment.event(since).text);
+        if let Lead::Vacant { since } = &self.health.lead {
+            let verdict = format!("No scheduler leads since {}, so nothing fires", moment.event(*since).text);
             return (FAILED, verdict);
+        }
+        if let Lead::Stuck { why } = &self.health.lead {
+            return (FAILED, format!("Nothing moves: {why}"));
         }
         if self.health.leader.holder.is_none() {
             return (FAILED, "No scheduler leads, so nothing fires".to_owned());

@@ -89,7 +89,7 @@ impl LogWriter {
         let mut backoff = Backoff::default();
         loop {
             match answered(self.facts.log_append(chunks)).await {
-                Err(StoreError::Unavailable(error)) => backoff.pause("logs", &error).await,
+                Err(error) if error.is_outage() => backoff.pause("logs", &error.to_string()).await,
                 answer => return answer,
             }
         }

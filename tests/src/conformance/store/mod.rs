@@ -62,6 +62,7 @@ macro_rules! store_suite {
             a_change_is_later_than_what_it_left_whatever_the_clock_did,
             a_dag_says_since_when_it_is_gone_or_back,
             contents_that_were_versions_are_known,
+            the_last_turn_and_the_trouble_of_a_replica_are_those_of_its_last_beat,
             replicas_that_are_long_gone_are_forgotten,
             a_task_is_queued_once,
             a_thousand_tasks_are_queued_claimed_and_finished_in_batches,

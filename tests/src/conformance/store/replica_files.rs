@@ -1,6 +1,7 @@
 //! What scheduler replicas see in their DAG directories.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::id::{DagId, ReplicaId};
@@ -130,9 +131,8 @@ pub async fn contents_that_were_versions_are_known(store: Arc<dyn Store>) {
     assert_eq!(store.versions_known(&[]).await.unwrap(), vec![]);
 }
 
-pub async fn replicas_that_are_long_gone_are_forgotten(store: Arc<dyn Store>) {
-    let world = World::begin(Arc::clone(&store)).await;
-    let beat = ReplicaBeat {
+fn beat() -> ReplicaBeat {
+    ReplicaBeat {
         id: replica(),
         host: "host".to_owned(),
         pid: 1,
@@ -140,7 +140,28 @@ pub async fn replicas_that_are_long_gone_are_forgotten(store: Arc<dyn Store>) {
         dags_dir: None,
         state: ReplicaState::Standby,
         epoch: None,
+        turned_ago: None,
+        trouble: None,
+    }
+}
+
+pub async fn the_last_turn_and_the_trouble_of_a_replica_are_those_of_its_last_beat(store: Arc<dyn Store>) {
+    let of = async |beat: &ReplicaBeat| {
+        store.replica_beat(beat).await.unwrap();
+        let row = store.view_replicas().await.unwrap().pop().unwrap();
+        (row.turned_at.map(|at| row.seen_at - at), row.trouble)
     };
+    let (ago, why) = (Duration::from_secs(7), "its disk is full".to_owned());
+    let stuck = ReplicaBeat { turned_ago: Some(ago), trouble: Some(why.clone()), ..beat() };
+    assert_eq!(of(&stuck).await, (Some(TimeDelta::seconds(7)), Some(why)));
+    let leads = ReplicaBeat { turned_ago: Some(Duration::ZERO), ..beat() };
+    assert_eq!(of(&leads).await, (Some(TimeDelta::zero()), None));
+    assert_eq!(of(&beat()).await, (None, None), "one that stands by turns nothing");
+}
+
+pub async fn replicas_that_are_long_gone_are_forgotten(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let beat = beat();
     store.replica_beat(&beat).await.unwrap();
     see(&store, Some("x")).await;
     let now = store.now().await.unwrap();
