@@ -88,3 +88,17 @@ async fn search_and_links_lead_to_lines() {
     browser.until("the line, marked", &at("needle 1")).await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_came_for_a_line_is_not_taken_to_the_end() {
+    let served = served().await;
+    let browser = Browser::start().await;
+    browser.open(&served.link).await;
+    served.print(1, &lines("row", 300)).await;
+    browser.open(&format!("{}{PAGE}?line=1#L40", served.address)).await;
+    served.print(2, &lines("later", 1)).await;
+    browser.until("a line that came later", &format!("{LAST} === 'later 1'")).await;
+    let in_sight = "const [box, list] = ['#L40', '.log-lines'].map((it) => document.querySelector(it).getBoundingClientRect());
+                    return box.top >= list.top - 1 && box.bottom <= list.bottom + 1";
+    assert_eq!(browser.eval(in_sight).await, json!(true));
+}
