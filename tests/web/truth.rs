@@ -213,3 +213,65 @@ async fn running_now_says_why_what_does_not_move_does_not() {
         assert!(home.contains(said), "{said}: {home}");
     }
 }
+
+#[tokio::test]
+async fn a_run_has_one_name_on_every_page_and_its_zone_is_said() {
+    let file = "schedule: {cron: \"30 9 * * *\", timezone: Asia/Tokyo}\ntasks: {a: {noop: {}}}\n";
+    let leader = Leader::with(&names(1), file).await;
+    let run = leader.runs(["dag-00"], RunState::Running).await[0];
+    let fixture = leader.shown();
+    let page = fixture.get(&format!("/runs/{run}")).await.body;
+    let title = page.split("<h1>").nth(1).and_then(|rest| rest.split_once("</h1>")).expect("a title").0;
+    let name = title.strip_prefix("Run of ").expect("the name of a slot's run");
+    assert!(name.ends_with(" Berlin"), "{name}");
+    for path in [
+        "/".to_owned(),
+        "/runs".to_owned(),
+        "/dags/dag-00".to_owned(),
+        format!("/runs/{run}/cancel"),
+        format!("/runs/{run}/retry"),
+        format!("/runs/{run}/tasks/a"),
+    ] {
+        let page = fixture.get(&path).await.body;
+        assert!(page.contains(name), "{path} does not call the run {name}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_the_navigation_for_those_who_are_signed_in_and_shows_strangers_none() {
+    let fixture = Fixture::new(&[HELLO]).await;
+    let (cookie, _) = fixture.session().await;
+    let ask = |method: &'static str, path: &str, who: Option<&str>| {
+        let request = request(method, path).header("accept", "text/html");
+        let request = request.header("origin", "http://127.0.0.1:7682");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = if let Some(cookie) = who { request.header("cookie", cookie) } else { request };
+        request.body(Body::from("csrf=wrong&paused=true")).expect("a request")
+    };
+    for (method, path, status) in [
+        ("GET", "/nothing", 404),
+        ("GET", "/runs/99", 404),
+        ("GET", "/dags/none", 404),
+        ("GET", "/ledger?before=yesterday", 400),
+        ("DELETE", "/runs", 403),
+        ("POST", "/dags/hello/pause", 403),
+    ] {
+        let page = fixture.send(ask(method, path, Some(&cookie))).await;
+        assert_eq!(page.status.as_u16(), status, "{method} {path}");
+        for part in ["href=\"/ledger\"", "href=\"/cluster\"", "action=\"/logout\""] {
+            assert!(page.body.contains(part), "{method} {path} lost {part}: {}", page.body);
+        }
+    }
+    let stranger = fixture.send(ask("POST", "/dags/hello/pause", None)).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+    let elsewhere = Request::builder().uri("/").header("host", "evil.example").header("cookie", &cookie);
+    let elsewhere = elsewhere.header("accept", "text/html").body(Body::empty()).expect("a request");
+    let misdirected = fixture.send(elsewhere).await;
+    assert_eq!(misdirected.status, StatusCode::MISDIRECTED_REQUEST);
+    for page in [stranger, misdirected] {
+        assert!(page.body.contains("<h1>"), "a page: {}", page.body);
+        for part in ["<nav", "href=\"/runs\"", "href=\"/ledger\"", "action=\"/logout\""] {
+            assert!(!page.body.contains(part), "a stranger sees {part}: {}", page.body);
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! What can go wrong while a request is answered: one enum, one mapping to a status and a problem document (RFC 9457).
 //! [`present`] turns the document into a page for people.
 
-use askama::Template;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -13,7 +12,8 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::app::SharedApp;
-use crate::pages::error::ErrorPage;
+use crate::guard::Visitor;
+use crate::pages::error::page;
 
 /// Most bytes of a refusal's text that are taken over as a problem's detail.
 const DETAIL_BYTES_MAX: usize = 2048;
@@ -188,7 +188,7 @@ pub(crate) async fn present(State(app): State<SharedApp>, request: Request, next
         return response;
     }
     let (parts, _) = response.into_parts();
-    let page = match ErrorPage::new(&app, &problem).render() {
+    let page = match page(&app, &problem, parts.extensions.get::<Visitor>()).await {
         Ok(page) => page,
         Err(error) => return Error::from(error).into_response(),
     };
@@ -225,6 +225,7 @@ async fn with_problem(response: Response) -> Response {
         (true, status) => status.canonical_reason().unwrap_or("error").to_lowercase(),
     };
     let mut out = Problem::new(parts.status, detail).into_response();
+    out.extensions_mut().extend(parts.extensions);
     if let Some(allow) = parts.headers.get(axum::http::header::ALLOW) {
         out.headers_mut().insert(axum::http::header::ALLOW, allow.clone());
     }

@@ -45,24 +45,29 @@ pub(crate) fn cookie_name(app: &App) -> &'static str {
     if app.options.tls { "__Host-rota_session" } else { "rota_session" }
 }
 
-/// The layer.
+/// The layer. The answer says who asked, so that a refusal can be shown as the page of someone who is signed in.
 pub(crate) async fn guard(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let is_write = is_write(&request);
     let has_bearer = request.headers().contains_key(AUTHORIZATION);
     let (path, address) = (request.uri().path().to_owned(), address(&request));
-    let (response, who) = match check(&app, request).await {
+    let (mut response, visitor, is_told) = match check(&app, request).await {
         Ok(request) => {
-            let who = request.extensions().get::<Visitor>().map(|visitor| visitor.actor.clone());
-            (next.run(request).await, who)
+            let visitor = request.extensions().get::<Visitor>().cloned();
+            let is_told = visitor.is_some();
+            (next.run(request).await, visitor, is_told)
         }
-        Err(Refusal::Visitor(error, who)) => (error.into_response(), Some(who)),
+        Err(Refusal::Visitor(error, visitor)) => (error.into_response(), Some(visitor), true),
         // A wrong token is a failed sign-in, and written as that.
-        Err(Refusal::Error(error)) => (error.into_response(), (!has_bearer).then(|| nobody(address))),
-        Err(Refusal::Login(to)) => (Redirect::to(&to).into_response(), None),
+        Err(Refusal::Error(error)) => (error.into_response(), None, !has_bearer),
+        Err(Refusal::Login(to)) => (Redirect::to(&to).into_response(), None, false),
     };
-    if let Some(who) = who.filter(|_| is_write && response.status().is_client_error()) {
+    if is_told && is_write && response.status().is_client_error() {
+        let who = visitor.as_ref().map_or_else(|| nobody(address), |visitor| visitor.actor.clone());
         let why = why(&response);
         journal::tell(&app, who, "write_refused", (&path, Some(why)));
+    }
+    if let Some(visitor) = visitor {
+        response.extensions_mut().insert(visitor);
     }
     response
 }
@@ -71,7 +76,7 @@ enum Refusal {
     /// A stranger, or nobody knows.
     Error(Error),
     /// Somebody who is signed in.
-    Visitor(Error, Actor),
+    Visitor(Error, Visitor),
     Login(String),
 }
 
@@ -109,7 +114,7 @@ async fn check(app: &SharedApp, mut request: Request) -> Result<Request, Refusal
         return Ok(request);
     }
     let Some(visitor) = visitor(app, &request)? else { return Err(stranger(&request)) };
-    let refused = |error| Refusal::Visitor(error, visitor.actor.clone());
+    let refused = |error| Refusal::Visitor(error, visitor.clone());
     if writes && is_api(&request) {
         api_write_check(&request, &visitor).map_err(refused)?;
     } else if writes {

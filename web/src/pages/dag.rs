@@ -18,11 +18,11 @@ use crate::show::axis::Drawing;
 use crate::show::course::{Fire, Past, by_id, next, rail, slot_look};
 use crate::show::graph::{Graph, NodeState, graph};
 use crate::show::grid::{Grid, RUNS_MAX, grid, run_at};
-use crate::show::home::what;
 use crate::show::look::Look;
+use crate::show::name::{run_name, the_run};
 use crate::show::runs::{took, typical};
 use crate::show::slots::Says;
-use crate::show::time::{Moment, Stamp, count, span, span_short, utc, zone_name};
+use crate::show::time::{Moment, Stamp, count, is_utc, span, span_short, utc, zone_name};
 use crate::tasks::join;
 
 /// Runs read: for the grid, the rail and the typical duration.
@@ -83,7 +83,8 @@ pub(crate) struct DagPage {
     rail: Option<Drawing>,
     grid: Option<Grid>,
     zone: String,
-    beside_utc: bool,
+    /// The zone of the second column of fire times.
+    beside: Option<String>,
     fires: Vec<Fire>,
     ledger: Vec<Entry>,
     graph: Option<Graph>,
@@ -113,20 +114,24 @@ pub(crate) async fn show(
     let ids: Vec<RunId> = runs.iter().take(RUNS_MAX).map(|run| run.id).collect();
     let tasks = store.view_tasks(&ids).await?;
     let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.clone());
-    let local = ctx.moment.for_schedule(schedule.as_ref());
+    let beside = ctx.moment.beside(schedule.as_ref().map(|schedule| schedule.spec().timezone));
     let (graph, graph_of, graph_run) = drawn(&ctx, found.dag.as_deref(), &runs, &tasks).await?;
     Ok(Page(DagPage {
         frame,
         head: DagHead::load(&ctx, &found, "").await?,
         remarks: found.dag.as_ref().map(|dag| dag.remarks.clone()).unwrap_or_default(),
         pill: pill(&ctx.moment, &found, &runs),
-        facts: facts(&ctx.moment, &local, &found, (ended.first(), &runs)),
-        rail: rail(&local, schedule.as_ref().filter(|_| !found.row.paused), known),
-        grid: found.dag.as_deref().filter(|_| !runs.is_empty()).map(|dag| grid(&local, dag, &runs, &tasks)),
-        zone: zone_name(local.zone),
-        beside_utc: local.zone != Tz::UTC,
-        fires: fires(&local, &found, schedule.as_ref()),
-        ledger: ledger(&local, &slots, &runs),
+        facts: facts(&ctx.moment, &found, (ended.first(), &runs)),
+        rail: rail(&ctx.moment, schedule.as_ref().filter(|_| !found.row.paused), known),
+        grid: found
+            .dag
+            .as_deref()
+            .filter(|_| !runs.is_empty())
+            .map(|dag| grid(&ctx.moment, dag, &runs, &tasks)),
+        zone: zone_name(ctx.moment.zone),
+        beside: beside.map(zone_name),
+        fires: fires(&ctx.moment, beside, &found),
+        ledger: ledger(&ctx.moment, &slots, &runs),
         graph,
         graph_of,
         graph_run,
@@ -181,12 +186,7 @@ fn fact(name: &'static str, value: String, under: String) -> Fact {
     Fact { name, value, under, look: None, href: String::new() }
 }
 
-fn facts(
-    moment: &Moment,
-    local: &Moment,
-    found: &Found,
-    (ended, runs): (Option<&RunRow>, &[RunRow]),
-) -> Vec<Fact> {
+fn facts(moment: &Moment, found: &Found, (ended, runs): (Option<&RunRow>, &[RunRow])) -> Vec<Fact> {
     let row = &found.row;
     let dag = found.dag.as_deref();
     let schedule = dag.and_then(|dag| dag.schedule.as_ref());
@@ -199,8 +199,8 @@ fn facts(
     facts.push(match next {
         Some(at) => fact(
             "Next slot",
-            format!("{}, {}", local.slot_dated(at).text, moment.until(at)),
-            format!("{} UTC", utc(at)),
+            format!("{}, {}", moment.slot_named(at), moment.until(at)),
+            if is_utc(moment.zone) { String::new() } else { format!("{} UTC", utc(at)) },
         ),
         None if row.paused => fact("Next slot", "none while paused".to_owned(), String::new()),
         None => fact("Next slot", "none".to_owned(), String::new()),
@@ -233,7 +233,7 @@ fn last_finished(moment: &Moment, last: Option<&RunRow>) -> Fact {
         ..fact(
             "Last finished run",
             format!("{} {}", look.word, moment.event(at).text),
-            format!("{}, after {}", what(moment, run), span(took(run, moment.now))),
+            format!("{}, after {}", run_name(moment, run), span(took(run, moment.now))),
         )
     }
 }
@@ -254,16 +254,17 @@ fn piling(dag: &Dag, schedule: &Schedule) -> Fact {
     fact("When slots pile up", late.to_owned(), format!("{active}, {overlap}"))
 }
 
-fn fires(local: &Moment, found: &Found, schedule: Option<&Schedule>) -> Vec<Fire> {
+fn fires(moment: &Moment, beside: Option<Tz>, found: &Found) -> Vec<Fire> {
     let goes_on = found.row.present && !found.row.paused;
-    schedule.filter(|_| goes_on).map(|schedule| next(local, schedule)).unwrap_or_default()
+    let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.as_ref()).filter(|_| goes_on);
+    schedule.map(|schedule| next(moment, beside, schedule)).unwrap_or_default()
 }
 
-fn ledger(local: &Moment, slots: &[SlotRow], runs: &[RunRow]) -> Vec<Entry> {
+fn ledger(moment: &Moment, slots: &[SlotRow], runs: &[RunRow]) -> Vec<Entry> {
     let runs = by_id(runs);
     let one = |slot: &SlotRow| Entry {
-        at: local.slot(slot.slot),
-        to: (slot.count > 1).then(|| local.slot(slot.to)),
+        at: moment.slot(slot.slot),
+        to: (slot.count > 1).then(|| moment.slot(slot.to)),
         look: slot_look(slot, &runs),
         says: says(slot),
         run: slot.run,
@@ -307,10 +308,7 @@ async fn drawn(
             href: format!("/runs/{}/tasks/{}", run.id, task.name),
         })
         .collect();
-    let of = format!(
-        "as it stands in the run of {}",
-        ctx.moment.slot_dated(run.slot.unwrap_or(run.created_at)).text
-    );
+    let of = format!("as it stands in {}", the_run(&ctx.moment, run));
     Ok((graph(dag, &states), of, Some(run.id)))
 }
 

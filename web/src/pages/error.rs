@@ -2,16 +2,15 @@
 
 use askama::Template;
 
-use crate::app::App;
+use crate::app::{Ctx, SharedApp};
 use crate::error::Problem;
+use crate::guard::Visitor;
+use crate::pages::{Frame, Topic};
 use crate::show::home::sentence;
 use crate::show::look::{FAILED, Look, WARN};
 
-/// The page.
-#[derive(Template)]
-#[template(path = "error.html")]
-pub(crate) struct ErrorPage {
-    place: String,
+/// What is said.
+struct Refusal {
     look: Look,
     title: &'static str,
     detail: String,
@@ -19,8 +18,42 @@ pub(crate) struct ErrorPage {
     steps: &'static [&'static str],
 }
 
-impl ErrorPage {
-    pub(crate) fn new(app: &App, problem: &Problem) -> Self {
+/// The page of someone who is signed in: the way to every other page stays.
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    refusal: Refusal,
+}
+
+/// The page of a stranger, which shows nothing of the dashboard.
+#[derive(Template)]
+#[template(path = "error_stranger.html")]
+struct StrangerPage {
+    place: String,
+    refusal: Refusal,
+}
+
+/// The page for whoever asked.
+pub(crate) async fn page(
+    app: &SharedApp,
+    problem: &Problem,
+    who: Option<&Visitor>,
+) -> Result<String, askama::Error> {
+    let refusal = Refusal::new(problem);
+    match who {
+        Some(who) => {
+            let ctx = Ctx { app: SharedApp::clone(app), who: who.clone(), moment: app.moment() };
+            // A store that has just failed is not asked what every other page shows.
+            let pulse = if problem.status >= 500 { None } else { app.pulse().await.ok() };
+            ErrorPage { frame: Frame::of(&ctx, None, Topic::Still, pulse), refusal }.render()
+        }
+        None => StrangerPage { place: app.options.place.clone(), refusal }.render(),
+    }
+}
+
+impl Refusal {
+    fn new(problem: &Problem) -> Self {
         let (title, steps): (_, &[_]) = match problem.status {
             401 => ("Sign in first", &["Open the sign-in page and give the token."]),
             403 => (
@@ -61,7 +94,6 @@ impl ErrorPage {
             _ => ("That was not understood", &["Go back and check what was sent."]),
         };
         let look = if problem.status >= 500 { FAILED } else { WARN };
-        let place = app.options.place.clone();
-        Self { place, look, title, detail: sentence(&problem.detail), status: problem.status, steps }
+        Self { look, title, detail: sentence(&problem.detail), status: problem.status, steps }
     }
 }

@@ -13,7 +13,7 @@ use crate::ledger;
 use crate::pages::dag::says;
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::look::{Look, MISSED, OK};
-use crate::show::time::{Moment, Stamp, count, grouped};
+use crate::show::time::{Moment, Stamp, count, grouped, is_utc, zone_name};
 
 /// Rows on one page.
 const ROWS_MAX: usize = 100;
@@ -46,6 +46,8 @@ pub(crate) struct Row {
 #[template(path = "ledger.html")]
 pub(crate) struct LedgerPage {
     frame: Frame,
+    zone: String,
+    beside_utc: bool,
     query: LedgerQuery,
     look: Look,
     verdict: String,
@@ -78,6 +80,8 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<LedgerQuery>) -> Outcome<
     );
     Ok(Page(LedgerPage {
         frame,
+        zone: zone_name(ctx.moment.zone),
+        beside_utc: !is_utc(ctx.moment.zone),
         look: if missed { MISSED } else { OK },
         verdict: if missed {
             format!("{} missed in the last day", count(counts.missed, "slot"))

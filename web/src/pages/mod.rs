@@ -117,11 +117,20 @@ const DONE: &[(&str, &str)] = &[
 impl Frame {
     /// The frame of a page for this request.
     pub(crate) async fn load(ctx: &Ctx, nav: Nav, topic: Topic) -> Outcome<Self> {
-        let Pulse { broken, lead } = ctx.app.pulse().await?;
+        let pulse = ctx.app.pulse().await?;
+        Ok(Self::of(ctx, Some(nav), topic, Some(pulse)))
+    }
+
+    /// The same of a page that may belong to no entry of the navigation, while the store may not answer.
+    pub(crate) fn of(ctx: &Ctx, nav: Option<Nav>, topic: Topic, pulse: Option<Pulse>) -> Self {
         let local = ctx.moment.now.with_timezone(&ctx.moment.zone);
-        let link =
-            |(at, href, name): &(Nav, &'static str, &'static str)| Link { href, name, current: *at == nav };
-        Ok(Self {
+        let link = |(at, href, name): &(Nav, &'static str, &'static str)| Link {
+            href,
+            name,
+            current: Some(*at) == nav,
+        };
+        let broken = pulse.as_ref().map_or(0, |pulse| pulse.broken);
+        Self {
             place: ctx.app.options.place.clone(),
             links: LINKS.iter().map(link).collect(),
             broken,
@@ -133,8 +142,8 @@ impl Frame {
             csrf: ctx.who.csrf.clone().unwrap_or_default(),
             topics: topic.text(),
             toast: None,
-            alarm: alarm(ctx, nav, &lead),
-        })
+            alarm: pulse.and_then(|pulse| alarm(ctx, nav, &pulse.lead)),
+        }
     }
 
     /// Says what the step before did, if the address names it.
@@ -145,9 +154,9 @@ impl Frame {
 }
 
 /// Said once: the title of the home page and of the cluster's says it already.
-fn alarm(ctx: &Ctx, nav: Nav, lead: &Lead) -> Option<String> {
+fn alarm(ctx: &Ctx, nav: Option<Nav>, lead: &Lead) -> Option<String> {
     match lead {
-        _ if matches!(nav, Nav::Home | Nav::Cluster) => None,
+        _ if matches!(nav, Some(Nav::Home | Nav::Cluster)) => None,
         Lead::Vacant { since } => Some(format!("No scheduler leads since {}", ctx.moment.event(*since).text)),
         Lead::Stuck { why } => Some(format!("Nothing moves: {why}")),
         Lead::Never | Lead::Held => None,

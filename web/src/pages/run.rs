@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{Path, Query};
-use chrono_tz::Tz;
 use rota_core::id::RunId;
 use rota_core::port::{RunFilter, RunRow, SlotFilter};
 use rota_core::state::{RunState, TaskState, Trigger};
@@ -16,8 +15,9 @@ use crate::show::gantt::{Gantt, History, gantt};
 use crate::show::graph::{Graph, NodeState, graph};
 use crate::show::home::sentence;
 use crate::show::look::{Look, WARN};
+use crate::show::name::run_title;
 use crate::show::runs::{took, typical};
-use crate::show::time::{Moment, count, span, span_short, utc, zone_name};
+use crate::show::time::{Moment, count, is_utc, span, span_short, utc, zone_name};
 use crate::tasks::RunTasks;
 
 /// Tasks whose earlier attempts are read for the table.
@@ -83,7 +83,6 @@ pub(crate) async fn show(
     let id = row.id;
     let frame = Frame::load(&ctx, Nav::Runs, Topic::Run(id)).await?.done(query.done.as_deref());
     let run = RunTasks::load(&ctx, row).await?;
-    let local = ctx.moment.for_schedule(run.dag.as_ref().and_then(|dag| dag.schedule.as_ref()));
     let filter =
         RunFilter { dag: Some(run.run.dag.clone()), before: Some(id), limit: 25, ..RunFilter::default() };
     let before = ctx.app.ports.store.view_runs(&filter).await?;
@@ -94,14 +93,14 @@ pub(crate) async fn show(
         frame,
         run: id,
         dag: run.run.dag.to_string(),
-        title: title(&local, &run.run),
+        title: run_title(&ctx.moment, &run.run),
         look,
         pill: format!("{}, {}", look.word, span(took(&run.run, ctx.moment.now))),
         active: !run.run.state.is_terminal(),
         retryable: run.run.state.is_terminal(),
-        earlier: before.first().map(|run| (run.id, title(&local, run))),
+        earlier: before.first().map(|run| (run.id, run_title(&ctx.moment, run))),
         callout: callout(&run),
-        facts: facts(&ctx, &local, &run, &before).await?,
+        facts: facts(&ctx, &run, &before).await?,
         params: run
             .run
             .params
@@ -110,18 +109,10 @@ pub(crate) async fn show(
             .collect(),
         legend: legend(&run),
         graph: run.dag.as_ref().and_then(|dag| graph(dag, &nodes(&ctx.moment, &run))),
-        gantt: gantt(&local, &run.run, shown, &history),
+        gantt: gantt(&ctx.moment, &run.run, shown, &history),
         tasks: run.list.len(),
         more: run.list.len() - shown.len(),
     }))
-}
-
-/// `Run of Fri 23 Oct 09:30`, or `Run 812, manual`.
-pub(crate) fn title(moment: &Moment, run: &RunRow) -> String {
-    match run.slot {
-        Some(slot) => format!("Run of {}", moment.slot_dated(slot).text),
-        None => format!("Run {}, {}", run.id, run.trigger),
-    }
 }
 
 async fn history(ctx: &Ctx, run: &RunTasks) -> Outcome<History> {
@@ -191,8 +182,8 @@ fn of_tasks(run: &RunTasks, states: &[TaskState]) -> Option<(Vec<(String, String
     (!lines.is_empty()).then_some((lines, more))
 }
 
-async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> Outcome<Vec<Fact>> {
-    let row = &run.run;
+async fn facts(ctx: &Ctx, run: &RunTasks, before: &[RunRow]) -> Outcome<Vec<Fact>> {
+    let (row, local) = (&run.run, &ctx.moment);
     let fact = |name, value, under| Fact { name, value, under, look: None, href: String::new() };
     let mut facts = Vec::new();
     match row.slot {
@@ -200,7 +191,7 @@ async fn facts(ctx: &Ctx, local: &Moment, run: &RunTasks, before: &[RunRow]) -> 
             let late = fired_late(ctx, row).await?.unwrap_or_default();
             let value = format!("{} {}", local.slot(slot).text, zone_name(local.zone));
             let in_utc = format!("{} UTC, {late}", utc(slot));
-            let under = if local.zone == Tz::UTC { late } else { in_utc };
+            let under = if is_utc(local.zone) { late } else { in_utc };
             facts.push(fact("Slot", value, under.trim_end_matches(", ").to_owned()));
         }
         None => facts.push(fact("Slot", "none".to_owned(), "triggered, not scheduled".to_owned())),

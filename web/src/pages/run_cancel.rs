@@ -10,9 +10,9 @@ use rota_core::state::TaskState;
 use crate::app::{Ctx, run_id};
 use crate::error::{Error, Outcome};
 use crate::intent;
-use crate::pages::run::title;
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::look::Look;
+use crate::show::name::run_title;
 use crate::show::time::span_short;
 use crate::tasks::RunTasks;
 
@@ -61,7 +61,7 @@ pub(crate) async fn show(ctx: Ctx, Path(run): Path<String>) -> Outcome<Page<Canc
     Ok(Page(CancelPage {
         frame,
         run: run.run.id,
-        title: title(&ctx.moment, &run.run),
+        title: run_title(&ctx.moment, &run.run),
         dag: run.run.dag.to_string(),
         ends: ends.collect(),
         more: all.saturating_sub(NAMED_MAX),

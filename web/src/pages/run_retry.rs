@@ -11,9 +11,9 @@ use serde::Deserialize;
 use crate::app::{Ctx, run_id};
 use crate::error::{Error, Outcome};
 use crate::intent;
-use crate::pages::run::title;
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::look::Look;
+use crate::show::name::run_title;
 use crate::tasks::RunTasks;
 
 /// Tasks listed.
@@ -67,7 +67,7 @@ pub(crate) async fn show(
     Ok(Page(RetryPage {
         frame,
         run: run.run.id,
-        title: title(&ctx.moment, &run.run),
+        title: run_title(&ctx.moment, &run.run),
         dag: run.run.dag.to_string(),
         choices: choices.collect(),
         by_task: query.task.is_some() || names.is_empty(),

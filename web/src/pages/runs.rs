@@ -11,8 +11,8 @@ use crate::api::run_states;
 use crate::app::{Ctx, dag_id, run_id};
 use crate::error::Outcome;
 use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::home::what;
 use crate::show::look::Look;
+use crate::show::name::run_name;
 use crate::show::runs::took;
 use crate::show::time::{Moment, Stamp, span};
 
@@ -34,7 +34,7 @@ pub(crate) struct RunsQuery {
 pub(crate) struct Row {
     pub(crate) run: RunId,
     pub(crate) dag: String,
-    pub(crate) what: String,
+    pub(crate) name: String,
     pub(crate) look: Look,
     pub(crate) reason: String,
     pub(crate) created: Stamp,
@@ -82,7 +82,7 @@ fn row(moment: &Moment, run: &RunRow) -> Row {
     Row {
         run: run.id,
         dag: run.dag.to_string(),
-        what: what(moment, run),
+        name: run_name(moment, run),
         look: Look::run(run.state),
         reason: run.reason.clone().unwrap_or_default(),
         created: moment.event(run.started_at.unwrap_or(run.created_at)),

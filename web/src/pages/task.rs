@@ -15,13 +15,13 @@ use serde::Deserialize;
 
 use crate::app::{Ctx, run_id};
 use crate::error::{Error, Outcome};
-use crate::pages::run::title;
 use crate::pages::task_log::{self, Chosen, LogQuery, LogView, Shown};
 use crate::pages::{Frame, Nav, Page, Topic};
 use crate::show::attempts::{Attempt, attempts, rail};
 use crate::show::axis::Drawing;
 use crate::show::home::sentence;
 use crate::show::look::Look;
+use crate::show::name::run_title;
 use crate::show::plain;
 use crate::show::time::zone_name;
 use crate::tasks::{RunTasks, attempts_of};
@@ -100,7 +100,7 @@ pub(crate) async fn show(
     let (command, command_note) = command(&run, definition.as_ref(), number);
     let (shell, body) = words(&command, definition.as_ref());
     Ok(Page(TaskPage {
-        run_title: title(&ctx.moment, &run.run),
+        run_title: run_title(&ctx.moment, &run.run),
         dag: run.run.dag.to_string(),
         look: Look::task(now.state),
         pill: pill(now.state, &rows, definition.as_ref()),

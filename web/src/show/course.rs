@@ -13,10 +13,12 @@ use super::axis::{self, Drawing, Shape, Stretch, mark_text, marks};
 use super::grid::run_at;
 use super::look::Look;
 use super::slots::thinned;
-use super::time::{Moment, Stamp, utc};
+use super::time::{Moment, Stamp};
 use crate::ledger::part;
 
-const BASE: u32 = 48;
+/// The word of now lies above all, what the clock does on a line of its own below it.
+const CHANGE_LINE: u32 = 24;
+const BASE: u32 = 60;
 /// Slots that the rail shows before and after now, if they lie evenly.
 const SLOTS_BEFORE: i32 = 16;
 const SLOTS_AFTER: i32 = 9;
@@ -25,9 +27,10 @@ const NEXT_MAX: usize = 10;
 
 /// A fire time.
 pub(crate) struct Fire {
-    /// In the DAG's zone, with its day.
+    /// With its day.
     pub(crate) local: Stamp,
-    pub(crate) utc: String,
+    /// In the zone beside it, with the day where that is another one.
+    pub(crate) beside: String,
     pub(crate) until: String,
     /// What a change of the clock does to it; empty: nothing.
     pub(crate) remark: String,
@@ -51,10 +54,10 @@ pub(crate) fn rail(moment: &Moment, schedule: Option<&Schedule>, known: Past<'_>
     let mut shapes = Vec::new();
     for at in marks(moment, stretch, 9) {
         let x = stretch.at(at);
-        shapes.push(Shape::Tick { class: "rail-hour", x, y1: 16, y2: 56 });
+        shapes.push(Shape::Tick { class: "rail-hour", x, y1: 28, y2: 68 });
         if x.0 < 96.0 {
             let class = if shapes.len() % 4 == 3 { "rail-minor" } else { "" };
-            shapes.push(Shape::Text { class, x, dx: 4, y: 72, anchor: "start", text: mark_text(moment, at) });
+            shapes.push(Shape::Text { class, x, dx: 4, y: 84, anchor: "start", text: mark_text(moment, at) });
         }
     }
     let failed = runs(&mut shapes, stretch, known.runs);
@@ -62,20 +65,20 @@ pub(crate) fn rail(moment: &Moment, schedule: Option<&Schedule>, known: Past<'_>
     if let Some(schedule) = schedule {
         let ahead = Stretch { from: moment.now, ..stretch };
         for slot in thinned(schedule, ahead, (stretch.to - stretch.from) / 300, 300) {
-            shapes.push(Shape::Tick { class: "rail-tick is-ahead", x: stretch.at(slot), y1: 32, y2: BASE });
+            shapes.push(Shape::Tick { class: "rail-tick is-ahead", x: stretch.at(slot), y1: 44, y2: BASE });
         }
-        shapes.extend(clock_change(moment.zone, stretch));
+        shapes.extend(clock_change(schedule.spec().timezone, stretch));
     }
     shapes.push(Shape::Base { y: BASE });
     let x = stretch.at(moment.now);
-    shapes.push(Shape::Hand { x, y1: 6, y2: 62 });
+    shapes.push(Shape::Hand { x, y1: 6, y2: 74 });
     shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: 10, anchor: "start", text: "now".to_owned() });
     let label = format!(
         "Slots from {} to {}: {failed} failed, {missed} missed",
         moment.slot_dated(stretch.from).text,
         moment.slot_dated(stretch.to).text
     );
-    Some(Drawing { class: "rail", height: 76, label, shapes })
+    Some(Drawing { class: "rail", height: 88, label, shapes })
 }
 
 /// About so many slots to each side as the rail has room for; without a schedule, the last runs.
@@ -101,19 +104,19 @@ fn runs(shapes: &mut Vec<Shape>, stretch: Stretch, runs: &[RunRow]) -> usize {
     for run in runs.iter().filter(|run| stretch.holds(run_at(run))) {
         let x = stretch.at(run_at(run));
         match run.state {
-            RunState::Running => shapes.push(Shape::Lit { x, y: 25.5, height: 22.0 }),
+            RunState::Running => shapes.push(Shape::Lit { x, y: 37.5, height: 22.0 }),
             RunState::Failed => {
                 failed += 1;
-                shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: 26, y2: 62 });
+                shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: 38, y2: 74 });
             }
             RunState::Success => {
-                shapes.push(Shape::Tick { class: "rail-tick is-success", x, y1: 26, y2: BASE })
+                shapes.push(Shape::Tick { class: "rail-tick is-success", x, y1: 38, y2: BASE })
             }
             RunState::Cancelled => {
-                shapes.push(Shape::Tick { class: "rail-tick is-cancelled", x, y1: 26, y2: BASE })
+                shapes.push(Shape::Tick { class: "rail-tick is-cancelled", x, y1: 38, y2: BASE })
             }
             RunState::Queued => {
-                shapes.push(Shape::Tick { class: "rail-tick is-queued", x, y1: 26, y2: BASE })
+                shapes.push(Shape::Tick { class: "rail-tick is-queued", x, y1: 38, y2: BASE })
             }
         }
     }
@@ -133,15 +136,15 @@ fn not_fired(
         match slot.outcome {
             SlotOutcome::Missed => {
                 missed += part(schedule, slot, &window);
-                shapes.extend(axis::missed(stretch, (slot.slot, slot.to), 40));
+                shapes.extend(axis::missed(stretch, (slot.slot, slot.to), 52));
             }
             SlotOutcome::Skipped if slot.count > 1 => {
                 let (x, width) = stretch.between(slot.slot, slot.to);
-                shapes.push(Shape::Box { class: "rail-skipped", x, width, y: 40.0, height: 8.0 });
+                shapes.push(Shape::Box { class: "rail-skipped", x, width, y: 52.0, height: 8.0 });
             }
             SlotOutcome::Skipped => {
                 let x = stretch.at(slot.slot);
-                shapes.push(Shape::Tick { class: "rail-tick is-skipped rail-thin", x, y1: 38, y2: BASE });
+                shapes.push(Shape::Tick { class: "rail-tick is-skipped rail-thin", x, y1: 50, y2: BASE });
             }
             SlotOutcome::Fired => {}
         }
@@ -160,8 +163,15 @@ fn clock_change(zone: Tz, stretch: Stretch) -> Vec<Shape> {
             let x = stretch.at(next);
             let text = if moved < 0 { "clock goes back" } else { "clock goes forward" }.to_owned();
             return vec![
-                Shape::Tick { class: "rail-minor rail-base", x, y1: 18, y2: BASE },
-                Shape::Text { class: "rail-day rail-minor", x, dx: 0, y: 12, anchor: "middle", text },
+                Shape::Tick { class: "rail-minor rail-base", x, y1: CHANGE_LINE + 4, y2: BASE },
+                Shape::Text {
+                    class: "rail-day rail-minor",
+                    x,
+                    dx: 0,
+                    y: CHANGE_LINE,
+                    anchor: "middle",
+                    text,
+                },
             ];
         }
         at = next;
@@ -173,18 +183,24 @@ fn offset_s(zone: Tz, at: DateTime<Utc>) -> i32 {
     at.with_timezone(&zone).offset().fix().local_minus_utc()
 }
 
-/// The next fire times, in the DAG's zone (`moment.zone`) and in UTC.
-pub(crate) fn next(moment: &Moment, schedule: &Schedule) -> Vec<Fire> {
+/// The next fire times, and the same in the zone `beside`. What the clock does to them, it does in the schedule's own zone.
+pub(crate) fn next(moment: &Moment, beside: Option<Tz>, schedule: &Schedule) -> Vec<Fire> {
     let mut before = moment.now;
+    let other = Moment { zone: beside.unwrap_or(moment.zone), ..*moment };
     schedule
         .upcoming(moment.now, NEXT_MAX)
         .into_iter()
         .map(|slot| {
-            let remark = remark(moment.zone, before, slot);
+            let remark = remark(schedule.spec().timezone, before, slot);
             before = slot;
-            let same_day = slot.date_naive() == slot.with_timezone(&moment.zone).date_naive();
-            let utc = if same_day { utc(slot) } else { format!("{} {}", slot.format("%a"), utc(slot)) };
-            Fire { local: moment.slot(slot), utc, until: moment.until(slot), remark }
+            let day = |moment: &Moment| slot.with_timezone(&moment.zone).date_naive();
+            let clock = other.slot(slot).text_clock();
+            let beside = if day(moment) == day(&other) {
+                clock
+            } else {
+                format!("{} {clock}", day(&other).format("%a"))
+            };
+            Fire { local: moment.slot(slot), beside, until: moment.until(slot), remark }
         })
         .collect()
 }
@@ -265,7 +281,7 @@ mod tests {
         let schedule = Schedule::compile(spec, "a").expect("valid");
         let remarks = |now: &str| {
             let moment = Moment { now: now.parse().expect("valid"), zone: berlin };
-            next(&moment, &schedule).into_iter().take(3).map(|fire| fire.remark).collect::<Vec<_>>()
+            next(&moment, None, &schedule).into_iter().take(3).map(|fire| fire.remark).collect::<Vec<_>>()
         };
         let back = remarks("2026-10-23T12:00:00Z");
         assert_eq!(back[0], "");

@@ -20,9 +20,12 @@ pub(crate) const PAST: TimeDelta = TimeDelta::hours(9);
 /// How much of what comes is shown.
 const AHEAD: TimeDelta = TimeDelta::hours(24);
 /// Where the base line lies, in pixels.
-const BASE: u32 = 66;
+const BASE: u32 = 78;
 /// Where missed slots lie.
-const MISSED: u16 = 58;
+const MISSED: u16 = 70;
+/// The word of now lies above all, days on a line of their own below it, so that none ever lies over it.
+const NOW_LINE: u32 = 10;
+const DAY_LINE: u32 = 26;
 
 /// What is drawn.
 pub(crate) struct Day<'a> {
@@ -73,10 +76,10 @@ pub(crate) fn rail(moment: &Moment, day: &Day<'_>) -> Drawing {
         day.outages.iter().flat_map(|outage| axis::missed(stretch, (outage.from, outage.to), MISSED));
     shapes.extend(missed);
     let x = stretch.at(moment.now);
-    shapes.push(Shape::Hand { x, y1: 6, y2: 82 });
+    shapes.push(Shape::Hand { x, y1: 6, y2: 94 });
     let text = moment.hours(moment.now);
-    shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: 10, anchor: "start", text });
-    Drawing { class: "rail", height: 104, label: label(&heaps, day.missed), shapes }
+    shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: NOW_LINE, anchor: "start", text });
+    Drawing { class: "rail", height: 116, label: label(&heaps, day.missed), shapes }
 }
 
 /// How ticks are drawn: thin where they lie close, and as past up to `now`.
@@ -130,13 +133,13 @@ fn scale(moment: &Moment, stretch: Stretch) -> Vec<Shape> {
             y2: if long { BASE + 6 } else { BASE + 3 },
         });
         if local.hour() == 0 {
-            shapes.push(Shape::Tick { class: "rail-base", x, y1: 18, y2: 72 });
+            shapes.push(Shape::Tick { class: "rail-base", x, y1: DAY_LINE + 4, y2: BASE + 6 });
             let text = local.format("%a %-d %b").to_string();
-            shapes.push(Shape::Text { class: "rail-day", x, dx: 6, y: 14, anchor: "start", text });
+            shapes.push(Shape::Text { class: "rail-day", x, dx: 6, y: DAY_LINE, anchor: "start", text });
         }
         if long && (1.5..98.5).contains(&x.0) {
             let class = if local.hour() % 6 == 3 { "rail-minor" } else { "" };
-            shapes.push(Shape::Text { class, x, dx: 0, y: 100, anchor: "middle", text: moment.hours(at) });
+            shapes.push(Shape::Text { class, x, dx: 0, y: 112, anchor: "middle", text: moment.hours(at) });
         }
     }
     shapes
@@ -171,4 +174,35 @@ fn label(heaps: &BTreeMap<i32, Heap>, missed: u64) -> String {
         sum(|heap| heap.failed),
         sum(|heap| heap.running),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_now_shares_its_line_with_no_other_at_any_time_of_day() {
+        for zone in [chrono_tz::Tz::UTC, chrono_tz::Europe::Berlin, chrono_tz::Asia::Kolkata] {
+            for minute in (0..24 * 60).step_by(7) {
+                let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minute);
+                let day = Day { steps: &[], outages: &[], missed: 0, schedules: &[] };
+                let words: Vec<(&str, u32)> = rail(&Moment { now, zone }, &day)
+                    .shapes
+                    .iter()
+                    .filter_map(|shape| match shape {
+                        Shape::Text { class, y, .. } => Some((*class, *y)),
+                        _ => None,
+                    })
+                    .collect();
+                let (now_line, others): (Vec<_>, Vec<_>) =
+                    words.into_iter().partition(|(class, _)| *class == "rail-now");
+                assert_eq!(now_line.len(), 1);
+                assert!(
+                    others.iter().all(|(_, y)| y.abs_diff(now_line[0].1) >= 14),
+                    "{zone} {minute}: {others:?}"
+                );
+                assert!(others.iter().any(|(class, _)| *class == "rail-day"), "{zone} {minute}");
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use rota_core::port::{RunRow, TaskRow};
 use rota_core::state::{RunState, TaskState};
 
 use super::look::Look;
+use super::name::{run_name, run_title};
 use super::runs::took;
 use super::time::{Moment, count};
 
@@ -94,7 +95,7 @@ fn column(moment: &Moment, run: &RunRow, longest_ms: i64) -> Column {
     Column {
         run: run.id,
         class: look.class,
-        title: format!("Run of {}, {}", moment.slot_dated(run_at(run)).text, look.word),
+        title: format!("{}, {}", run_title(moment, run), look.word),
         y: 50 - height,
         height,
         failed: run.state == RunState::Failed,
@@ -112,7 +113,7 @@ fn cell(moment: &Moment, run: &RunRow, task: &str, rows: &HashMap<(RunId, &str),
     Cell {
         class: look.class,
         glyph: if state == TaskState::Success { "" } else { look.glyph },
-        title: format!("{task}, {}, {}", moment.slot_dated(run_at(run)).text, look.word),
+        title: format!("{task}, {}, {}", run_name(moment, run), look.word),
         href: format!("/runs/{}/tasks/{task}", run.id),
     }
 }

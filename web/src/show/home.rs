@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use chrono::TimeDelta;
 use rota_core::id::{DagId, RunId};
 use rota_core::port::{ActiveRuns, FailedDag, Outage, RunRow, TaskRow};
-use rota_core::state::{TaskState, Trigger};
+use rota_core::state::TaskState;
 
 use super::look::Look;
+use super::name::run_name;
 use super::rota::Entry;
 use super::runs::{took, typical};
 use super::slots::Says;
@@ -77,7 +78,7 @@ pub(crate) struct Now {
     pub(crate) run: RunId,
     pub(crate) dag: String,
     pub(crate) look: Look,
-    pub(crate) what: String,
+    pub(crate) name: String,
     pub(crate) why: String,
     pub(crate) bars: Vec<Part>,
     pub(crate) label: String,
@@ -197,21 +198,12 @@ fn active_run(moment: &Moment, run: &RunRow, tasks: &[TaskNow], typical: Option<
         run: run.id,
         dag: run.dag.to_string(),
         look: Look::run(run.state),
-        what: what(moment, run),
+        name: run_name(moment, run),
         why: String::new(),
         bars: parts(&states),
         label: format!("{done} of {} done", count(states.len() as u64, "task")),
         took: span_short(took(run, moment.now)),
         of_about: typical.map(|typical| format!("of about {}", span_short(typical))).unwrap_or_default(),
-    }
-}
-
-/// `slot 09:30`, or who asked.
-pub(crate) fn what(moment: &Moment, run: &RunRow) -> String {
-    match (run.slot, run.trigger) {
-        (Some(slot), _) => format!("slot {}", moment.slot(slot).text),
-        (None, Trigger::Manual) => format!("manual, run {}", run.id),
-        (None, trigger) => format!("{trigger}, run {}", run.id),
     }
 }
 

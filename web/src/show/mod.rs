@@ -15,6 +15,7 @@ pub(crate) mod layout;
 pub(crate) mod log;
 pub(crate) mod log_none;
 pub(crate) mod look;
+pub(crate) mod name;
 pub(crate) mod queues;
 pub(crate) mod rota;
 pub(crate) mod runs;

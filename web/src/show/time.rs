@@ -2,9 +2,8 @@
 //! no-break space. Never reads a clock.
 
 use askama::Template;
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, LocalResult, TimeDelta, TimeZone as _, Timelike, Utc};
 use chrono_tz::Tz;
-use rota_core::schedule::Schedule;
 
 /// Keeps a number and its unit on one line.
 const NBSP: char = '\u{a0}';
@@ -56,17 +55,10 @@ impl Stamp {
 }
 
 impl Moment {
-    /// The same instant, in another zone.
-    fn in_zone(self, zone: Tz) -> Self {
-        Self { zone, ..self }
-    }
-
-    /// The same instant in the zone of a schedule. One in UTC says nothing about where people are: theirs stays.
-    pub(crate) fn for_schedule(self, schedule: Option<&Schedule>) -> Self {
-        match schedule.map(|schedule| schedule.spec().timezone) {
-            Some(zone) if zone != Tz::UTC => self.in_zone(zone),
-            Some(_) | None => self,
-        }
+    /// The zone whose times stand beside this one's: a schedule's own, else UTC; `None` where that would be the same again.
+    pub(crate) fn beside(&self, schedule: Option<Tz>) -> Option<Tz> {
+        let differs = |zone: &Tz| zone_name(*zone) != zone_name(self.zone);
+        schedule.filter(differs).or(Some(Tz::UTC).filter(differs))
     }
 
     /// A slot: `10:30` today, else with its day.
@@ -84,6 +76,17 @@ impl Moment {
         let local = at.with_timezone(&self.zone);
         let text = format!("{} {}", self.day(at), hours(&local, Grain::Slot));
         Stamp { text, ..self.stamp(at, Grain::Slot) }
+    }
+
+    /// A slot so that no other is called the same: with its day and the zone, and where the clock was set back with the pass.
+    pub(crate) fn slot_named(&self, at: DateTime<Utc>) -> String {
+        let local = at.with_timezone(&self.zone);
+        let twice = matches!(
+            self.zone.from_local_datetime(&local.naive_local()),
+            LocalResult::Ambiguous(first, second) if first != second
+        );
+        let pass = if twice { local.format(" %Z").to_string() } else { String::new() };
+        format!("{}{pass} {}", self.slot_dated(at).text, zone_name(self.zone))
     }
 
     /// The day: `Fri 23 Oct`, with the year if it is not this one.
@@ -124,8 +127,8 @@ impl Moment {
         } else {
             format!("{} {clock}", self.day(at))
         };
-        let title =
-            format!("{} {}, {} UTC", local.format("%a %-d %b %Y %H:%M:%S"), zone_name(self.zone), utc(at));
+        let whole = format!("{} {}", local.format("%a %-d %b %Y %H:%M:%S"), zone_name(self.zone));
+        let title = if is_utc(self.zone) { whole } else { format!("{whole}, {} UTC", utc(at)) };
         Stamp { iso: local.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), text, title }
     }
 }
@@ -134,6 +137,11 @@ impl Moment {
 pub(crate) fn zone_name(zone: Tz) -> String {
     let name = zone.name();
     name.rsplit('/').next().unwrap_or(name).replace('_', " ")
+}
+
+/// Whether its times are UTC's, so that these need not be said again.
+pub(crate) fn is_utc(zone: Tz) -> bool {
+    zone_name(zone) == zone_name(Tz::UTC)
 }
 
 /// `07:30`, or `07:30:10` where there are seconds, in UTC.
@@ -230,6 +238,35 @@ mod tests {
         assert_eq!(at("2026-10-24T00:30:00Z"), "Sat 02:30");
         assert_eq!(at("2026-12-24T17:00:00Z"), "Thu 24 Dec 18:00");
         assert_eq!(at("2027-01-01T17:00:00Z"), "Fri 1 Jan 2027 18:00");
+    }
+
+    #[test]
+    fn slots_of_an_hour_that_comes_twice_have_two_names() {
+        let now: DateTime<Utc> = "2026-10-24T08:17:34Z".parse().expect("valid");
+        let moment = Moment { now, zone: chrono_tz::Europe::Berlin };
+        let name = |text: &str| moment.slot_named(text.parse().expect("valid"));
+        assert_eq!(name("2026-10-24T07:30:00Z"), "Sat 24 Oct 09:30 Berlin");
+        assert_eq!(name("2026-10-25T00:30:00Z"), "Sun 25 Oct 02:30 CEST Berlin");
+        assert_eq!(name("2026-10-25T01:30:00Z"), "Sun 25 Oct 02:30 CET Berlin");
+    }
+
+    #[test]
+    fn no_zone_stands_beside_itself() {
+        let moment = |zone| Moment { now: DateTime::UNIX_EPOCH, zone };
+        let (berlin, tokyo) = (chrono_tz::Europe::Berlin, chrono_tz::Asia::Tokyo);
+        for (page, schedule, beside) in [
+            (Tz::UTC, Some(Tz::UTC), None),
+            (Tz::UTC, None, None),
+            (chrono_tz::Etc::UTC, Some(Tz::UTC), None),
+            (Tz::UTC, Some(berlin), Some(berlin)),
+            (berlin, Some(berlin), Some(Tz::UTC)),
+            (berlin, Some(Tz::UTC), Some(Tz::UTC)),
+            (berlin, Some(tokyo), Some(tokyo)),
+        ] {
+            assert_eq!(moment(page).beside(schedule), beside, "{page} and {schedule:?}");
+        }
+        let stamp = moment(Tz::UTC).slot(DateTime::UNIX_EPOCH);
+        assert_eq!(stamp.title.matches("UTC").count(), 1, "{}", stamp.title);
     }
 
     #[test]
