@@ -389,6 +389,40 @@ fn an_address_for_others_needs_a_chosen_token() {
 }
 
 #[test]
+fn tasks_of_another_user_work_and_cannot_read_what_is_rotas() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dags, data) = (dir.path().join("dags"), dir.path().join("data"));
+    fs::create_dir(&dags).unwrap();
+    for path in [dir.path(), &dags] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = format!(
+        "id -un; for f in admin-token rota.db server.json lock; do ! cat {}/$f; done; ! ls {}",
+        data.display(),
+        data.display()
+    );
+    let text = format!("tasks: {{look: {{outputs: [n], run: '{script}; echo n=1 > $ROTA_OUTPUT'}}}}\n");
+    fs::set_permissions(write_dag(&dags, "spy.yaml", &text), fs::Permissions::from_mode(0o644)).unwrap();
+    let start = || {
+        let start = rota().args(["standalone", "--listen", "127.0.0.1:0", "--user", "nobody", "--dags"]);
+        start.arg(&dags).arg("--data").arg(&data)
+    };
+    if !rustix::process::geteuid().is_root() {
+        let end = start().finish();
+        assert_eq!(end.code, 2, "{end:?}");
+        return assert!(end.stderr.contains("only root"), "{end:?}");
+    }
+    let running = start().start();
+    let beside = |args: &[&str]| rota().args(args).arg("--data").arg(&data).finish();
+    wait_for("the DAG", || beside(&["dag", "list"]).stdout.contains("spy"));
+    let end = beside(&["dag", "trigger", "spy", "--wait"]);
+    let log = beside(&["run", "logs", "1", "look"]).stdout;
+    assert_eq!(end.code, 0, "{end:?} {log}");
+    assert!(log.contains("nobody") && log.matches("Permission denied").count() == 5, "{log}");
+    running.terminated();
+}
+
+#[test]
 fn a_killed_standalone_goes_on_where_it_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let starts = dir.path().join("starts");

@@ -8,6 +8,7 @@
 //! `job`), `exec` runs its process under `custody` while `log` carries what it prints, and `finish` reports its end.
 //! `beat` keeps the `lease` and ends the `life` when it cannot; `service` is the component that does all this.
 
+mod account;
 mod attempt;
 mod beat;
 mod boottime;
@@ -28,6 +29,7 @@ mod scratch;
 mod service;
 mod spool;
 
+pub use account::Account;
 pub use boottime::BootTime;
 pub use custody::{Marker, Warden, WardenCommand, sweep_earlier_lives, warden_main};
 pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rota_core::id::{NAME_CHARS_MAX, QueueName, WorkerId};
 use rota_core::port::Object;
 
+use crate::account::Account;
 use crate::custody::WardenCommand;
 
 /// Shortest lease: beats come six times as often, and each is a write.
@@ -53,6 +54,8 @@ pub struct WorkerOptions {
     /// Where this worker has the DAG files, if it has them: tasks start in the folder of theirs. Without it, or where that
     /// folder is missing, each attempt starts in a fresh directory, which is removed when it has ended.
     pub dags_dir: Option<PathBuf>,
+    /// Whom tasks run as, if not as the worker does.
+    pub run_as: Option<Account>,
     /// How to start its warden. `None` only for tests: processes then outlive a killed worker.
     pub warden: Option<WardenCommand>,
 }
@@ -81,6 +84,7 @@ impl WorkerOptions {
             poll: Duration::from_secs(5),
             state_dir,
             dags_dir: None,
+            run_as: None,
             warden: Some(WardenCommand::this_binary()),
         }
     }

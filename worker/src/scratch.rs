@@ -33,7 +33,12 @@ impl StartFolder {
         }
         let path = root(options).join(format!("{}-{}", claimed.token, claimed.name));
         let made = DirBuilder::new().recursive(true).mode(PRIVATE).create(&path);
-        made.map_err(|error| format!("cannot make the task's directory {}: {error}", path.display()))?;
+        let failed = |error| format!("cannot make the task's directory {}: {error}", path.display());
+        made.map_err(failed)?;
+        if let Some(account) = &options.run_as {
+            account.let_through(&root(options))?;
+            account.own(&path).map_err(failed)?;
+        }
         Ok(Self { path, is_scratch: true })
     }
 

@@ -155,6 +155,9 @@ async fn start(
 ) -> Result<Option<Services>, WorkerError> {
     let unusable = |error| WorkerError::StateDir { path: options.state_dir.display().to_string(), error };
     DirBuilder::new().recursive(true).mode(0o700).create(&options.state_dir).map_err(unusable)?;
+    if let Some(account) = &options.run_as {
+        account.let_through(&options.state_dir).map_err(|error| unusable(std::io::Error::other(error)))?;
+    }
     let marker = marker(&options).map_err(unusable)?;
     sweep(&marker).await;
     clear_scratch(&options).await;
@@ -166,6 +169,10 @@ async fn start(
     };
     let outputs = options.state_dir.join("outputs");
     let executor = Executor::new(&outputs, marker, warden.clone(), ports.clock.clone()).map_err(unusable)?;
+    let executor = match options.run_as.clone() {
+        Some(account) => executor.run_as(account).map_err(|error| unusable(std::io::Error::other(error)))?,
+        None => executor,
+    };
     let (ringer, carry) = Ringer::new(ports.broker.clone());
     let spool = Spool::new(options.state_dir.join("results.jsonl"));
     let slots = Arc::new(Semaphore::new(options.slots as usize));

@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rota_worker::{End, Job, StopReason, Stream, stop};
+use rota_worker::{Account, End, Job, StopReason, Stream, stop};
 use serde_json::json;
 
 use support::{Bench, Lines, eventually, is_alive, pids};
@@ -340,4 +342,37 @@ async fn plain_command_runs_without_a_shell_and_falls_back_to_one() {
     let (outcome, lines) = bench.run(&direct(&["no-such-program"], "no-such-program")).await;
     assert_eq!(outcome.exit_code, Some(127), "the shell's own word for it");
     assert!(lines.of(Stream::Err).concat().contains("not found"));
+}
+
+/// A bench for tasks of another user, who may pass through its directory.
+fn bench_of(account: Account) -> Bench {
+    let Bench { dir, executor, marker } = Bench::alone();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).expect("our own directory");
+    let executor = Arc::into_inner(executor).expect("nobody else has it yet");
+    Bench { dir, executor: Arc::new(executor.run_as(account).expect("a passable place")), marker }
+}
+
+#[tokio::test]
+async fn a_task_of_another_user_has_its_own_place_and_none_of_ours() {
+    if !rustix::process::geteuid().is_root() {
+        let refused = Account::find("nobody").unwrap_err();
+        assert!(refused.contains("only root"), "{refused}");
+        return;
+    }
+    let nobody = Account::find("nobody").unwrap();
+    let bench = bench_of(nobody.clone());
+    std::fs::write(bench.path("token"), "secret").unwrap();
+    std::fs::set_permissions(bench.path("token"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let script = "id -u; id -G; echo $USER $HOME; cat token && exit 3; cat /proc/$PPID/environ && exit 4
+        ls outputs && exit 5; touch $(dirname $(dirname $ROTA_OUTPUT))/x && exit 6; kill -0 $PPID && exit 7
+        echo rows=12 > $ROTA_OUTPUT";
+    let (outcome, lines) = bench.run(&bench.argv(&["bash", "-c", script])).await;
+    assert_eq!(outcome.end, End::Success, "{:?} {:?}", outcome.error, lines.0);
+    assert_eq!(json!(outcome.outputs), json!({"rows": "12"}));
+    let own = [nobody.uid.to_string(), nobody.gid.to_string(), format!("nobody {}", nobody.home.display())];
+    assert_eq!(lines.of(Stream::Out), own);
+    // Where the system lets one link another's file at all.
+    let (outcome, _) = bench.run(&bench.argv(&["bash", "-c", "ln /etc/passwd $ROTA_OUTPUT || true"])).await;
+    assert_eq!(outcome.outputs, None);
+    assert_eq!(std::fs::read_dir(bench.path("outputs")).unwrap().count(), 0, "what was theirs is removed");
 }

@@ -25,6 +25,9 @@ pub(crate) fn tell(cautions: &[String]) {
     }
 }
 
+/// What is said of root where tasks are root's too.
+pub(crate) const AND_ITS_TASKS: &str = ", and so do its tasks (ROTA_WORKER_USER names another user for them)";
+
 /// A process that need not be root and is.
 pub(crate) fn root(then: &str) -> Option<String> {
     rustix::process::geteuid()

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rota_backend::DataDir;
 use rota_web::Certificate;
+use rota_worker::Account;
 
 use crate::failure::{CommandResult, Failure};
 use crate::log::LogArg;
@@ -53,6 +54,9 @@ pub(crate) struct Args {
     /// Processes that run at a time [default: four per core]
     #[arg(long, env = "ROTA_WORKER_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     slots: Option<u32>,
+    /// Another user for the tasks, who cannot read rota's token and state; only when rota runs as root [default: rota's own]
+    #[arg(long, env = "ROTA_WORKER_USER", value_name = "NAME")]
+    user: Option<String>,
     #[command(flatten)]
     secrecy: SecrecyArgs,
     #[command(flatten)]
@@ -103,15 +107,20 @@ pub(crate) fn run(args: Args) -> CommandResult {
     check_dags(&args.dags)?;
     let chosen = std::env::var("ROTA_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     listen::check(args.listen, chosen.is_some())?;
-    found::tell(&cautions(&args.dags, chosen.as_deref()));
+    let run_as = args.user.as_deref().map(account).transpose()?;
+    found::tell(&cautions(&args.dags, chosen.as_deref(), run_as.as_ref()));
     let (certificate, tls) = args.secrecy.settle(args.listen)?;
     let data = DataDir::acquire(&args.data).map_err(|error| Failure::failed(error.to_string()))?;
+    if let Some(account) = &run_as {
+        account.let_through(data.path()).map_err(|why| Failure::failed(why).at("--user"))?;
+    }
     let setup = process::Setup {
         token: beacon::settle_token(data.path(), chosen)?,
         listener: listen::bind(args.listen)?,
         hosts: listen::hosts(args.listen, args.host),
         dags: std::path::absolute(&args.dags)?,
         slots: args.slots,
+        run_as,
         certificate,
         tls,
         data,
@@ -123,10 +132,19 @@ pub(crate) fn run(args: Args) -> CommandResult {
     outcome
 }
 
+/// Whom tasks run as.
+fn account(name: &str) -> anyhow::Result<Account> {
+    let found = Account::find(name);
+    Ok(found.map_err(|why| {
+        Failure::usage(why).at("--user").expected("a user of this machine, while rota is started by root")
+    })?)
+}
+
 /// What is dangerous, though it works.
-fn cautions(dags: &Path, token: Option<&str>) -> Vec<String> {
+fn cautions(dags: &Path, token: Option<&str>, run_as: Option<&Account>) -> Vec<String> {
+    let and_tasks = if run_as.is_none() { found::AND_ITS_TASKS } else { "" };
     let token = token.and_then(|token| found::token(token, "ROTA_ADMIN_TOKEN"));
-    [found::root(", and so do its tasks"), found::dags(dags), token].into_iter().flatten().collect()
+    [found::root(and_tasks), found::dags(dags), token].into_iter().flatten().collect()
 }
 
 fn check_dags(dags: &Path) -> anyhow::Result<()> {

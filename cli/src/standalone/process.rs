@@ -11,6 +11,7 @@ use rota_core::id::ReplicaId;
 use rota_core::port::StoreError;
 use rota_scheduler::{Status, Turns};
 use rota_web::{Certificate, Vitals, Web};
+use rota_worker::Account;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,8 @@ pub(super) struct Setup {
     pub(super) dags: PathBuf,
     /// Processes at a time.
     pub(super) slots: Option<u32>,
+    /// Whom tasks run as, if not as this process does.
+    pub(super) run_as: Option<Account>,
     /// With what the dashboard speaks TLS.
     pub(super) certificate: Option<Certificate>,
     /// Whether people reach it through TLS.
@@ -91,7 +94,8 @@ impl Process {
         let broker = Arc::new(InProcessBroker::new());
         let listen = setup.listener.local_addr()?;
         let state_dir = setup.data.path().join("worker");
-        let worker = worker_options("standalone", state_dir, setup.dags.clone(), setup.slots);
+        let mut worker = worker_options("standalone", state_dir, setup.dags.clone(), setup.slots);
+        worker.run_as = setup.run_as;
         let slots = worker.slots;
         let replica = ReplicaId::trusted("standalone");
         let mut loops = Loops::start(loops::Setup {

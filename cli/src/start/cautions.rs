@@ -10,8 +10,8 @@ use crate::process::cautions;
 /// All that applies to a process of this kind.
 pub(super) fn of(config: &Config, role: &Role) -> anyhow::Result<Vec<String>> {
     let mut found: Vec<String> = cautions::root(match role {
-        Role::Worker(_) => ", and so do its tasks",
-        Role::Scheduler(_) | Role::Web(_) => "",
+        Role::Worker(options) if options.run_as.is_none() => cautions::AND_ITS_TASKS,
+        Role::Scheduler(_) | Role::Worker(_) | Role::Web(_) => "",
     })
     .into_iter()
     .collect();

@@ -63,6 +63,7 @@ keys! {
     WORKER WORKER_LEASE: "worker.lease", "ROTA_WORKER_LEASE", "30s";
     WORKER WORKER_DRAIN_GRACE: "worker.drain-grace", "ROTA_WORKER_DRAIN_GRACE", "10s";
     WORKER WORKER_DATA: "worker.data", "ROTA_DATA", "rota-worker";
+    WORKER WORKER_USER: "worker.user", "ROTA_WORKER_USER", "the worker's";
     WORKER WORKER_DAGS: "worker.dags", "ROTA_DAGS", "none";
     WEB WEB_ADMIN_TOKEN: "web.admin-token", "ROTA_ADMIN_TOKEN", "", secret;
     WEB WEB_HOSTS: "web.hosts", "ROTA_HOSTS", "the machine's name, if it listens for others";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rota_core::id::{QueueName, ReplicaId, WorkerId};
 use rota_core::port::Object;
 use rota_web::Certificate;
-use rota_worker::{LEASE_DEFAULT, LEASE_MIN, SLOTS_MAX, Tenure, WorkerOptions};
+use rota_worker::{Account, LEASE_DEFAULT, LEASE_MIN, SLOTS_MAX, Tenure, WorkerOptions};
 
 use super::Command;
 use super::config::Config;
@@ -105,6 +105,11 @@ fn worker(config: &Config) -> anyhow::Result<WorkerOptions> {
         let parsed: Result<Vec<QueueName>, _> = queues.iter().map(|queue| queue.parse()).collect();
         options.queues = parsed
             .map_err(|error| config.refuse(keys::WORKER_QUEUES, "names of queues").help(error.to_string()))?;
+    }
+    if let Some(user) = config.text(keys::WORKER_USER)? {
+        let account = Account::find(&user);
+        let expected = "a user of this machine for the tasks, while rota is started by root";
+        options.run_as = Some(account.map_err(|why| config.refuse(keys::WORKER_USER, expected).help(why))?);
     }
     options.labels = labels(config)?;
     let lease = config.duration(keys::WORKER_LEASE, LEASE_DEFAULT)?;

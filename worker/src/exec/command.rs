@@ -1,5 +1,6 @@
 //! Puts a command together: a clean environment, a program found before the fork, and nothing that would take the
-//! standard library off its `posix_spawn` path (no `pre_exec`, no user or group, no search on a changed `PATH`).
+//! standard library off its `posix_spawn` path (no `pre_exec`, no search on a changed `PATH`; another user only where somebody
+//! chose one).
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -13,6 +14,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rota_core::dag::DefaultShell;
 
+use crate::account::Account;
+
 /// What of the worker's own environment tasks may see, besides `LC_*`. Never rota's own settings: those hold secrets.
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"];
 /// Where programs are looked for when the worker itself has no `PATH`.
@@ -25,6 +28,8 @@ const PROGRAMS_MAX: usize = 256;
 pub(super) struct Surroundings {
     /// The environment that tasks start from.
     base: Vec<(OsString, OsString)>,
+    /// Whom tasks run as, if not as this process does.
+    account: Option<Account>,
     /// Programs found on the base `PATH`.
     programs: Mutex<HashMap<String, PathBuf>>,
 }
@@ -46,7 +51,21 @@ impl Surroundings {
         if !base.iter().any(|(name, _)| name == "PATH") {
             base.push(("PATH".into(), PATH_DEFAULT.into()));
         }
-        Self { base, programs: Mutex::default() }
+        Self { base, account: None, programs: Mutex::default() }
+    }
+
+    /// The same for tasks of another user.
+    pub(super) fn run_as(mut self, account: Account) -> Self {
+        let own = [
+            ("HOME", account.home.as_os_str()),
+            ("USER", OsStr::new(&account.name)),
+            ("LOGNAME", OsStr::new(&account.name)),
+            ("SHELL", account.shell.as_os_str()),
+        ];
+        self.base.retain(|(name, _)| !own.iter().any(|(own, _)| name == own));
+        self.base.extend(own.map(|(name, value)| (name.into(), value.into())));
+        self.account = Some(account);
+        self
     }
 
     /// The file that `program` names: itself if it holds a slash (relative to `cwd`), else the first on the `PATH`
@@ -78,7 +97,11 @@ impl Surroundings {
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
         let (name, args) = request.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let process = Command::new(request.program)
+        let mut command = Command::new(request.program);
+        if let Some(account) = &self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+        let process = command
             .arg0(name)
             .args(args)
             .env_clear()

@@ -28,6 +28,7 @@ use output::{Output, OutputDir};
 use pipes::{Pipes, Tap};
 pub use stop::{Stop, StopReason, Stopped, stop};
 
+use crate::account::Account;
 use crate::custody::{Marker, Warden, sweep_attempt};
 use crate::log::{LineSink, Stream};
 
@@ -130,6 +131,16 @@ impl Executor {
     ) -> io::Result<Self> {
         let outputs = OutputDir::create(outputs_dir)?;
         Ok(Self { surroundings: Surroundings::of_this_process(), outputs, marker, warden, clock })
+    }
+
+    /// The same, with tasks of another user, who gets an outputs directory of their own for each.
+    ///
+    /// # Errors
+    /// In words: that user cannot get to the outputs directory.
+    pub fn run_as(mut self, account: Account) -> Result<Self, String> {
+        self.outputs = self.outputs.owned_by(account.clone())?;
+        self.surroundings = self.surroundings.run_as(account);
+        Ok(self)
     }
 
     /// Runs a job to its end. Everything it started in its process group is gone when this returns; so is what left

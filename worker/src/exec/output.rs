@@ -12,6 +12,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, open, openat, unlinkat};
 use rustix::io::Errno;
 
+use crate::account::Account;
 use crate::scratch::remove;
 
 /// Read at most; one byte more than is allowed, so that too much is noticed.
@@ -28,6 +29,8 @@ pub(super) struct OutputDir {
     path: PathBuf,
     held: Mutex<Arc<OwnedFd>>,
     next: AtomicU64,
+    /// Whose attempts' directories are, if not this user's.
+    owner: Option<Account>,
 }
 
 /// One attempt's directory, which goes with this value.
@@ -38,6 +41,8 @@ pub(super) struct Output {
     name: String,
     path: PathBuf,
     file: PathBuf,
+    /// Who has to own what is read.
+    owner: Option<u32>,
 }
 
 impl OutputDir {
@@ -48,7 +53,16 @@ impl OutputDir {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let held = Mutex::new(Arc::new(made_anew(path)?));
         // Tasks have working directories of their own, so they need the full path.
-        Ok(Self { path: fs::canonicalize(path)?, held, next: AtomicU64::new(1) })
+        Ok(Self { path: fs::canonicalize(path)?, held, next: AtomicU64::new(1), owner: None })
+    }
+
+    /// The same, with attempts' directories that belong to another user.
+    ///
+    /// # Errors
+    /// In words: that user cannot get there.
+    pub(super) fn owned_by(self, account: Account) -> Result<Self, String> {
+        account.let_through(&self.path)?;
+        Ok(Self { owner: Some(account), ..self })
     }
 
     /// A new attempt's directory.
@@ -62,12 +76,14 @@ impl OutputDir {
             let parent = self.parent()?;
             mkdirat(&parent, &name, Mode::RWXU)?;
             let directory = openat(&parent, &name, DIRECTORY, Mode::empty())?;
+            self.owner.as_ref().map_or(Ok(()), |account| account.own(&path))?;
             Ok((parent, directory))
         };
         let (parent, directory) = made().map_err(|error: io::Error| {
             format!("cannot make the directory of the file named by ROTA_OUTPUT, {}: {error}", path.display())
         })?;
-        Ok(Output { parent, directory, file: path.join(FILE), path, name })
+        let owner = self.owner.as_ref().map(|account| account.uid);
+        Ok(Output { parent, directory, file: path.join(FILE), path, name, owner })
     }
 
     /// The directory that tasks find by its path. A task may have removed or replaced it: then it is made anew, and who runs
@@ -79,6 +95,8 @@ impl OutputDir {
         if there != Some((known.st_dev, known.st_ino)) {
             tracing::warn!("a task has removed or replaced {}; it is made anew", self.path.display());
             *held = Arc::new(made_anew(&self.path)?);
+            let opened = self.owner.as_ref().map_or(Ok(()), |account| account.let_through(&self.path));
+            opened.map_err(io::Error::other)?;
         }
         Ok(Arc::clone(&held))
     }
@@ -110,7 +128,9 @@ impl Output {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(unreadable(io::Error::from(error))),
         };
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        // Another name of somebody else's file would let a task read that file with rota's rights.
+        let is_own = |found: &fs::Metadata| self.owner.is_none_or(|owner| found.uid() == owner);
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file() && is_own(&metadata)) {
             let odd = "the task replaced the file named by ROTA_OUTPUT by something that is no file";
             return Err(odd.to_owned());
         }
