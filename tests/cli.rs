@@ -7,6 +7,8 @@ mod cli_support;
 mod files;
 #[path = "cli/flood.rs"]
 mod flood;
+#[path = "cli/reads.rs"]
+mod reads;
 #[path = "cli/start.rs"]
 mod start;
 #[path = "cli/streams.rs"]
@@ -78,10 +80,44 @@ fn a_version_is_printed() {
 }
 
 #[test]
-fn slots_are_printed_one_per_line_across_a_clock_change() {
-    let from = ["--timezone", "Europe/Berlin", "--from", "2026-03-28", "--count", "3"];
-    let end = rota().args(["schedule", "next", "30 2 * * *"]).args(from).finish();
-    assert_eq!(end.stdout, "2026-03-28T01:30:00Z\n2026-03-29T01:00:00Z\n2026-03-30T00:30:00Z\n", "{end:?}");
+fn slots_are_told_in_local_time_and_utc_with_what_the_clock_does() {
+    let told = |args: &str| {
+        let end = rota().args(["schedule", "next"]).args(args.split(' ')).finish();
+        assert_eq!(end.code, 0, "{args}: {end:?}");
+        end.stdout
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+    };
+    let spring = "--timezone Europe/Berlin --from 2026-03-28 --count 3";
+    let expected = [
+        "LOCAL UTC CLOCK",
+        "Sat 2026-03-28 02:30:00 +01:00 2026-03-28T01:30:00Z -",
+        "Sun 2026-03-29 03:00:00 +02:00 2026-03-29T01:00:00Z the clock skips 02:00 to 03:00",
+        "Mon 2026-03-30 02:30:00 +02:00 2026-03-30T00:30:00Z -",
+    ];
+    assert_eq!(told(&format!("30 2 * * * {spring}")), expected);
+    let quoted = rota().args(["schedule", "next", "30 2 * * *"]).args(spring.split(' ')).finish();
+    assert_eq!(quoted.stdout.lines().count(), expected.len(), "quoted or bare, it is the same: {quoted:?}");
+    let autumn = "--timezone Europe/Berlin --from 2026-10-25T01:59 --count 4";
+    assert_eq!(
+        told(&format!("*/30 * * * * {autumn}"))[1..],
+        [
+            "Sun 2026-10-25 02:00:00 +02:00 2026-10-25T00:00:00Z the first 02:00",
+            "Sun 2026-10-25 02:30:00 +02:00 2026-10-25T00:30:00Z the first 02:30",
+            "Sun 2026-10-25 02:00:00 +01:00 2026-10-25T01:00:00Z the clock repeats 02:00 to 03:00; the second 02:00",
+            "Sun 2026-10-25 02:30:00 +01:00 2026-10-25T01:30:00Z the second 02:30",
+        ]
+    );
+    assert_eq!(told("every 1h --from 2026-01-01 --count 1"), ["UTC", "2026-01-01T01:00:00Z"]);
+    let json = rota().args(["schedule", "next", "-o", "json", "30 2 * * *"]).args(spring.split(' ')).finish();
+    let slots: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(slots[1]["slot"], "2026-03-29T01:00:00Z");
+    assert_eq!(slots[1]["local"], "2026-03-29T03:00:00+02:00");
+    assert_eq!(
+        (&slots[0]["note"], &slots[1]["note"]),
+        (&Value::Null, &"the clock skips 02:00 to 03:00".into())
+    );
     let never = rota().args(["schedule", "next", "@manual"]).finish();
     assert_eq!((never.code, never.stdout.as_str()), (1, ""), "{never:?}");
 }

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::wire::Page;
-pub(crate) use self::wire::{Dag, Run, Scheduler, Task, Term, Worker, was_so};
+pub(crate) use self::wire::{Dag, Run, Scheduler, ServerFile, Task, Term, Worker, was_so};
 use crate::failure::Failure;
 use crate::process::cautions::is_this_machine;
 use crate::standalone::beacon::{Beacon, read_token};
@@ -134,7 +134,7 @@ impl Client {
         loop {
             let separator = if path.contains('?') { '&' } else { '?' };
             let page_path = match &cursor {
-                Some(cursor) => format!("{path}{separator}cursor={cursor}"),
+                Some(cursor) => format!("{path}{separator}cursor={}", encoded(cursor)),
                 None => path.to_owned(),
             };
             let page: Page = self.get(&page_path).await?;
@@ -246,6 +246,15 @@ fn is_own_host(host: &str) -> bool {
     address.is_ok_and(|address| std::net::UdpSocket::bind((address, 0)).is_ok())
 }
 
+/// A text as one segment of a path, or one value of a query.
+pub(crate) fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
@@ -289,5 +298,11 @@ mod tests {
         ] {
             assert!(!is_let_through(false, url) && is_let_through(true, url), "{url}");
         }
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_place_in_an_address() {
+        assert_eq!(encoded("node-3.eu"), "node-3.eu");
+        assert_eq!(encoded("../x y&a=ü"), "..%2Fx%20y%26a%3D%C3%BC");
     }
 }

@@ -6,7 +6,9 @@
 mod client;
 mod dag;
 mod failure;
+mod file;
 mod leader;
+mod ledger;
 mod log;
 mod loops;
 mod output;
@@ -58,9 +60,12 @@ enum Command {
     #[command(subcommand)]
     Run(run::Command),
     #[command(subcommand)]
+    File(file::Command),
+    #[command(subcommand)]
     Schedule(schedule::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    Ledger(ledger::Args),
     Leader(leader::Args),
     /// Started by workers: keeps their tasks' processes in custody.
     #[command(name = "__warden", hide = true)]
@@ -78,8 +83,10 @@ fn main() -> ExitCode {
         Command::Migrate(args) => start::migrate::run(args),
         Command::Dag(command) => dag::run(command),
         Command::Run(command) => run::run(command),
+        Command::File(command) => file::run(command),
         Command::Schedule(command) => schedule::run(command),
         Command::Worker(command) => worker::run(command),
+        Command::Ledger(args) => ledger::run(args),
         Command::Leader(args) => leader::run(args),
         Command::Warden => return rota_worker::warden_main(),
     };

@@ -1,16 +1,77 @@
-//! Texts of others on a person's terminal: names, reasons and log lines must not be able to move the cursor, change
-//! colours, set the window title or reorder what is read.
+//! Texts of others on a person's terminal: names, reasons and log lines must not be able to move the cursor, set the window
+//! title, fill the clipboard or reorder what is read. Escape sequences go as a whole; of a log, colours may stay.
+
+mod escape;
 
 use std::borrow::Cow;
+use std::io::IsTerminal;
 
-/// `text` without control characters; line ends and tabs become spaces. For names and reasons.
-pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    replaced(text, |c| if matches!(c, '\n' | '\t') { Some(' ') } else { None })
+use self::escape::Piece;
+
+/// What becomes of colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Colours {
+    /// They stay: a person looks at a terminal.
+    Stay,
+    /// They go.
+    Go,
 }
 
-/// `text` without control characters but for line ends and tabs. For log lines.
+impl Colours {
+    /// They stay on a terminal, unless its owner wants none (`NO_COLOR`).
+    pub(crate) fn on(stream: &impl IsTerminal) -> Self {
+        let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if stream.is_terminal() && !is_unwanted { Self::Stay } else { Self::Go }
+    }
+}
+
+/// `text` without control characters and escape sequences; line ends and tabs become spaces. For names and reasons.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let kept = escape::pieces(text).filter_map(|piece| match piece {
+        Piece::Char('\n' | '\t') => Some(' '),
+        Piece::Char(c) if !is_unsafe(c) => Some(c),
+        Piece::Char(_) | Piece::Colour(_) | Piece::Sequence => None,
+    });
+    Cow::Owned(kept.collect())
+}
+
+/// The same with line ends and tabs as they are. For texts of several lines.
 pub(crate) fn clean_block(text: &str) -> Cow<'_, str> {
-    replaced(text, |c| if matches!(c, '\n' | '\t') { Some(c) } else { None })
+    clean_log(text, Colours::Go)
+}
+
+/// The same for what a task printed. Colours that stay end with their line, so that they colour nothing else.
+pub(crate) fn clean_log(text: &str, colours: Colours) -> Cow<'_, str> {
+    if !text.chars().any(|c| is_unsafe(c) && !matches!(c, '\n' | '\t')) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut is_coloured = false;
+    for piece in escape::pieces(text) {
+        match piece {
+            Piece::Colour(sequence) if colours == Colours::Stay => {
+                out.push_str(sequence);
+                is_coloured = true;
+            }
+            Piece::Char('\n') => {
+                end_colour(&mut out, &mut is_coloured);
+                out.push('\n');
+            }
+            Piece::Char(c) if c == '\t' || !is_unsafe(c) => out.push(c),
+            Piece::Char(_) | Piece::Colour(_) | Piece::Sequence => {}
+        }
+    }
+    end_colour(&mut out, &mut is_coloured);
+    Cow::Owned(out)
+}
+
+fn end_colour(out: &mut String, is_coloured: &mut bool) {
+    if std::mem::take(is_coloured) && !out.ends_with("\x1b[0m") && !out.ends_with("\x1b[m") {
+        out.push_str("\x1b[0m");
+    }
 }
 
 /// Whether a terminal would act on `c`, or a reader would be misled by it.
@@ -19,21 +80,22 @@ fn is_unsafe(c: char) -> bool {
     c.is_control() || reorders
 }
 
-fn replaced(text: &str, keep: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().filter_map(|c| if is_unsafe(c) { keep(c) } else { Some(c) }).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn escape_sequences_lose_their_escape() {
-        assert_eq!(clean("a\u{1b}[31mb\u{9b}c\u{7f}\r\nd\te"), "a[31mbc d e");
-        assert_eq!(clean_block("a\u{1b}]0;title\u{7}b\r\n\tc"), "a]0;titleb\n\tc");
+    fn whole_sequences_go_with_what_belongs_to_them() {
+        assert_eq!(clean("a\u{1b}[31mb\u{9b}31mc\u{7f}\r\nd\te"), "abc d e");
+        assert_eq!(clean_block("a\u{1b}]0;title\u{7}b\r\n\tc"), "ab\n\tc");
+        assert_eq!(clean_block("\u{1b}[1;31mred\u{1b}[0m\u{1b}[2J\u{1b}[H plain"), "red plain");
+    }
+
+    #[test]
+    fn on_a_terminal_colours_stay_until_the_end_of_their_line_and_nothing_else_does() {
+        let log = "\u{1b}[1;31mred\nplain\u{1b}[2K\u{1b}]52;c;ZXZpbA==\u{7}\n\u{1b}[32mok\u{1b}[0m\n";
+        assert_eq!(clean_log(log, Colours::Stay), "\u{1b}[1;31mred\u{1b}[0m\nplain\n\u{1b}[32mok\u{1b}[0m\n");
+        assert_eq!(clean_log(log, Colours::Go), "red\nplain\nok\n");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::api::{audit, dags, logs, openapi, runs, schedulers, tasks, workers};
+use crate::api::{audit, dags, files, logs, openapi, runs, schedulers, slots, tasks, workers};
 use crate::app::SharedApp;
 use crate::guard::{BODY_BYTES_MAX, guard};
 use crate::headers::{in_time, secure};
@@ -78,6 +78,7 @@ fn api_table() -> Vec<Route> {
         route("/api/v1/dags/{dag}", GET_PATCH, get(dags::show).patch(dags::patch)),
         route("/api/v1/dags/{dag}/source", GET, get(dags::source)),
         route("/api/v1/dags/{dag}/runs", GET_POST, get(runs::list_of_dag).post(dags::trigger)),
+        route("/api/v1/files", GET, get(files::list)),
         route("/api/v1/runs", GET, get(runs::list)),
         route("/api/v1/runs/{run}", GET, get(runs::show)),
         route("/api/v1/runs/{run}/cancel", POST, post(runs::cancel)),
@@ -89,6 +90,7 @@ fn api_table() -> Vec<Route> {
         route("/api/v1/terms", GET, get(schedulers::terms)),
         route("/api/v1/workers", GET, get(workers::list)),
         route("/api/v1/workers/{worker}/drain", POST, post(workers::drain)),
+        route("/api/v1/slots", GET, get(slots::list)),
         route("/api/v1/audit", GET, get(audit::list)),
         route("/api/v1/events", GET, get(live::events)),
         route("/api/v1/openapi.json", GET, get(openapi::show)),

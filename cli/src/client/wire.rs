@@ -1,6 +1,7 @@
 //! The parts of the API's answers that commands read. Unknown members are ignored, so that an older command goes on
 //! working with a newer server.
 
+use rota_core::dag::FileError;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -42,6 +43,24 @@ pub(crate) struct Dag {
     /// Its parameters: by name, `{type, ..}`.
     #[serde(default)]
     pub(crate) params: Map<String, Value>,
+}
+
+/// A DAG file.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ServerFile {
+    /// Relative to the DAG directory.
+    pub(crate) path: String,
+    /// `good` or `broken`.
+    pub(crate) state: String,
+    /// The DAG that it defines, or did.
+    #[serde(default)]
+    pub(crate) dag: Option<String>,
+    /// RFC 3339.
+    #[serde(default)]
+    pub(crate) since: String,
+    /// Its errors.
+    #[serde(default)]
+    pub(crate) errors: Vec<FileError>,
 }
 
 /// A run. Instants are RFC 3339.

@@ -4,11 +4,13 @@
 pub(crate) mod audit;
 pub(crate) mod dags;
 mod exact;
+pub(crate) mod files;
 pub(crate) mod logs;
 pub(crate) mod openapi;
 pub(crate) mod runs;
 pub(crate) mod schedulers;
 pub(crate) mod shapes;
+pub(crate) mod slots;
 pub(crate) mod tasks;
 pub(crate) mod workers;
 

@@ -22,6 +22,15 @@ struct Operation {
 const PAGED: &[(&str, &str)] = &[("limit", "integer"), ("cursor", "string")];
 const RUNS: &[(&str, &str)] =
     &[("dag", "string"), ("state", "string"), ("limit", "integer"), ("cursor", "string")];
+const FILES: &[(&str, &str)] = &[("state", "string"), ("limit", "integer"), ("cursor", "string")];
+const SLOTS: &[(&str, &str)] = &[
+    ("dag", "string"),
+    ("outcome", "string"),
+    ("since", "string"),
+    ("until", "string"),
+    ("limit", "integer"),
+    ("cursor", "string"),
+];
 const RUNS_OF_DAG: &[(&str, &str)] = &[("state", "string"), ("limit", "integer"), ("cursor", "string")];
 const LOGS: &[(&str, &str)] = &[
     ("index", "integer"),
@@ -106,6 +115,9 @@ fn operation(method: &str, path: &str) -> Option<Operation> {
             object(&[("params", "object"), ("idempotency_key", "string")]),
             one("run"),
         ),
+        ("GET", "/files") => {
+            of("DAG files, by path, with the errors of those that are broken", list("file"), FILES)
+        }
         ("GET", "/runs") => of("Runs, newest first", list("run"), RUNS),
         ("GET", "/runs/{run}") => of("One run", one("run"), &[]),
         ("POST", "/runs/{run}/cancel") => of("End a run: 202", one("run"), &[]),
@@ -126,6 +138,9 @@ fn operation(method: &str, path: &str) -> Option<Operation> {
         ("GET", "/workers") => of("Workers of the last day", list("worker"), &[]),
         ("POST", "/workers/{worker}/drain") => {
             of("Let it finish what it has and take nothing more", switched("worker"), &[])
+        }
+        ("GET", "/slots") => {
+            of("The ledger: what became of every slot that was due, newest first", list("slot"), SLOTS)
         }
         ("GET", "/audit") => of("Who did what, newest first", list("audit"), PAGED),
         ("GET", "/events") => of("Server-sent `change` events", text("text/event-stream"), &[]),
@@ -184,6 +199,10 @@ fn schemas() -> Value {
         "source": object(&[
             ("dag", "string"), ("version", "integer"), ("path", "string"), ("source", "string"),
         ]),
+        "file": object(&[
+            ("path", "string"), ("state", "string"), ("dag", "string?"), ("version", "integer?"), ("since", "@string"),
+            ("errors", "array"),
+        ]),
         "run": object(&[
             ("id", "integer"), ("dag", "string"), ("version", "integer"), ("slot", "@string?"), ("trigger", "string"),
             ("state", "string"), ("params", "object"), ("created_at", "@string"), ("started_at", "@string?"),
@@ -208,6 +227,10 @@ fn schemas() -> Value {
         "term": object(&[
             ("epoch", "integer"), ("holder", "string"), ("began_at", "@string"), ("seen_at", "@string"),
             ("ended_at", "@string?"), ("end", "string"), ("vacant_ms", "integer?"),
+        ]),
+        "slot": object(&[
+            ("dag", "string"), ("slot", "@string"), ("to", "@string"), ("count", "integer"), ("outcome", "string"),
+            ("reason", "string?"), ("run", "integer?"), ("decided_at", "@string"),
         ]),
         "audit": object(&[
             ("id", "integer"), ("at", "@string"), ("actor", "string"), ("origin", "string"), ("action", "string"), ("subject", "string"),

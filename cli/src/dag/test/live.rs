@@ -1,5 +1,6 @@
 //! What tasks print, shown while they run: the store's facts, with a person listening to the log.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,8 @@ use rota_core::port::{
     Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, LogChunk, Object, StoreResult, WorkerHello,
 };
 
-use crate::{output, text};
+use crate::output;
+use crate::text::{self, Colours};
 
 /// Where the lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub(super) struct LiveFacts {
     inner: Arc<dyn Facts>,
     dag: Arc<Dag>,
     sink: Sink,
+    colours: Colours,
     /// The longest task name, so that the lines of all tasks begin in one column.
     width: usize,
 }
@@ -33,7 +36,11 @@ impl LiveFacts {
     /// Listens to `inner`.
     pub(super) fn new(inner: Arc<dyn Facts>, dag: Arc<Dag>, sink: Sink) -> Self {
         let width = dag.tasks.iter().map(|task| task.name.as_str().len()).max().unwrap_or(0);
-        Self { inner, dag, sink, width }
+        let colours = match sink {
+            Sink::Stdout => Colours::on(&io::stdout()),
+            Sink::Stderr => Colours::on(&io::stderr()),
+        };
+        Self { inner, dag, sink, colours, width }
     }
 
     fn print(&self, chunk: &LogChunk) {
@@ -42,7 +49,7 @@ impl LiveFacts {
         for line in chunk.text.lines() {
             out.push_str(&format!(
                 "{name:<width$} | {}\n",
-                text::clean(without_stamp(line)),
+                text::clean_log(without_stamp(line), self.colours),
                 width = self.width
             ));
         }
