@@ -32,7 +32,12 @@ struct Served {
 
 async fn served() -> Served {
     let folder = tempfile::tempdir().expect("a folder");
-    let demo = Arc::new(Demo::new(&folder.path().join("demo.db")).await);
+    let demo = Demo::new(&folder.path().join("demo.db")).await;
+    serve(folder, demo).await
+}
+
+async fn serve(folder: TempDir, demo: Demo) -> Served {
+    let demo = Arc::new(demo);
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
     let options = Options {
         listen: listener.local_addr().expect("an address"),
@@ -217,8 +222,8 @@ async fn every_page_fits_a_phone_and_a_screen_without_complaints() {
     let served = served().await;
     let browser = Browser::start().await;
     browser.open(&served.link).await;
-    for (width, height) in [(1280, 900), (500, 800)] {
-        browser.resize(width, height).await;
+    for (width, height) in [(1280, 900), (390, 844)] {
+        browser.emulate(width, height).await;
         for path in [
             "/",
             "/dags/warehouse_nightly",

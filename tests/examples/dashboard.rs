@@ -1,5 +1,6 @@
 //! Serves the dashboard over a store full of made-up history, for looking at it:
-//! `cargo run -p rota-tests --example dashboard -- 127.0.0.1:7690`. The token is `demonstration-token`.
+//! `cargo run -p rota-tests --example dashboard -- 127.0.0.1:7690`. The token is `demonstration-token`. With `longest` as the
+//! second argument all names are as long as names may be.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +17,11 @@ use tokio_util::sync::CancellationToken;
 async fn main() -> anyhow::Result<()> {
     let listen: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:7690").parse()?;
     let folder = tempfile::tempdir()?;
-    let demo = Demo::new(&folder.path().join("demo.db")).await;
+    let path = folder.path().join("demo.db");
+    let demo = match std::env::args().nth(2).as_deref() {
+        Some("longest") => Demo::with_longest_names(&path).await,
+        _ => Demo::new(&path).await,
+    };
     let (_vitals, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
     let options = Options {
         listen,

@@ -148,6 +148,28 @@ impl Browser {
         self.call("POST", "/window/rect", &json!({"width": width, "height": height})).await.unwrap();
     }
 
+    /// Lays pages out for a screen of this size, also one that is narrower than any window can be.
+    pub async fn emulate(&self, width: u32, height: u32) {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});
+        self.call("POST", "/goog/cdp/execute", &command).await.unwrap();
+    }
+
+    /// Asks for dark or light pages.
+    pub async fn prefer(&self, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
+        self.call("POST", "/goog/cdp/execute", &command).await.unwrap();
+    }
+
+    /// The whole page as a PNG, in Base64.
+    pub async fn picture(&self) -> String {
+        let params = json!({"captureBeyondViewport": true});
+        let command = json!({"cmd": "Page.captureScreenshot", "params": params});
+        let answer = self.call("POST", "/goog/cdp/execute", &command).await.unwrap();
+        answer["data"].as_str().unwrap().to_owned()
+    }
+
     /// Whether a dialog is open.
     pub async fn has_dialog(&self) -> bool {
         self.call("GET", "/alert/text", &Value::Null).await.is_ok()

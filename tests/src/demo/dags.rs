@@ -20,7 +20,7 @@ pub(super) struct DemoDag {
     pub(super) paused: bool,
 }
 
-const QUIET: DemoDag = DemoDag {
+pub(super) const QUIET: DemoDag = DemoDag {
     path: "",
     source: "",
     runs: 25,

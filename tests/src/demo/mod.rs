@@ -3,6 +3,7 @@
 
 mod dags;
 mod fleet;
+mod longest;
 mod play;
 
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use rota_core::dag::parse;
 use rota_core::id::{DagId, Epoch, ReplicaId};
 use rota_core::port::{Actor, Clock, DagPut, FileErrorPut, FilesPut, Intents, Plans};
 
-use dags::{BROKEN, DAGS};
+use dags::{BROKEN, DAGS, DemoDag};
 use fleet::{Hand, Outage};
 
 /// The system's clock, or an instant of the past while history is written.
@@ -50,6 +51,15 @@ pub struct Demo {
 impl Demo {
     /// Opens a store at `path` and writes a day of history into it, up to now.
     pub async fn new(path: &std::path::Path) -> Self {
+        Self::of(path, DAGS, BROKEN).await
+    }
+
+    /// The same of DAGs and tasks that have the longest names there can be.
+    pub async fn with_longest_names(path: &std::path::Path) -> Self {
+        Self::of(path, &longest::dags(), longest::broken()).await
+    }
+
+    async fn of(path: &std::path::Path, dags: &[DemoDag], broken: (&str, &str)) -> Self {
         let clock = Arc::new(DemoClock::default());
         let now = SystemClock.now();
         clock.set(Some(now - TimeDelta::days(40)));
@@ -60,8 +70,8 @@ impl Demo {
         demo.first_hand().await;
         demo.terms(now).await;
         demo.hands(now).await;
-        demo.files(now).await;
-        for dag in DAGS {
+        demo.files(now, dags, broken).await;
+        for dag in dags {
             demo.history(dag, now).await;
         }
         demo.clock.set(None);
@@ -69,7 +79,7 @@ impl Demo {
         demo
     }
 
-    async fn files(&self, now: DateTime<Utc>) {
+    async fn files(&self, now: DateTime<Utc>, dags: &[DemoDag], broken: (&str, &str)) {
         let put = |path: &str, source: &str| {
             let dag = parse(path, source).unwrap_or_else(|errors| panic!("{errors}"));
             let next = dag.schedule.as_ref().and_then(|schedule| schedule.next_after(now));
@@ -77,18 +87,18 @@ impl Demo {
             let (path, source) = (path.to_owned(), source.to_owned());
             DagPut { dag: dag.id, path, source, hash, cursor: Some(now), next_slot: next }
         };
-        let dags = DAGS.iter().map(|dag| put(dag.path, dag.source)).collect();
-        let files = FilesPut { dags, at: now - TimeDelta::days(12), ..FilesPut::default() };
+        let puts = dags.iter().map(|dag| put(dag.path, dag.source)).collect();
+        let files = FilesPut { dags: puts, at: now - TimeDelta::days(12), ..FilesPut::default() };
         self.store.files_put(self.epoch, &files).await.unwrap();
-        let errors = parse(BROKEN.0, BROKEN.1).expect_err("the file is broken");
+        let errors = parse(broken.0, broken.1).expect_err("the file is broken");
         let error = FileErrorPut {
-            path: BROKEN.0.to_owned(),
+            path: broken.0.to_owned(),
             errors: serde_json::to_value(errors).unwrap(),
-            source: BROKEN.1.to_owned(),
+            source: broken.1.to_owned(),
         };
         let files = FilesPut { errors: vec![error], at: now - TimeDelta::hours(1), ..FilesPut::default() };
         self.store.files_put(self.epoch, &files).await.unwrap();
-        for dag in DAGS.iter().filter(|dag| dag.paused) {
+        for dag in dags.iter().filter(|dag| dag.paused) {
             let id: DagId = parse(dag.path, dag.source).unwrap().id;
             let actor = Actor { name: "ana".into(), origin: "10.1.4.7".into() };
             self.clock.set(Some(now - TimeDelta::hours(17)));
