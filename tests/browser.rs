@@ -111,6 +111,9 @@ impl Served {
     }
 }
 
+#[path = "browser/widths.rs"]
+mod widths;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_home_page_is_live_and_says_when_it_is_not() {
     let served = served().await;
