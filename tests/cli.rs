@@ -17,6 +17,8 @@ mod streams;
 mod tls;
 #[path = "cli/trouble.rs"]
 mod trouble;
+#[path = "cli/zones.rs"]
+mod zones;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -27,6 +27,7 @@ mod postgres;
 mod rabbit;
 mod solo;
 mod sqlite;
+mod zone_files;
 
 pub use broker::InProcessBroker;
 pub use clock::SystemClock;
@@ -37,3 +38,4 @@ pub use postgres::{PostgresOptions, PostgresStore, postgres_migrate};
 pub use rabbit::{QueueKind, RabbitBroker, RabbitOptions};
 pub use solo::SoloLeadership;
 pub use sqlite::SqliteStore;
+pub use zone_files::zone_files;

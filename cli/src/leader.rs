@@ -1,10 +1,12 @@
 //! `rota leader`: who leads, since when, and who stands by.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::client::{Scheduler, Server, Term, block_on};
 use crate::failure::{CommandResult, Outcome};
-use crate::output::{Format, FormatArg, Table, print_json, print_line};
+use crate::output::{Format, FormatArg, Table, note, print_json, print_line};
 use crate::{text, time};
 
 const EXAMPLES: &str = "\
@@ -63,7 +65,12 @@ async fn show(args: Args) -> CommandResult {
         (None, _) => format!("nobody leads; the last epoch is {epoch}"),
     };
     print_line(&text::clean(&head))?;
-    let mut table = Table::new(&["SCHEDULER", "STATE", "HOST", "PID", "VERSION", "SEEN"]);
+    let zones: BTreeSet<&str> =
+        schedulers.iter().filter(|it| it.is_up()).map(|it| it.zones.as_str()).collect();
+    if zones.iter().filter(|zones| !zones.is_empty()).count() > 1 {
+        note("the schedulers have different time zone data: slots may move when another one leads");
+    }
+    let mut table = Table::new(&["SCHEDULER", "STATE", "HOST", "PID", "VERSION", "ZONES", "SEEN"]);
     for replica in schedulers {
         let seen = time::short_instant(&replica.seen_at);
         table.row(vec![
@@ -72,6 +79,7 @@ async fn show(args: Args) -> CommandResult {
             replica.host,
             replica.pid.to_string(),
             replica.version,
+            replica.zones,
             seen,
         ]);
     }

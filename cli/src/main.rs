@@ -20,9 +20,11 @@ mod start;
 mod text;
 mod time;
 mod worker;
+mod zones;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::failure::Outcome;
@@ -73,6 +75,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    rota_core::schedule::zones_from(zones::read);
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(words) => return explain(&words),
@@ -99,8 +102,18 @@ fn main() -> ExitCode {
 
 /// Prints a help, the version, or what is wrong with the command line.
 fn explain(words: &clap::Error) -> ExitCode {
-    match output::print_clap(words) {
+    let printed = match words.kind() {
+        ErrorKind::DisplayVersion => output::print_text(&version()),
+        _ => output::print_clap(words),
+    };
+    match printed {
         Err(error) if !words.use_stderr() => failure::report(&error),
         _ => ExitCode::from(u8::try_from(words.exit_code()).unwrap_or(2)),
     }
+}
+
+/// What `rota --version` says: the zone data as well, because it decides when things are due.
+fn version() -> String {
+    let zones = rota_core::schedule::zone_data().describe();
+    format!("rota {}\ntime zones: {}\n", env!("CARGO_PKG_VERSION"), text::clean(&zones))
 }

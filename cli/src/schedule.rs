@@ -3,11 +3,10 @@
 mod clock;
 
 use chrono::{DateTime, FixedOffset, Utc};
-use chrono_tz::Tz;
 use clap::Subcommand;
 use rota_backend::SystemClock;
 use rota_core::port::Clock;
-use rota_core::schedule::{Part, Schedule, ScheduleError, Spec, parse_schedule_text};
+use rota_core::schedule::{Part, Schedule, ScheduleError, Spec, Zone, parse_schedule_text};
 use serde_json::{Value, json};
 
 use crate::failure::{CommandResult, Failure, Outcome};
@@ -48,7 +47,7 @@ pub(crate) struct NextArgs {
     expr: Vec<String>,
     /// The IANA time zone that the expression is meant in
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time::parse_zone)]
-    timezone: Tz,
+    timezone: Zone,
     /// Fire times after this: RFC 3339, or a local time or date in the time zone [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -114,7 +113,7 @@ struct SlotLine {
 }
 
 impl SlotLine {
-    fn new(before: DateTime<Utc>, slot: DateTime<Utc>, zone: &Tz) -> Self {
+    fn new(before: DateTime<Utc>, slot: DateTime<Utc>, zone: &Zone) -> Self {
         Self { slot, local: slot.with_timezone(zone).fixed_offset(), note: clock::note(before, slot, zone) }
     }
 

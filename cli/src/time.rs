@@ -1,7 +1,7 @@
 //! Instants and durations on the command line and in tables.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
-use chrono_tz::Tz;
+use rota_core::schedule::{Zone, ZoneError, zone_data};
 
 /// What [`parse_instant`] takes, for help and errors.
 pub(crate) const INSTANT_FORMS: &str =
@@ -9,7 +9,7 @@ pub(crate) const INSTANT_FORMS: &str =
 
 /// Reads an instant: RFC 3339, else a local time or a date (its midnight) in `zone`. A local time that a clock change
 /// skips or repeats is refused, because it does not name one instant.
-pub(crate) fn parse_instant(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
+pub(crate) fn parse_instant(text: &str, zone: Zone) -> Result<DateTime<Utc>, String> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(instant.with_timezone(&Utc));
     }
@@ -26,13 +26,16 @@ pub(crate) fn parse_instant(text: &str, zone: Tz) -> Result<DateTime<Utc>, Strin
 
 /// [`parse_instant`] in UTC, for clap.
 pub(crate) fn parse_instant_utc(text: &str) -> Result<DateTime<Utc>, String> {
-    parse_instant(text, Tz::UTC)
+    parse_instant(text, Zone::UTC)
 }
 
 /// Reads an IANA zone name.
-pub(crate) fn parse_zone(text: &str) -> Result<Tz, String> {
-    text.parse().map_err(|_| {
-        let near = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).find(|name| {
+pub(crate) fn parse_zone(text: &str) -> Result<Zone, String> {
+    Zone::named(text).map_err(|error| {
+        if matches!(error, ZoneError::Broken { .. }) {
+            return error.to_string();
+        }
+        let near = zone_data().names().into_iter().find(|name| {
             let city = name.rsplit('/').next().unwrap_or(name);
             name.eq_ignore_ascii_case(text) || city.eq_ignore_ascii_case(text)
         });
@@ -92,7 +95,7 @@ mod tests {
 
     #[test]
     fn instants_are_read_in_all_three_forms() {
-        let berlin = Tz::Europe__Berlin;
+        let berlin = Zone::named("Europe/Berlin").unwrap();
         let read = |text| parse_instant(text, berlin).map(instant);
         assert_eq!(read("2026-01-02T03:04:05+01:00"), Ok("2026-01-02T02:04:05Z".into()));
         assert_eq!(read("2026-01-02T03:04"), Ok("2026-01-02T02:04:00Z".into()));
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn a_local_time_that_a_clock_change_skips_or_repeats_is_refused() {
         for text in ["2026-03-29T02:30", "2026-10-25T02:30"] {
-            let error = parse_instant(text, Tz::Europe__Berlin).expect_err(text);
+            let error = parse_instant(text, Zone::named("Europe/Berlin").unwrap()).expect_err(text);
             assert!(error.contains("does not name one instant"), "{error}");
         }
     }

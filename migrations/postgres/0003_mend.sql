@@ -5,3 +5,6 @@ create index slot_ranges on slot (slot_to) where slot_count > 1;
 -- doing its part, in words (null: nothing).
 alter table replica add column turned_at bigint;
 alter table replica add column trouble text;
+
+-- The version of the time zone data that a scheduler replica goes by; empty for a rota that does not say it.
+alter table replica add column zones text not null default '';

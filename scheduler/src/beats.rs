@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::port::{Plans, ReplicaBeat, ReplicaState};
+use rota_core::schedule::zone_data;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -38,6 +39,7 @@ impl Beats {
             host: options.host.clone(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            zones: zone_data().version().to_owned(),
             dags_dir: options.dags_dir.as_ref().map(|dir| dir.display().to_string()),
             state: ReplicaState::Standby,
             epoch: None,

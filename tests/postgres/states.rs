@@ -20,6 +20,7 @@ async fn answer(store: &PostgresStore, state: &str) -> StoreResult<()> {
         host: "h".into(),
         pid: 1,
         version: state.to_owned(),
+        zones: String::new(),
         dags_dir: None,
         state: ReplicaState::Standby,
         epoch: None,

@@ -29,6 +29,7 @@ fn beat(id: &str, state: ReplicaState, epoch: Option<Epoch>) -> ReplicaBeat {
         host: "node-1".into(),
         pid: 7,
         version: "0.1.0".into(),
+        zones: rota_core::schedule::zone_data().version().into(),
         dags_dir: None,
         state,
         epoch,
@@ -243,6 +244,7 @@ async fn hostile_hosts_and_labels_stay_words() {
     let replica = ReplicaBeat {
         host: bad(),
         version: bad(),
+        zones: bad(),
         dags_dir: Some(bad()),
         ..beat(POLYGLOT, ReplicaState::Leader, Some(epoch))
     };

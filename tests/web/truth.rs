@@ -31,6 +31,7 @@ impl Leader {
             host: "node-1".into(),
             pid: 7,
             version: "0.1.0".into(),
+            zones: String::new(),
             dags_dir: None,
             state: ReplicaState::Leader,
             epoch: Some(epoch),

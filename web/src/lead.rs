@@ -154,6 +154,7 @@ mod tests {
             host: "h".into(),
             pid: 7,
             version: "1".into(),
+            zones: String::new(),
             dags_dir: None,
             state: ReplicaState::Leader,
             turned_at: Some(at(40)),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use chrono_tz::Tz;
+use rota_core::schedule::Zone;
 
 use crate::serve::Certificate;
 
@@ -18,7 +18,7 @@ pub struct Options {
     /// The name of this installation, shown beside the brand (`prod-eu`, `standalone`).
     pub place: String,
     /// The zone that pages show times in; slots of a DAG are shown in the DAG's own zone too.
-    pub timezone: Tz,
+    pub timezone: Zone,
     /// The token of the only account there is, at least [`TOKEN_CHARS_MIN`] characters.
     pub admin_token: String,
     /// Host names under which the dashboard is reached, beside the loopback names. Needed when it listens elsewhere.
@@ -80,7 +80,7 @@ mod tests {
         Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 7682)),
             place: "test".into(),
-            timezone: Tz::UTC,
+            timezone: Zone::UTC,
             admin_token: "0123456789abcdef".into(),
             hosts: Vec::new(),
             tls: false,

@@ -12,13 +12,14 @@ const SEEN_WITHIN: TimeDelta = TimeDelta::days(1);
 
 /// A process that started anew under the name has another process id, or another host.
 const REPLICA_BEAT: &str = "
-    insert into replica (id, host, pid, version, dags_dir, state, started_at, seen_at, turned_at, trouble)
-    values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)
+    insert into replica (id, host, pid, version, dags_dir, state, started_at, seen_at, turned_at, trouble, zones)
+    values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10)
     on conflict (id) do update set
         started_at = case when replica.pid = excluded.pid and replica.host = excluded.host and replica.state <> 'gone'
             then replica.started_at else excluded.started_at end,
         host = excluded.host, pid = excluded.pid, version = excluded.version, dags_dir = excluded.dags_dir,
-        state = excluded.state, seen_at = excluded.seen_at, turned_at = excluded.turned_at, trouble = excluded.trouble";
+        state = excluded.state, seen_at = excluded.seen_at, turned_at = excluded.turned_at, trouble = excluded.trouble,
+        zones = excluded.zones";
 
 const TERM_SEEN: &str = "update term set seen_at = $2 where epoch = $1 and ended_at is null";
 
@@ -36,7 +37,8 @@ pub(crate) async fn replica_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Rep
                 .and_then(|ago| now.checked_sub_signed(TimeDelta::from_std(ago).ok()?))
                 .map(micros),
         )
-        .bind(beat.trouble.as_deref().map(clean));
+        .bind(beat.trouble.as_deref().map(clean))
+        .bind(beat.zones.as_str());
     insert.execute(&mut *conn).await.map_err(write_failed)?;
     if let Some(epoch) = beat.epoch {
         let seen = sqlx::query(TERM_SEEN).bind(epoch.0).bind(micros(now));

@@ -262,7 +262,7 @@ pub(crate) fn audit_row(cells: &mut Cells<'_>) -> StoreResult<AuditRow> {
 
 macro_rules! replica_columns {
     () => {
-        "id, host, pid, version, dags_dir, state, turned_at, trouble, started_at, seen_at"
+        "id, host, pid, version, zones, dags_dir, state, turned_at, trouble, started_at, seen_at"
     };
 }
 pub(crate) use replica_columns;
@@ -273,6 +273,7 @@ pub(crate) fn replica_row(cells: &mut Cells<'_>) -> StoreResult<ReplicaRow> {
         host: cells.take()?,
         pid: cells.number()?,
         version: cells.take()?,
+        zones: cells.take()?,
         dags_dir: cells.take()?,
         state: cells.word(ReplicaState::parse)?,
         turned_at: cells.at_opt()?,

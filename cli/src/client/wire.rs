@@ -153,6 +153,9 @@ pub(crate) struct Scheduler {
     /// rota's version.
     #[serde(default)]
     pub(crate) version: String,
+    /// The version of its time zone data.
+    #[serde(default)]
+    pub(crate) zones: String,
     /// `leader`, `standby`, `silent` or `gone`.
     #[serde(default)]
     pub(crate) state: String,
@@ -165,6 +168,13 @@ pub(crate) struct Scheduler {
     /// RFC 3339.
     #[serde(default)]
     pub(crate) seen_at: String,
+}
+
+impl Scheduler {
+    /// Whether it leads or stands by.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state.as_str(), "leader" | "standby")
+    }
 }
 
 /// A term of leadership.

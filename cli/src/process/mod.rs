@@ -6,6 +6,7 @@ pub(crate) mod signals;
 pub(crate) mod watchdog;
 
 use anyhow::Context;
+use rota_core::schedule::Zone;
 
 /// A few threads: the loops wait most of the time, and idle threads cost memory.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -19,7 +20,7 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// The zone that pages show times in: `TZ`, else the machine's, else UTC.
-pub(crate) fn zone() -> chrono_tz::Tz {
+pub(crate) fn zone() -> Zone {
     let named = std::env::var("TZ").ok().map(|name| name.trim_start_matches(':').to_owned());
     let machine = || std::fs::read_to_string("/etc/timezone").ok();
     let linked = || {
@@ -27,5 +28,5 @@ pub(crate) fn zone() -> chrono_tz::Tz {
         link.to_string_lossy().split_once("zoneinfo/").map(|(_, name)| name.to_owned())
     };
     let names = [named, linked(), machine()];
-    names.into_iter().flatten().find_map(|name| name.trim().parse().ok()).unwrap_or(chrono_tz::Tz::UTC)
+    names.into_iter().flatten().find_map(|name| name.trim().parse().ok()).unwrap_or(Zone::UTC)
 }

@@ -5,13 +5,13 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
 use super::expr::{Found, Names};
 use super::model::{Dag, Task};
 use super::params::plain_text;
 use super::template::Scope;
+use crate::schedule::Zone;
 
 /// The names that stand for one value.
 pub(super) const PLAIN_NAMES: [&str; 11] = [
@@ -79,7 +79,7 @@ fn own_names(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Map<String, Value> {
     let logical = logical_date(scope);
     let end = scope.slot.unwrap_or(scope.created_at);
     let start = scope.interval_start.unwrap_or(end);
-    let zone = dag.schedule.as_ref().map_or(Tz::UTC, |schedule| schedule.spec().timezone);
+    let zone = dag.schedule.as_ref().map_or(Zone::UTC, |schedule| schedule.spec().timezone);
     let local = logical.with_timezone(&zone);
     let names = [
         ("ds", json!(logical.format("%Y-%m-%d").to_string())),
@@ -135,9 +135,7 @@ fn instant(time: DateTime<Utc>) -> String {
 pub(super) fn strftime(time: &str, format: &str, zone: Option<&str>) -> Result<String, String> {
     let instant = DateTime::parse_from_rfc3339(time)
         .map_err(|_| format!("`{}` is not a time such as 2026-01-31T06:00:00Z", super::error::cut(time)))?;
-    let zone: Tz = zone
-        .map_or(Ok(Tz::UTC), str::parse)
-        .map_err(|_| format!("unknown time zone `{}`", super::error::cut(zone.unwrap_or_default())))?;
+    let zone = zone.map_or(Ok(Zone::UTC), Zone::named).map_err(|error| error.to_string())?;
     let mut text = String::new();
     write!(text, "{}", instant.with_timezone(&zone).format(format))
         .map_err(|_| format!("`{}` is not a date format", super::error::cut(format)))?;

@@ -1,10 +1,10 @@
 //! Reads `schedule:`. What a crontab line means is the schedule module's; this places its errors in the file.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
 
 use crate::schedule::{
-    Catchup, Days, Dst, Fold, Gap, Part, Rule, Schedule, ScheduleError, Spec, parse_schedule_text,
+    Catchup, Days, Dst, Fold, Gap, Part, Rule, Schedule, ScheduleError, Spec, Zone, ZoneError,
+    parse_schedule_text, zone_data,
 };
 
 use super::read::Reader;
@@ -159,14 +159,17 @@ fn dst<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Dst {
     dst
 }
 
-fn timezone<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Tz> {
+fn timezone<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Zone> {
     let scalar = reader.scalar(node, "timezone")?;
-    let zone = scalar.text.parse().ok();
-    if zone.is_none() {
-        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        reader.sink.unknown(node.pos, "time zone", &scalar.text, names);
+    match Zone::named(&scalar.text) {
+        Ok(zone) => return Some(zone),
+        Err(ZoneError::Unknown(_)) => {
+            let names = zone_data().names().into_iter();
+            reader.sink.unknown(node.pos, "time zone", &scalar.text, names);
+        }
+        Err(broken @ ZoneError::Broken { .. }) => reader.sink.push(node.pos, broken.to_string()),
     }
-    zone
+    None
 }
 
 fn times<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Vec<NaiveDateTime>> {
@@ -192,7 +195,7 @@ fn moment<'s>(
     node: &Node<'s>,
     what: &str,
     alone: NaiveTime,
-    zone: Tz,
+    zone: Zone,
 ) -> Option<DateTime<Utc>> {
     let scalar = reader.scalar(node, what)?;
     let found = date_time(&scalar.text, alone).and_then(|local| {

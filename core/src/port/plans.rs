@@ -247,6 +247,8 @@ pub struct ReplicaBeat {
     pub pid: u32,
     /// rota's version.
     pub version: String,
+    /// The version of its time zone data.
+    pub zones: String,
     /// Its DAG directory, if it has one.
     pub dags_dir: Option<String>,
     /// What it does. [`ReplicaState::Gone`] as the last beat.

@@ -273,6 +273,8 @@ pub struct ReplicaRow {
     pub pid: u32,
     /// rota's version.
     pub version: String,
+    /// The version of its time zone data: replicas with the same one find the same slots. Empty if it does not say it.
+    pub zones: String,
     /// Its DAG directory; `None` for a replica that has none.
     pub dags_dir: Option<String>,
     /// What it last said that it does. One that is not seen any more says nothing: compare `seen_at`.

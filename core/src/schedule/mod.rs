@@ -5,7 +5,8 @@
 //! what to do with the slots between a persisted cursor and a given now.
 //!
 //! The parts: `field` reads one crontab field, `crontab` translates a line onto the `cron` crate (which then works
-//! on wall-clock time only), `zone` knows when a zone changes its clock, `wall` maps wall-clock times to instants
+//! on wall-clock time only), `zone` knows when a zone changes its clock (`zones` finds
+//! it, `tzif` reads it), `wall` maps wall-clock times to instants
 //! under a daylight-saving policy, `rule` is the union of these with intervals, `decide` is catch-up.
 
 mod crontab;
@@ -15,23 +16,26 @@ mod error;
 mod field;
 mod rule;
 mod text;
+mod tzif;
 mod wall;
 mod zone;
+mod zones;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 pub use decide::{Backlog, Decision, MissedRange, backlog, decide, first_cursor, passed};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{Part, ScheduleError};
 pub use text::parse_schedule_text;
+pub use tzif::ZONE_BYTES_MAX;
+pub use zone::{Zone, ZoneOffset};
+pub use zones::{ZoneData, ZoneError, ZoneFiles, zone_data, zones_from};
 
 use rule::Compiled;
-use zone::Zone;
 
 /// Most rules (crontab lines, intervals, lists of times) of one schedule.
 pub const RULES_MAX: usize = 64;
@@ -48,7 +52,7 @@ pub struct Spec {
     /// The slots are the union of all rules'.
     pub rules: Vec<Rule>,
     /// The zone whose wall clock `cron` and `at` speak of. Default UTC.
-    pub timezone: Tz,
+    pub timezone: Zone,
     /// No slot is earlier (a slot at this very instant counts); also the phase of `every`.
     pub start: Option<DateTime<Utc>>,
     /// No slot is later (a slot at this very instant counts).
@@ -138,7 +142,7 @@ impl Spec {
     pub fn new(rules: Vec<Rule>) -> Self {
         Self {
             rules,
-            timezone: Tz::UTC,
+            timezone: Zone::UTC,
             start: None,
             end: None,
             jitter: Duration::ZERO,
@@ -158,7 +162,6 @@ pub struct Schedule(Arc<Inner>);
 struct Inner {
     spec: Spec,
     rules: Vec<Compiled>,
-    zone: Arc<Zone>,
     /// First and last second that can be a slot.
     first: i64,
     last: i64,
@@ -180,9 +183,8 @@ impl Schedule {
             .collect::<Result<Vec<_>, _>>()?;
         let first = spec.start.map_or(zone::FIRST, ceil_secs).max(zone::FIRST);
         let last = spec.end.map_or(zone::LAST, floor_secs).min(zone::LAST);
-        let zone = Zone::of(spec.timezone);
         let jitter = rule::jitter_part(spec.jitter, seed);
-        Ok(Self(Arc::new(Inner { spec, rules, zone, first, last, jitter })))
+        Ok(Self(Arc::new(Inner { spec, rules, first, last, jitter })))
     }
 
     /// What it was compiled from.
@@ -242,7 +244,7 @@ impl Schedule {
         inner
             .rules
             .iter()
-            .filter_map(|rule| rule.next(&inner.zone, after))
+            .filter_map(|rule| rule.next(inner.spec.timezone, after))
             .min()
             .filter(|slot| *slot <= inner.last)
     }
@@ -257,7 +259,7 @@ impl Schedule {
         inner
             .rules
             .iter()
-            .filter_map(|rule| rule.previous(&inner.zone, before))
+            .filter_map(|rule| rule.previous(inner.spec.timezone, before))
             .max()
             .filter(|slot| *slot >= inner.first)
     }
@@ -267,7 +269,7 @@ impl Schedule {
         let inner = &*self.0;
         let (from, until) = (from.max(inner.first), until.min(inner.last + 1));
         match inner.rules.as_slice() {
-            [rule] if from < until => Some(rule.count(&inner.zone, from, until)),
+            [rule] if from < until => Some(rule.count(inner.spec.timezone, from, until)),
             [_] => Some(0),
             _ => None,
         }

@@ -44,7 +44,7 @@ impl Compiled {
     }
 
     /// The first slot after `after`.
-    pub(super) fn next(&self, zone: &Zone, after: i64) -> Option<i64> {
+    pub(super) fn next(&self, zone: Zone, after: i64) -> Option<i64> {
         match self {
             Self::Line(line, policy) => wall::next(line, zone, *policy, after),
             Self::At(moments, policy) => wall::next(moments, zone, *policy, after),
@@ -53,7 +53,7 @@ impl Compiled {
     }
 
     /// The last slot before `before`.
-    pub(super) fn previous(&self, zone: &Zone, before: i64) -> Option<i64> {
+    pub(super) fn previous(&self, zone: Zone, before: i64) -> Option<i64> {
         match self {
             Self::Line(line, policy) => wall::previous(line, zone, *policy, before),
             Self::At(moments, policy) => wall::previous(moments, zone, *policy, before),
@@ -62,7 +62,7 @@ impl Compiled {
     }
 
     /// How many slots lie in `from..until`, which must not be empty, in time that grows with the days between.
-    pub(super) fn count(&self, zone: &Zone, from: i64, until: i64) -> u64 {
+    pub(super) fn count(&self, zone: Zone, from: i64, until: i64) -> u64 {
         match self {
             Self::Line(line, policy) => wall::count(line, zone, *policy, from, until),
             Self::At(moments, policy) => wall::count(moments, zone, *policy, from, until),

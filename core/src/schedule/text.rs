@@ -118,10 +118,10 @@ mod tests {
         let line = Rule::Cron(" 0  6 * * 1-5".into());
         let every = Rule::Every(Duration::from_secs(900));
         let noon = chrono::NaiveDate::from_ymd_opt(2026, 12, 24).unwrap().and_hms_opt(12, 0, 0).unwrap();
-        let berlin = chrono_tz::Tz::Europe__Berlin;
+        let berlin = crate::schedule::Zone::named("Europe/Berlin").unwrap();
         assert_eq!(describe(vec![line.clone()], berlin), "0 6 * * 1-5, Europe/Berlin");
         assert_eq!(describe(vec![every.clone()], berlin), "every 15m");
-        assert_eq!(describe(vec![line, every], chrono_tz::Tz::UTC), "0 6 * * 1-5 and every 15m, UTC");
+        assert_eq!(describe(vec![line, every], crate::schedule::Zone::UTC), "0 6 * * 1-5 and every 15m, UTC");
         assert_eq!(describe(vec![Rule::At(vec![noon])], berlin), "at 2026-12-24 12:00, Europe/Berlin");
     }
 }

@@ -37,7 +37,7 @@ impl Policy {
 }
 
 /// The first slot after the instant `after`.
-pub(super) fn next(times: &impl Times, zone: &Zone, policy: Policy, after: i64) -> Option<i64> {
+pub(super) fn next(times: &impl Times, zone: Zone, policy: Policy, after: i64) -> Option<i64> {
     let mut memo = Forward { times, known: None };
     (zone.place(after + 1)..zone.len()).find_map(|place| {
         let wall = zone.wall(place);
@@ -52,7 +52,7 @@ pub(super) fn next(times: &impl Times, zone: &Zone, policy: Policy, after: i64) 
 }
 
 /// The last slot before the instant `before`.
-pub(super) fn previous(times: &impl Times, zone: &Zone, policy: Policy, before: i64) -> Option<i64> {
+pub(super) fn previous(times: &impl Times, zone: Zone, policy: Policy, before: i64) -> Option<i64> {
     let mut memo = Backward { times, known: None };
     (0..=zone.place(before - 1)).rev().find_map(|place| {
         let wall = zone.wall(place);
@@ -67,7 +67,7 @@ pub(super) fn previous(times: &impl Times, zone: &Zone, policy: Policy, before: 
 }
 
 /// How many slots lie in the instants `from..until`.
-pub(super) fn count(times: &impl Times, zone: &Zone, policy: Policy, from: i64, until: i64) -> u64 {
+pub(super) fn count(times: &impl Times, zone: Zone, policy: Policy, from: i64, until: i64) -> u64 {
     (zone.place(from)..=zone.place(until - 1))
         .map(|place| {
             let wall = zone.wall(place);

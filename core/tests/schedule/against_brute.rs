@@ -8,7 +8,7 @@ use rota_core::schedule::{Catchup, Days, Dst, Fold, Gap, Rule, Schedule, Spec, d
 
 use crate::brute::{self, Window};
 use crate::expression::{Line, daily_lines, lines, lines_with_seconds, rare_lines};
-use crate::{check, secs};
+use crate::{check, secs, zone};
 
 /// Zones whose clocks do every odd thing: half-hour and two-hour steps, whole days, Ramadan, odd offsets, none.
 pub(crate) const ZONES: [Tz; 18] = [
@@ -17,7 +17,7 @@ pub(crate) const ZONES: [Tz; 18] = [
     Tz::Australia__Lord_Howe,
     Tz::Pacific__Apia,
     Tz::Antarctica__Troll,
-    Tz::Africa__Casablanca,
+    Tz::Africa__Tripoli,
     Tz::Asia__Tehran,
     Tz::America__St_Johns,
     Tz::Asia__Kathmandu,
@@ -26,7 +26,7 @@ pub(crate) const ZONES: [Tz; 18] = [
     Tz::Asia__Gaza,
     Tz::Europe__Dublin,
     Tz::Pacific__Kwajalein,
-    Tz::America__Havana,
+    Tz::America__Miquelon,
     Tz::Asia__Pyongyang,
     Tz::Africa__Cairo,
     Tz::UTC,
@@ -80,7 +80,7 @@ fn window(scene: &Scene, line: &Line, hours: i64) -> Window {
 
 fn spec(scene: &Scene, lines: &[Line]) -> Spec {
     Spec {
-        timezone: scene.tz,
+        timezone: zone(scene.tz),
         dst: scene.dst,
         days: if scene.and { Days::And } else { Days::Or },
         catchup: Catchup::None,

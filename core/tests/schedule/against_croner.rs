@@ -16,8 +16,8 @@ use proptest::prelude::*;
 use rota_core::schedule::{Rule, Schedule, Spec};
 
 use crate::against_brute::ZONES;
-use crate::check;
 use crate::expression::{Item, Items, Line, lines, lines_with_seconds, starts_with_star};
+use crate::{check, zone};
 
 const WALK: usize = 12;
 
@@ -56,7 +56,7 @@ fn agrees(line: Line, tz: Tz, from: i64) -> Result<(), TestCaseError> {
     prop_assume!(has_croner_meaning(&line));
     let tz = if is_classified_alike(&line) { tz } else { Tz::Asia__Kathmandu };
     let text = line.text();
-    let spec = Spec { timezone: tz, ..Spec::new(vec![Rule::Cron(text.clone())]) };
+    let spec = Spec { timezone: zone(tz), ..Spec::new(vec![Rule::Cron(text.clone())]) };
     let schedule = Schedule::compile(spec, "").map_err(|error| TestCaseError::reject(error.to_string()))?;
     let parser = CronParser::builder().seconds(Seconds::Optional).sloppy_ranges(true).build();
     let croner = parser.parse(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;

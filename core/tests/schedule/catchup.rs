@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rota_core::schedule::{Catchup, Decision, MissedRange, Rule, Schedule, Spec, decide, passed};
 
 use crate::expression::{lines, lines_with_seconds};
-use crate::{at, check, secs};
+use crate::{at, check, secs, zone};
 
 fn schedule(line: &str, catchup: Catchup) -> Schedule {
     Schedule::compile(Spec { catchup, ..Spec::new(vec![Rule::Cron(line.into())]) }, "dag").unwrap()
@@ -188,7 +188,7 @@ fn every_due_slot_is_decided_exactly_once() {
     check(400, &input, |(lines, (catchup, jitter, deadline, limit), from, length)| {
         let seconds = lines.iter().map(|(_, seconds)| *seconds).min().unwrap();
         let spec = Spec {
-            timezone: chrono_tz::Tz::Europe__Berlin,
+            timezone: zone(chrono_tz::Tz::Europe__Berlin),
             jitter: Duration::from_secs(jitter),
             deadline: Duration::from_secs(deadline),
             catchup,

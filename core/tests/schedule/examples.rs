@@ -6,10 +6,10 @@ use chrono::{NaiveDate, NaiveDateTime};
 use chrono_tz::Tz;
 use rota_core::schedule::{Days, Dst, Fold, Gap, Part, Rule, Schedule, Spec};
 
-use crate::at;
+use crate::{at, zone};
 
-fn cron(line: &str, timezone: Tz) -> Spec {
-    Spec { timezone, ..Spec::new(vec![Rule::Cron(line.into())]) }
+fn cron(line: &str, tz: Tz) -> Spec {
+    Spec { timezone: zone(tz), ..Spec::new(vec![Rule::Cron(line.into())]) }
 }
 
 /// The slots from `from` (included) until `until` (excluded), in the zone's own time.
@@ -212,7 +212,7 @@ fn fixed_times_follow_the_zone_and_its_gaps() {
         NaiveDate::from_ymd_opt(2026, 3, day).unwrap().and_hms_opt(hour, minute, 0).unwrap()
     };
     let times = vec![time(29, 12, 0), time(28, 12, 0), time(29, 2, 30), time(29, 12, 0)];
-    let spec = Spec { timezone: Tz::Europe__Berlin, ..Spec::new(vec![Rule::At(times)]) };
+    let spec = Spec { timezone: zone(Tz::Europe__Berlin), ..Spec::new(vec![Rule::At(times)]) };
     let slots = local_slots(spec, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
     assert_eq!(slots, ["28 12:00+0100", "29 03:00+0200", "29 12:00+0200"]);
 }

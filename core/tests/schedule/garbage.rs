@@ -10,7 +10,7 @@ use rota_core::schedule::{
 };
 
 use crate::expression::lines_with_seconds;
-use crate::{at, check};
+use crate::{at, check, zone};
 
 fn any_instant() -> impl Strategy<Value = DateTime<Utc>> {
     let far =
@@ -73,13 +73,14 @@ fn odd_texts_are_answered_or_refused() {
 
 #[test]
 fn odd_instants_and_bounds_are_answered_in_order_and_within_bounds() {
-    let zone = prop::sample::select(chrono_tz::TZ_VARIANTS.iter().copied().step_by(7).collect::<Vec<Tz>>());
+    let zones = prop::sample::select(chrono_tz::TZ_VARIANTS.iter().copied().step_by(7).collect::<Vec<Tz>>());
     let bounds = (prop::option::of(any_instant()), prop::option::of(any_instant()));
     let lengths = (any_duration(), any_duration());
     let catchup = prop::sample::select(vec![Catchup::None, Catchup::Latest, Catchup::All]);
-    let input = (any_rule(), zone, bounds, lengths, catchup, (any_instant(), any_instant()));
+    let input = (any_rule(), zones, bounds, lengths, catchup, (any_instant(), any_instant()));
     check(1500, &input, |(rule, timezone, (start, end), (jitter, deadline), catchup, (one, other))| {
-        let spec = Spec { timezone, start, end, jitter, deadline, catchup, ..Spec::new(vec![rule]) };
+        let spec =
+            Spec { timezone: zone(timezone), start, end, jitter, deadline, catchup, ..Spec::new(vec![rule]) };
         let Ok(schedule) = Schedule::compile(spec, "seed") else { return Ok(()) };
         let in_bounds = |slot: DateTime<Utc>| {
             start.is_none_or(|start| slot >= start) && end.is_none_or(|end| slot <= end)

@@ -78,6 +78,7 @@ impl Demo {
             host: format!("{id}.rota.svc"),
             pid: 7,
             version: env!("CARGO_PKG_VERSION").into(),
+            zones: rota_core::schedule::zone_data().version().into(),
             dags_dir: Some("/srv/rota/dags".into()),
             state,
             epoch,

@@ -219,7 +219,8 @@ fn schemas() -> Value {
             ("heartbeat_at", "@string"), ("incarnation", "integer"), ("started_at", "@string"),
         ]),
         "scheduler": object(&[
-            ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("dags_dir", "string?"),
+            ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("zones", "string"),
+            ("dags_dir", "string?"),
             ("state", "string"), ("leader", "boolean"), ("epoch", "integer?"), ("since", "@string?"),
             ("turned_at", "@string?"), ("trouble", "string?"),
             ("started_at", "@string"), ("seen_at", "@string"),

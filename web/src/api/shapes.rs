@@ -237,6 +237,8 @@ pub(crate) struct SchedulerShape {
     host: String,
     pid: u32,
     version: String,
+    /// The version of its time zone data.
+    zones: String,
     dags_dir: Option<String>,
     /// `standby`, `leader`, `gone`, or `silent` when it was not seen for ten seconds.
     state: &'static str,
@@ -263,6 +265,7 @@ impl SchedulerShape {
             host: replica.host,
             pid: replica.pid,
             version: replica.version,
+            zones: replica.zones,
             dags_dir: replica.dags_dir,
             leader: false,
             epoch: None,

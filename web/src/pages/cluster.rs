@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::Query;
 use rota_core::dag::Dag;
 use rota_core::port::{LeaderRow, ReplicaState, WorkerRow, WorkerState};
+use rota_core::schedule::zone_data;
 use serde::Deserialize;
 
 use crate::app::Ctx;
@@ -147,6 +148,9 @@ fn troubles(moment: &Moment, cluster: &Cluster) -> Vec<String> {
         1 => troubles.push("one worker is lost".to_owned()),
         many => troubles.push(format!("{many} workers are lost")),
     }
+    if cluster.known.zones(moment.now).len() > 1 {
+        troubles.push("schedulers have different time zone data".to_owned());
+    }
     match starved.as_slice() {
         [] => {}
         [queue] => troubles.push(format!("queue {} has no worker", queue.name)),
@@ -205,6 +209,7 @@ fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
     vec![
         leader_fact(cluster),
         fact("Epoch", cluster.leader.epoch.to_string(), epoch_since, None),
+        zones_fact(moment, cluster),
         fact("Schedulers", format!("{up} of {expected} live"), stand_by, worse(up < expected, WARN)),
         fact("Workers", format!("{live} live"), under, worse(live == 0 || lost > 0, WARN)),
         fact("Slots", format!("{busy} of {slots} busy"), "processes at a time".to_owned(), None),
@@ -215,6 +220,19 @@ fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
             worse(starved, WARN),
         ),
     ]
+}
+
+/// The time zone data that slots are found with, and this server's own, which finds those that pages foretell.
+fn zones_fact(moment: &Moment, cluster: &Cluster) -> Fact {
+    let own = zone_data().version();
+    let zones: Vec<&str> = cluster.known.zones(moment.now).into_iter().collect();
+    let (value, is_one) = match zones.as_slice() {
+        [] => (own.to_owned(), true),
+        zones => (zones.join(" and "), zones == [own]),
+    };
+    let under = if is_one { "on schedulers and here".to_owned() } else { format!("this server: {own}") };
+    let look = if is_one { None } else { Some(WARN) };
+    Fact { name: "Time zones", value, under, look, href: String::new() }
 }
 
 fn leader_fact(cluster: &Cluster) -> Fact {

@@ -3,11 +3,10 @@
 use askama::Template;
 use axum::extract::{Path, Query};
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use rota_core::dag::{Dag, Remark};
 use rota_core::id::RunId;
 use rota_core::port::{RunFilter, RunRow, SlotFilter, SlotRow, TaskRow};
-use rota_core::schedule::{Catchup, Schedule};
+use rota_core::schedule::{Catchup, Schedule, Zone};
 use rota_core::state::{RunState, TaskState};
 use serde::Deserialize;
 
@@ -254,7 +253,7 @@ fn piling(dag: &Dag, schedule: &Schedule) -> Fact {
     fact("When slots pile up", late.to_owned(), format!("{active}, {overlap}"))
 }
 
-fn fires(moment: &Moment, beside: Option<Tz>, found: &Found) -> Vec<Fire> {
+fn fires(moment: &Moment, beside: Option<Zone>, found: &Found) -> Vec<Fire> {
     let goes_on = found.row.present && !found.row.paused;
     let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.as_ref()).filter(|_| goes_on);
     schedule.map(|schedule| next(moment, beside, schedule)).unwrap_or_default()

@@ -186,7 +186,10 @@ mod tests {
 
     #[test]
     fn marks_fall_on_round_local_times() {
-        let moment = Moment { now: at("2026-10-23T08:17:34Z"), zone: chrono_tz::Asia::Kolkata };
+        let moment = Moment {
+            now: at("2026-10-23T08:17:34Z"),
+            zone: rota_core::schedule::Zone::named("Asia/Kolkata").expect("a zone"),
+        };
         let stretch = Stretch { from: at("2026-10-23T08:00:00Z"), to: at("2026-10-23T13:00:00Z") };
         let texts: Vec<_> = marks(&moment, stretch, 6).into_iter().map(|at| mark_text(&moment, at)).collect();
         assert_eq!(texts, ["14:00", "15:00", "16:00", "17:00", "18:00"]);

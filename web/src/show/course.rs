@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, LocalResult, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
 use rota_core::id::RunId;
 use rota_core::port::{RunRow, SlotOutcome, SlotRow, TimeWindow};
-use rota_core::schedule::Schedule;
+use rota_core::schedule::{Schedule, Zone};
 use rota_core::state::RunState;
 
 use super::axis::{self, Drawing, Shape, Stretch, mark_text, marks};
@@ -153,7 +152,7 @@ fn not_fired(
 }
 
 /// Where the zone's clock changes within the stretch.
-fn clock_change(zone: Tz, stretch: Stretch) -> Vec<Shape> {
+fn clock_change(zone: Zone, stretch: Stretch) -> Vec<Shape> {
     let step = (stretch.to - stretch.from) / 200;
     let mut at = stretch.from;
     while at < stretch.to {
@@ -179,12 +178,12 @@ fn clock_change(zone: Tz, stretch: Stretch) -> Vec<Shape> {
     Vec::new()
 }
 
-fn offset_s(zone: Tz, at: DateTime<Utc>) -> i32 {
+fn offset_s(zone: Zone, at: DateTime<Utc>) -> i32 {
     at.with_timezone(&zone).offset().fix().local_minus_utc()
 }
 
 /// The next fire times, and the same in the zone `beside`. What the clock does to them, it does in the schedule's own zone.
-pub(crate) fn next(moment: &Moment, beside: Option<Tz>, schedule: &Schedule) -> Vec<Fire> {
+pub(crate) fn next(moment: &Moment, beside: Option<Zone>, schedule: &Schedule) -> Vec<Fire> {
     let mut before = moment.now;
     let other = Moment { zone: beside.unwrap_or(moment.zone), ..*moment };
     schedule
@@ -206,7 +205,7 @@ pub(crate) fn next(moment: &Moment, beside: Option<Tz>, schedule: &Schedule) -> 
 }
 
 /// What a change of the clock since the slot before, or at this slot, means for it.
-fn remark(zone: Tz, before: DateTime<Utc>, slot: DateTime<Utc>) -> String {
+fn remark(zone: Zone, before: DateTime<Utc>, slot: DateTime<Utc>) -> String {
     let moved = offset_s(zone, slot) - offset_s(zone, before);
     if offset_s(zone, slot) > offset_s(zone, slot - TimeDelta::seconds(1)) {
         return "the clock jumps forward here; its time of day does not exist".to_owned();
@@ -251,7 +250,7 @@ mod tests {
         let schedule =
             Schedule::compile(Spec::new(vec![Rule::Cron("* * * * *".into())]), "a").expect("valid");
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("valid");
-        let moment = Moment { now: at("2026-10-23T12:00:30Z"), zone: Tz::UTC };
+        let moment = Moment { now: at("2026-10-23T12:00:30Z"), zone: Zone::UTC };
         let missed = SlotRow {
             dag: DagId::trusted("d"),
             slot: at("2026-10-20T00:00:00Z"),
@@ -276,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_next_fire_times_say_what_the_clock_does_to_them() {
-        let berlin = chrono_tz::Europe::Berlin;
+        let berlin = Zone::named("Europe/Berlin").expect("a zone");
         let spec = Spec { timezone: berlin, ..Spec::new(vec![Rule::Cron("30 2 * * *".into())]) };
         let schedule = Schedule::compile(spec, "a").expect("valid");
         let remarks = |now: &str| {

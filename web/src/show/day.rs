@@ -182,7 +182,11 @@ mod tests {
 
     #[test]
     fn the_word_of_now_shares_its_line_with_no_other_at_any_time_of_day() {
-        for zone in [chrono_tz::Tz::UTC, chrono_tz::Europe::Berlin, chrono_tz::Asia::Kolkata] {
+        for zone in [
+            rota_core::schedule::Zone::UTC,
+            rota_core::schedule::Zone::named("Europe/Berlin").expect("a zone"),
+            rota_core::schedule::Zone::named("Asia/Kolkata").expect("a zone"),
+        ] {
             for minute in (0..24 * 60).step_by(7) {
                 let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minute);
                 let day = Day { steps: &[], outages: &[], missed: 0, schedules: &[] };

@@ -214,7 +214,7 @@ mod tests {
             worker("c", 5, WorkerState::Draining),
         ];
         let now = DateTime::from_timestamp(1_800_000_012, 0).expect("a time");
-        let moment = Moment { now, zone: chrono_tz::Tz::UTC };
+        let moment = Moment { now, zone: rota_core::schedule::Zone::UTC };
         let table = workers(&moment, &rows);
         let lives: Vec<_> = table.lines.iter().map(|line| (line.id.as_str(), line.life)).collect();
         assert_eq!(lives, [("a", 9), ("c", 5), ("b", 4), ("a", 3)]);

@@ -1,5 +1,7 @@
 //! Scheduler replicas, each with its lane in time: when it led, when it stood by, when nobody led.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::id::ReplicaId;
 use rota_core::port::{ReplicaRow, ReplicaState, TermRow};
@@ -41,6 +43,8 @@ pub(crate) struct Lane {
     pub(crate) pid: u32,
     pub(crate) dags_dir: String,
     pub(crate) version: String,
+    /// The version of its time zone data.
+    pub(crate) zones: String,
     pub(crate) started: Stamp,
     /// How long ago it was seen.
     pub(crate) seen: String,
@@ -71,6 +75,13 @@ impl Known {
     /// The holder of the newest term, while somebody leads.
     pub(crate) fn leader(&self) -> Option<&TermRow> {
         self.terms.first().filter(|_| self.lead.is_held())
+    }
+
+    /// The versions of time zone data among those that are up, each once.
+    pub(crate) fn zones(&self, now: DateTime<Utc>) -> BTreeSet<&str> {
+        let up = |replica: &&ReplicaRow| replica.state != ReplicaState::Gone && !is_silent(replica, now);
+        let zones = self.replicas.iter().filter(up).map(|replica| replica.zones.as_str());
+        zones.filter(|zones| !zones.is_empty()).collect()
     }
 
     /// Whether this replica leads.
@@ -151,18 +162,29 @@ fn lane(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Lane {
         id: replica.id.to_string(),
         look,
         role: role.to_owned(),
-        why: why.to_owned(),
+        why: if why.is_empty() { other_zones(known, replica).unwrap_or_default() } else { why.to_owned() },
         leads: leads && !is_silent && !is_gone,
         track: track(sheet, replica),
         host: replica.host.clone(),
         pid: replica.pid,
         dags_dir: replica.dags_dir.clone().unwrap_or_default(),
         version: replica.version.clone(),
+        zones: replica.zones.clone(),
         started: moment.event(replica.started_at).without_seconds(),
         seen: span((moment.now - replica.seen_at).max(TimeDelta::zero())),
         is_silent,
         is_gone,
     }
+}
+
+/// What it means that a replica would find other slots than the leader.
+fn other_zones(known: &Known, replica: &ReplicaRow) -> Option<String> {
+    let leader = known.replicas.iter().find(|other| known.leads(&other.id))?;
+    let differs = leader.zones != replica.zones && !leader.zones.is_empty() && !replica.zones.is_empty();
+    differs.then(|| {
+        let (own, led) = (&replica.zones, &leader.zones);
+        format!("Its time zones are of {own}, the leader's of {led}: slots may move when it leads.")
+    })
 }
 
 fn track(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Drawing {
@@ -246,6 +268,7 @@ mod tests {
             host: "h".into(),
             pid: 7,
             version: "1".into(),
+            zones: "2026f".into(),
             dags_dir: None,
             state,
             turned_at: None,
@@ -277,7 +300,7 @@ mod tests {
             terms: vec![term(2, "b", 50, None), term(1, "a", 0, Some(40))],
             lead: Lead::Held,
         };
-        let moment = Moment { now: at(100), zone: chrono_tz::Tz::UTC };
+        let moment = Moment { now: at(100), zone: rota_core::schedule::Zone::UTC };
         let lanes = lanes(&moment, &known);
         let roles: Vec<_> = lanes.rows.iter().map(|lane| (lane.id.as_str(), lane.role.as_str())).collect();
         assert_eq!(roles, [("b", "leads"), ("c", "led"), ("d", "silent"), ("a", "gone")]);
@@ -286,5 +309,28 @@ mod tests {
             assert_eq!(gaps.count(), 1, "{}", lane.id);
         }
         assert!(lanes.rows[0].track.label.starts_with("b leads epoch 2"), "{}", lanes.rows[0].track.label);
+    }
+
+    #[test]
+    fn a_replica_whose_time_zones_are_not_the_leaders_says_so() {
+        let other =
+            |id, zones: &str| ReplicaRow { zones: zones.into(), ..replica(id, ReplicaState::Standby, 100) };
+        let known = Known {
+            replicas: vec![
+                replica("a", ReplicaState::Leader, 100),
+                other("b", "2025b"),
+                other("c", "2026f"),
+                other("d", ""),
+            ],
+            terms: vec![term(1, "a", 0, None)],
+            lead: Lead::Held,
+        };
+        let lanes = lanes(&Moment { now: at(100), zone: rota_core::schedule::Zone::UTC }, &known);
+        let whys: Vec<_> = lanes.rows.iter().map(|lane| lane.why.as_str()).collect();
+        assert_eq!(
+            whys,
+            ["", "Its time zones are of 2025b, the leader's of 2026f: slots may move when it leads.", "", ""]
+        );
+        assert_eq!(known.zones(at(100)), ["2025b", "2026f"].into());
     }
 }

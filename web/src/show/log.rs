@@ -197,7 +197,10 @@ mod tests {
 
     #[test]
     fn lines_say_when_and_from_where() {
-        let moment = Moment { now: DateTime::UNIX_EPOCH, zone: chrono_tz::Europe::Berlin };
+        let moment = Moment {
+            now: DateTime::UNIX_EPOCH,
+            zone: rota_core::schedule::Zone::named("Europe/Berlin").expect("a zone"),
+        };
         let line = |text: &str| log_line(&moment, &Line { no: 7, text: text.to_owned(), cut: 0 }, None);
         let out = line("2026-11-20T13:00:00.123456Z out hello world");
         assert_eq!((out.at.as_str(), out.from, out.no), ("14:00:00.123", "out", 7));
@@ -218,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_says_how_much_is_not_shown() {
-        let moment = Moment { now: DateTime::UNIX_EPOCH, zone: chrono_tz::UTC };
+        let moment = Moment { now: DateTime::UNIX_EPOCH, zone: rota_core::schedule::Zone::UTC };
         let line = Line { no: 1, text: "ü".repeat(LINE_CHARS_MAX + 10), cut: 1000 };
         assert_eq!(log_line(&moment, &line, None).rest, " … 1,020 bytes more, in the download");
     }

@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn said(row: Option<TaskRow>, state: TaskState, why: Option<&str>) -> (&'static str, String) {
-        let moment = Moment { now: T0 + TimeDelta::seconds(3), zone: chrono_tz::UTC };
+        let moment = Moment { now: T0 + TimeDelta::seconds(3), zone: rota_core::schedule::Zone::UTC };
         let task = TaskNow {
             name: TaskName::trusted("a"),
             no: TaskNo(0),

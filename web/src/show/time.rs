@@ -3,7 +3,7 @@
 
 use askama::Template;
 use chrono::{DateTime, Datelike, LocalResult, TimeDelta, TimeZone as _, Timelike, Utc};
-use chrono_tz::Tz;
+use rota_core::schedule::Zone;
 
 /// Keeps a number and its unit on one line.
 const NBSP: char = '\u{a0}';
@@ -14,7 +14,7 @@ pub(crate) struct Moment {
     /// Now.
     pub(crate) now: DateTime<Utc>,
     /// The zone of all times on the page that do not say otherwise.
-    pub(crate) zone: Tz,
+    pub(crate) zone: Zone,
 }
 
 /// An instant as a `<time>` element.
@@ -56,9 +56,9 @@ impl Stamp {
 
 impl Moment {
     /// The zone whose times stand beside this one's: a schedule's own, else UTC; `None` where that would be the same again.
-    pub(crate) fn beside(&self, schedule: Option<Tz>) -> Option<Tz> {
-        let differs = |zone: &Tz| zone_name(*zone) != zone_name(self.zone);
-        schedule.filter(differs).or(Some(Tz::UTC).filter(differs))
+    pub(crate) fn beside(&self, schedule: Option<Zone>) -> Option<Zone> {
+        let differs = |zone: &Zone| zone_name(*zone) != zone_name(self.zone);
+        schedule.filter(differs).or(Some(Zone::UTC).filter(differs))
     }
 
     /// A slot: `10:30` today, else with its day.
@@ -134,14 +134,14 @@ impl Moment {
 }
 
 /// `Berlin` for `Europe/Berlin`.
-pub(crate) fn zone_name(zone: Tz) -> String {
+pub(crate) fn zone_name(zone: Zone) -> String {
     let name = zone.name();
     name.rsplit('/').next().unwrap_or(name).replace('_', " ")
 }
 
 /// Whether its times are UTC's, so that these need not be said again.
-pub(crate) fn is_utc(zone: Tz) -> bool {
-    zone_name(zone) == zone_name(Tz::UTC)
+pub(crate) fn is_utc(zone: Zone) -> bool {
+    zone_name(zone) == zone_name(Zone::UTC)
 }
 
 /// `07:30`, or `07:30:10` where there are seconds, in UTC.
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_stamp_names_its_day_only_when_it_is_not_today() {
         let now: DateTime<Utc> = "2026-10-23T08:17:34Z".parse().expect("valid");
-        let moment = Moment { now, zone: chrono_tz::Europe::Berlin };
+        let moment = Moment { now, zone: Zone::named("Europe/Berlin").expect("a zone") };
         let at = |text: &str| moment.slot(text.parse().expect("valid")).text;
         assert_eq!(at("2026-10-23T08:30:00Z"), "10:30");
         assert_eq!(at("2026-10-23T08:30:10Z"), "10:30:10");
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn slots_of_an_hour_that_comes_twice_have_two_names() {
         let now: DateTime<Utc> = "2026-10-24T08:17:34Z".parse().expect("valid");
-        let moment = Moment { now, zone: chrono_tz::Europe::Berlin };
+        let moment = Moment { now, zone: Zone::named("Europe/Berlin").expect("a zone") };
         let name = |text: &str| moment.slot_named(text.parse().expect("valid"));
         assert_eq!(name("2026-10-24T07:30:00Z"), "Sat 24 Oct 09:30 Berlin");
         assert_eq!(name("2026-10-25T00:30:00Z"), "Sun 25 Oct 02:30 CEST Berlin");
@@ -253,19 +253,20 @@ mod tests {
     #[test]
     fn no_zone_stands_beside_itself() {
         let moment = |zone| Moment { now: DateTime::UNIX_EPOCH, zone };
-        let (berlin, tokyo) = (chrono_tz::Europe::Berlin, chrono_tz::Asia::Tokyo);
+        let (berlin, tokyo) =
+            (Zone::named("Europe/Berlin").expect("a zone"), Zone::named("Asia/Tokyo").expect("a zone"));
         for (page, schedule, beside) in [
-            (Tz::UTC, Some(Tz::UTC), None),
-            (Tz::UTC, None, None),
-            (chrono_tz::Etc::UTC, Some(Tz::UTC), None),
-            (Tz::UTC, Some(berlin), Some(berlin)),
-            (berlin, Some(berlin), Some(Tz::UTC)),
-            (berlin, Some(Tz::UTC), Some(Tz::UTC)),
+            (Zone::UTC, Some(Zone::UTC), None),
+            (Zone::UTC, None, None),
+            (Zone::named("Etc/UTC").expect("a zone"), Some(Zone::UTC), None),
+            (Zone::UTC, Some(berlin), Some(berlin)),
+            (berlin, Some(berlin), Some(Zone::UTC)),
+            (berlin, Some(Zone::UTC), Some(Zone::UTC)),
             (berlin, Some(tokyo), Some(tokyo)),
         ] {
             assert_eq!(moment(page).beside(schedule), beside, "{page} and {schedule:?}");
         }
-        let stamp = moment(Tz::UTC).slot(DateTime::UNIX_EPOCH);
+        let stamp = moment(Zone::UTC).slot(DateTime::UNIX_EPOCH);
         assert_eq!(stamp.title.matches("UTC").count(), 1, "{}", stamp.title);
     }
 

@@ -137,6 +137,7 @@ fn beat() -> ReplicaBeat {
         host: "host".to_owned(),
         pid: 1,
         version: "test".to_owned(),
+        zones: "2026f".to_owned(),
         dags_dir: None,
         state: ReplicaState::Standby,
         epoch: None,
@@ -163,6 +164,8 @@ pub async fn replicas_that_are_long_gone_are_forgotten(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
     let beat = beat();
     store.replica_beat(&beat).await.unwrap();
+    let row = store.view_replicas().await.unwrap().into_iter().find(|row| row.id == replica()).unwrap();
+    assert_eq!((row.version.as_str(), row.zones.as_str()), ("test", "2026f"));
     see(&store, Some("x")).await;
     let now = store.now().await.unwrap();
     let prune = async |before| store.prune(world.epoch, PruneRequest { before, runs_max: 10 }).await.unwrap();
