@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rota_worker::{Account, End, Job, StopReason, Stream, stop};
+use rota_worker::{Account, End, Executor, Job, Marker, StopReason, Stream, stop};
 use serde_json::json;
 
-use support::{Bench, Lines, eventually, is_alive, pids};
+use support::{Bench, Lines, MachineClock, eventually, is_alive, pids};
 
 /// How long what comes in milliseconds may take on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -346,10 +346,14 @@ async fn plain_command_runs_without_a_shell_and_falls_back_to_one() {
 
 /// A bench for tasks of another user, who may pass through its directory.
 fn bench_of(account: Account) -> Bench {
-    let Bench { dir, executor, marker } = Bench::alone();
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).expect("our own directory");
-    let executor = Arc::into_inner(executor).expect("nobody else has it yet");
-    Bench { dir, executor: Arc::new(executor.run_as(account).expect("a passable place")), marker }
+    let mut bench = Bench::alone();
+    std::fs::set_permissions(bench.dir.path(), std::fs::Permissions::from_mode(0o711))
+        .expect("our own directory");
+    let clock = Arc::new(MachineClock);
+    let executor = Executor::new(&bench.path("outputs"), Marker::random("test"), None, clock);
+    let executor = executor.and_then(|executor| executor.run_as(account).map_err(std::io::Error::other));
+    bench.executor = Arc::new(executor.expect("a passable place"));
+    bench
 }
 
 #[tokio::test]

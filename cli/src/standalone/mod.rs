@@ -142,9 +142,10 @@ fn account(name: &str) -> anyhow::Result<Account> {
 
 /// What is dangerous, though it works.
 fn cautions(dags: &Path, token: Option<&str>, run_as: Option<&Account>) -> Vec<String> {
-    let and_tasks = if run_as.is_none() { found::AND_ITS_TASKS } else { "" };
+    // Another user for tasks can only be had by root.
+    let root = if run_as.is_none() { found::root(found::AND_ITS_TASKS) } else { None };
     let token = token.and_then(|token| found::token(token, "ROTA_ADMIN_TOKEN"));
-    [found::root(and_tasks), found::dags(dags), token].into_iter().flatten().collect()
+    [root, found::dags(dags), token].into_iter().flatten().collect()
 }
 
 fn check_dags(dags: &Path) -> anyhow::Result<()> {

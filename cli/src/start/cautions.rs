@@ -9,12 +9,13 @@ use crate::process::cautions;
 
 /// All that applies to a process of this kind.
 pub(super) fn of(config: &Config, role: &Role) -> anyhow::Result<Vec<String>> {
-    let mut found: Vec<String> = cautions::root(match role {
-        Role::Worker(options) if options.run_as.is_none() => cautions::AND_ITS_TASKS,
-        Role::Scheduler(_) | Role::Worker(_) | Role::Web(_) => "",
-    })
-    .into_iter()
-    .collect();
+    let root = match role {
+        // Another user for tasks can only be had by root.
+        Role::Worker(options) if options.run_as.is_some() => None,
+        Role::Worker(_) => cautions::root(cautions::AND_ITS_TASKS),
+        Role::Scheduler(_) | Role::Web(_) => cautions::root(""),
+    };
+    let mut found: Vec<String> = root.into_iter().collect();
     found.extend(secrets(config, role.word()));
     let dags = match role {
         Role::Scheduler(options) => options.dags_dir.as_deref(),
