@@ -81,7 +81,7 @@ impl Heart {
             if let Err(error) = &told {
                 tracing::debug!("the store did not take the beat of scheduler {}: {error}", beat.id);
             }
-            self.turns.beat(told.as_ref().map(|()| ()));
+            self.turns.beat(told.as_ref());
             let turn = status.wait_for(|status| status.epoch != beat.epoch);
             let turned = tokio::time::timeout(BEAT_EVERY, turn).await.map(|turned| turned.is_err());
             if turned == Ok(true) {

@@ -71,11 +71,11 @@ impl Turns {
     }
 
     /// The store took a beat, or why it did not.
-    pub(crate) fn beat(&self, outcome: Result<(), &impl Display>) {
+    pub(crate) fn beat(&self, outcome: Result<&(), &impl Display>) {
         let mut known = self.known();
         let begun = || Course::begun(Instant::now());
         match outcome {
-            Ok(()) => known.beats = Some(begun()),
+            Ok(&()) => known.beats = Some(begun()),
             Err(why) => known.beats.get_or_insert_with(begun).failed = Some(why.to_string()),
         }
     }
@@ -152,11 +152,11 @@ mod tests {
         let turns = Turns::default();
         turns.failed(&"lost");
         turns.stands_by();
-        turns.beat(Ok::<(), &String>(()));
+        turns.beat(Ok::<&(), &String>(&()));
         assert_eq!((after(&turns, 60), turns.turned_ago()), (None, None));
         turns.beat(Err(&"the disk is full"));
         assert!(after(&turns, 60).is_some_and(|said| said.ends_with("for 60 s: the disk is full")));
-        turns.beat(Ok::<(), &String>(()));
+        turns.beat(Ok::<&(), &String>(&()));
         assert_eq!(after(&turns, 60), None);
     }
 }

@@ -1,5 +1,7 @@
 //! A standalone whose disk is full, or whose file is damaged: probes, pages and commands say so.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpStream};

@@ -26,7 +26,6 @@ enum Place {
 pub type Answer = Option<(u16, Value)>;
 
 /// A client to be built. The library wants to know whose cryptography it is to use, even for plain HTTP.
-#[must_use]
 pub fn http() -> reqwest::ClientBuilder {
     // Fails only when another test of this program has done it.
     let _ = rustls::crypto::ring::default_provider().install_default();
