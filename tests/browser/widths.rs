@@ -34,7 +34,9 @@ fn kind(path: &str) -> Option<&'static str> {
                 .all(|(part, given)| part == given || (part.starts_with('{') && !given.is_empty()))
     };
     let routes = Web::addresses().into_iter().filter(|(_, methods)| methods.contains(&"GET"));
-    routes.map(|(pattern, _)| pattern).find(|pattern| fits(pattern))
+    // What answers programs is no page.
+    let mut patterns = routes.map(|(pattern, _)| pattern).filter(|pattern| !pattern.starts_with("/api/"));
+    patterns.find(|pattern| fits(pattern))
 }
 
 /// Opens pages from the first one on, at most so many of a kind, and looks at each. Returns the kinds that were seen.

@@ -122,9 +122,9 @@ fn broken_files_are_told_beside_the_dags_and_in_a_list_of_their_own() {
 
 #[test]
 fn the_ledger_is_told_by_dag_outcome_and_time_and_loses_no_slot_between_its_pages() {
-    let start = "2020-01-01T00:00:00Z";
+    let start = "2020-01-01T00:00:00";
     let many = format!(
-        "schedule: {{every: 1s, start: {start}, end: '2020-01-01T00:03:20Z', catchup: all}}\n\
+        "schedule: {{every: 1s, start: {start}, end: '2020-01-01T00:03:20', catchup: all}}\n\
          max_active_runs: 100\ntasks: {{a: {{noop: true}}}}\n"
     );
     // Each slot is one of both DAGs, so that pages end between two slots of one time.

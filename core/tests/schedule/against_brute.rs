@@ -18,7 +18,7 @@ pub(crate) const ZONES: [Tz; 18] = [
     Tz::Pacific__Apia,
     Tz::Antarctica__Troll,
     Tz::Africa__Tripoli,
-    Tz::Asia__Tehran,
+    Tz::Asia__Amman,
     Tz::America__St_Johns,
     Tz::Asia__Kathmandu,
     Tz::Pacific__Chatham,

@@ -67,9 +67,13 @@ fn agrees(line: Line, tz: Tz, from: i64) -> Result<(), TestCaseError> {
         // croner's "not found" is a limit of its search, so it is no claim.
         let Ok(next) = croner.find_next_occurrence(&theirs, false) else { break };
         theirs = next;
-        let Some(next) = schedule.next_after(ours) else {
-            prop_assert!(theirs.year() > 2100, "{} in {} ends before {}", text, tz, theirs);
+        // The data of chrono-tz, by which croner goes, ends there.
+        if theirs.year() >= 2099 {
             break;
+        }
+        let Some(next) = schedule.next_after(ours) else {
+            let ends = format!("{text} in {tz} ends before {theirs}");
+            return Err(TestCaseError::fail(ends));
         };
         ours = next;
         prop_assert_eq!(ours, theirs.to_utc(), "{} in {} after {}", text, tz, start);
