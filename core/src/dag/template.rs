@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::id::{RunId, TaskName};
 use crate::state::RunState;
 
-use super::expr::{Datum, Expression, Meter, NO_VALUE, Template, Writer, is_template};
+use super::expr::{Datum, Expression, Meter, Template, Writer, is_template};
 use super::functions::{self, AttemptNames};
 use super::model::{Action, Dag, Task};
 use super::shell::{self, MARK};
@@ -153,11 +153,16 @@ impl<'a> Renderer<'a> {
         TemplateError { task: self.task.name.clone(), field: field.to_owned(), message }
     }
 
-    fn render(&mut self, text: &str, writer: &dyn Writer) -> Result<String, String> {
+    /// What an evaluation needs.
+    fn names_and_meter(&mut self) -> (&AttemptNames<'a>, &mut Meter) {
         let (dag, task, scope) = (self.dag, self.task, self.scope);
-        let names = self.names.get_or_insert_with(|| AttemptNames::new(dag, task, scope));
+        (self.names.get_or_insert_with(|| AttemptNames::new(dag, task, scope)), &mut self.meter)
+    }
+
+    fn render(&mut self, text: &str, writer: &dyn Writer) -> Result<String, String> {
         let template = Template::read(text).map_err(|fault| fault.message)?;
-        template.render(names, writer, RENDERED_BYTES_MAX, &mut self.meter)
+        let (names, meter) = self.names_and_meter();
+        template.render(names, writer, RENDERED_BYTES_MAX, meter)
     }
 
     fn plain(&mut self, field: &str, text: &str) -> Result<String, TemplateError> {
@@ -184,8 +189,8 @@ impl<'a> Renderer<'a> {
     fn condition(&mut self, when: &str) -> Result<bool, String> {
         let part = expression(when)?;
         let expression = Expression::read(when, part.clone()).map_err(|fault| fault.message)?;
-        let names = AttemptNames::new(self.dag, self.task, self.scope);
-        let value = expression.value(&names, &mut self.meter);
+        let (names, meter) = self.names_and_meter();
+        let value = expression.value(names, meter);
         value
             .and_then(|value| truth(&value))
             .map_err(|message| format!("`{}`: {message}", super::error::cut(when[part].trim())))
@@ -255,7 +260,7 @@ fn without_nul(text: &str) -> Result<(), String> {
 
 fn truth(value: &Datum) -> Result<bool, String> {
     let Some(text) = value.as_text() else {
-        return value.is_true().map_err(|_| NO_VALUE.to_owned());
+        return value.is_true();
     };
     match text.trim().to_ascii_lowercase().as_str() {
         "true" => Ok(true),

@@ -98,6 +98,12 @@ fn what_would_take_all_memory_or_time_fails_its_task_with_that_reason() {
         "ds | strftime('%c' * 1000000)",
         "(params.text * 80) is lower",
         "(params.text * 40) in (params.text * 41)",
+        "([params.text * 40] * 9000) | select('in', {'a': 1}) | list",
+        "(params.files * 9) | map('string') | map('replace', params.text * 40, '') | list",
+        "(params.files * 9) | map('string') | map('split', params.text * 40) | list",
+        "([{'a': 1}] * 9000) | map(attribute=params.text * 40, default=1) | list",
+        "([ts] * 9000) | map('strftime', '%Y', params.text * 40) | list",
+        "([params.text * 40] * 9000) | map('string') | select('eq', params.text * 41) | list",
         "range(60000) | zip(range(60000), range(60000), range(60000))",
     ];
     on_a_small_stack(move || {

@@ -245,7 +245,8 @@ impl Datum {
     }
 
     /// An attribute or entry by its name; no value if there is none.
-    pub(super) fn entry(&self, key: &str) -> Result<Self, String> {
+    pub(super) fn entry(&self, key: &str, meter: &mut Meter) -> Result<Self, String> {
+        meter.bytes(key.len())?;
         match self {
             Self::Undefined => Err(NO_VALUE.to_owned()),
             Self::Map(map) => Ok(map.entries.get(key).cloned().unwrap_or(Self::Undefined)),

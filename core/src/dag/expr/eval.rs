@@ -106,6 +106,7 @@ impl<'m> Machine<'m> {
     }
 
     fn local(&mut self, name: &str) -> Result<Datum, String> {
+        self.meter.bytes(name.len().saturating_mul(self.frames.len()))?;
         self.meter.charge(self.frames.len())?;
         if let Some(datum) = self.frames.iter().rev().find_map(|frame| frame.variables.get(name)) {
             return Ok(datum.clone());
@@ -205,7 +206,7 @@ impl<'m> Machine<'m> {
 
     fn step(&mut self, datum: &Datum, step: &Step) -> Result<Datum, String> {
         match step {
-            Step::Attribute(name) => datum.entry(name),
+            Step::Attribute(name) => datum.entry(name, self.meter),
             Step::Index(key) => {
                 let key = self.known(*key)?;
                 ops::index(datum, &key, self.meter)

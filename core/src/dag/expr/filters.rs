@@ -236,7 +236,7 @@ pub(super) fn attribute(item: &Datum, path: &str, meter: &mut Meter) -> Result<D
         meter.bytes(part.len())?;
         at = match part.parse::<u64>() {
             Ok(number) => ops::index(&at, &Datum::Int(number.into()), meter)?,
-            Err(_) => at.entry(part)?,
+            Err(_) => at.entry(part, meter)?,
         };
     }
     if matches!(at, Datum::Undefined) { Err(NO_VALUE.to_owned()) } else { Ok(at) }

@@ -154,7 +154,11 @@ pub(super) fn contains(whole: &Datum, part: &Datum, meter: &mut Meter) -> Result
             }
             Ok(false)
         }
-        Datum::Map(map) => Ok(part.as_text().is_some_and(|key| map.entries.contains_key(key))),
+        Datum::Map(map) => {
+            let Some(key) = part.as_text() else { return Ok(false) };
+            meter.bytes(key.len())?;
+            Ok(map.entries.contains_key(key))
+        }
         Datum::Text(text) | Datum::Raw(text) => {
             let part = part.as_text().ok_or_else(|| format!("{} is no part of a text", part.kind()))?;
             meter.bytes(text.len() + part.len())?;
@@ -168,7 +172,7 @@ pub(super) fn contains(whole: &Datum, part: &Datum, meter: &mut Meter) -> Result
 /// `value[key]`; no value if there is none.
 pub(super) fn index(value: &Datum, key: &Datum, meter: &mut Meter) -> Result<Datum, String> {
     if let Some(name) = key.as_text() {
-        return value.entry(name);
+        return value.entry(name, meter);
     }
     let Some(number) = key.as_int() else {
         return Err(format!("an index is a number or a text, got {}", key.kind()));

@@ -76,6 +76,8 @@ pub(super) fn replace(value: &Datum, given: &mut Given, meter: &mut Meter) -> Re
     let from = given.need("from")?.to_text(meter)?;
     let to = given.need("to")?.to_text(meter)?;
     let most = given.int("count")?.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    // What is looked for is read as well, however short the text.
+    meter.bytes(from.len())?;
     let text = text(value, meter)?;
     let count = text.matches(&*from).count().min(most);
     meter.charge(count)?;
@@ -93,6 +95,7 @@ pub(super) fn split(value: &Datum, given: &mut Given, meter: &mut Meter) -> Resu
     match by.as_deref() {
         Some("") => return Err("`sep` must not be empty".to_owned()),
         Some(by) => {
+            meter.bytes(by.len())?;
             while let Some((part, after)) = if parts.len() < most { rest.split_once(by) } else { None } {
                 meter.charge(1)?;
                 parts.push(Datum::text(part));
@@ -141,6 +144,7 @@ pub(super) fn strftime(value: &Datum, given: &mut Given, meter: &mut Meter) -> R
     let format = given.need_text("format")?;
     let zone = given.text("zone")?;
     meter.bytes(format.len().saturating_mul(DATE_BYTES))?;
+    meter.bytes(zone.as_ref().map_or(0, |zone| zone.len()))?;
     let time = text(value, meter)?;
     functions::strftime(&time, &format, zone.as_deref()).map(Datum::text)
 }
