@@ -45,7 +45,7 @@ pub use params::{
     PARAM_DEPTH_MAX, PARAMS_BYTES_MAX, ParamError, ParamErrors, parse_param_text, parse_params,
 };
 pub use plain::plain_command;
-pub use read::wide_number;
+pub use read::too_wide;
 pub use schema::json_schema;
 pub use site::TEMPLATE_BYTES_MAX;
 pub use task::RETRIES_MAX;

@@ -253,7 +253,7 @@ pub(super) fn is_env_name(name: &str) -> bool {
 }
 
 /// The first whole number in a text of JSON that has more than 64 bits. Readers of JSON make a float of it, which loses digits.
-pub fn wide_number(json: &str) -> Option<&str> {
+fn wide_number(json: &str) -> Option<&str> {
     let bytes = json.as_bytes();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -281,8 +281,8 @@ pub fn wide_number(json: &str) -> Option<&str> {
     None
 }
 
-/// What is said of a [`wide_number`].
-pub(super) fn too_wide(json: &str) -> Option<String> {
+/// What is to be said of a text of JSON that holds a whole number of more than 64 bits, if it does.
+pub fn too_wide(json: &str) -> Option<String> {
     let wide = wide_number(json)?;
     Some(format!(
         "the whole number {} has more than 64 bits and would lose digits; write it as a text",

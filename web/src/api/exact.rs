@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use rota_core::dag::wide_number;
+use rota_core::dag::too_wide;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -21,11 +21,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Exact<T> {
         let bytes = Bytes::from_request(whole, state).await.map_err(IntoResponse::into_response)?;
         let again = Request::from_parts(head, Body::from(bytes.clone()));
         let Json(read) = Json::from_request(again, state).await.map_err(IntoResponse::into_response)?;
-        if let Some(wide) = std::str::from_utf8(&bytes).ok().and_then(wide_number) {
-            let number: String = wide.chars().take(80).collect();
-            let message = format!(
-                "the whole number {number} has more than 64 bits and would lose digits; send it as a text"
-            );
+        if let Some(message) = std::str::from_utf8(&bytes).ok().and_then(too_wide) {
             return Err(Error::Invalid(message).into_response());
         }
         Ok(Self(read))

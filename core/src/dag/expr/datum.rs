@@ -397,7 +397,7 @@ fn whole_order(whole: i128, float: f64) -> Ordering {
 }
 
 /// What is said of a name or an attribute without a value.
-pub(in crate::dag) const NO_VALUE: &str = "has no value";
+pub(super) const NO_VALUE: &str = "has no value";
 
 /// A text as JSON; each sign takes six bytes at most.
 fn write_quoted(text: &str, out: &mut String, meter: &mut Meter) -> Result<(), String> {

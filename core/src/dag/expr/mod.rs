@@ -31,7 +31,8 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 pub(super) use checks::TESTS;
-pub(super) use datum::{Datum, NO_VALUE};
+pub(super) use datum::Datum;
+use datum::NO_VALUE;
 pub(super) use filters::FILTERS;
 pub(super) use meter::Meter;
 pub(super) use statement::{Expression, Template, is_template};
