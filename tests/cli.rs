@@ -11,6 +11,8 @@ mod flood;
 mod reads;
 #[path = "cli/start.rs"]
 mod start;
+#[path = "cli/starved.rs"]
+mod starved;
 #[path = "cli/streams.rs"]
 mod streams;
 #[path = "cli/tls.rs"]

@@ -198,6 +198,20 @@ fn workers_die_with_their_tasks_and_others_take_over() {
 }
 
 #[test]
+fn a_worker_without_descriptors_gives_back_what_it_claimed_and_others_run_it() {
+    let mut rng = Rng::from_environment("starved");
+    let mut cluster = Cluster::start("starved", dags(), Setup::default());
+    for _ in 0..times(3, 30) {
+        rng.pause(1000, 2000);
+        let worker = cluster.any_worker(&mut rng);
+        cluster.worker_starved(&worker, Duration::from_millis(rng.between(2000, 4000)));
+    }
+    println!("  attempts given back: {}", cluster.given_back());
+    assert!(cluster.given_back() > 0);
+    cluster.verdict();
+}
+
+#[test]
 fn a_result_that_comes_late_ends_its_task_and_the_next_attempt_never_starts() {
     let mut rng = Rng::from_environment("late");
     let setup = Setup { schedulers: 1, workers: 1, ..Setup::default() };

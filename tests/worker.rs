@@ -17,8 +17,8 @@ use rota_core::id::{
 };
 use rota_core::port::{
     Batch, Beat, BeatReply, Bell, Bells, Broker, BrokerError, ClaimRequest, Claimed, Dispatch, Facts,
-    FilesPut, Finish, LogChunk, NewRun, Object, Plans, QueuedTask, StoreError, StoreResult, TaskRow, Views,
-    WorkerHello, WorkerState,
+    FilesPut, Finish, GivingBack, LogChunk, NewRun, Object, Plans, QueuedTask, StoreError, StoreResult,
+    TaskRow, Views, WorkerHello, WorkerState,
 };
 use rota_core::port::{Change, Changes, Consumer, DagPut, Nudges};
 use rota_core::state::{RunState, TaskState};
@@ -84,6 +84,9 @@ impl Facts for Door {
     }
     async fn tasks_finish(&self, finishes: &[Finish]) -> StoreResult<Vec<AttemptKey>> {
         self.open()?.tasks_finish(finishes).await
+    }
+    async fn tasks_give_back(&self, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
+        self.open()?.tasks_give_back(giving).await
     }
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
         self.open()?.outputs_load(run, tasks).await

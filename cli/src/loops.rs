@@ -8,7 +8,7 @@ use std::time::Duration;
 use rota_core::id::{ReplicaId, WorkerId};
 use rota_core::port::{Broker, Clock, Facts, Leadership, Plans};
 use rota_scheduler::{Scheduler, Status, Turns};
-use rota_worker::{Tenure, Worker, WorkerOptions, WorkerPorts};
+use rota_worker::{Tenure, Worker, WorkerHandle, WorkerOptions, WorkerPorts};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -44,13 +44,20 @@ pub(crate) struct Loops {
     shutdown: CancellationToken,
     status: watch::Receiver<Status>,
     turns: Turns,
+    worker: Option<WorkerHandle>,
 }
 
 impl Loops {
     /// No loops yet.
     pub(crate) fn none() -> Self {
         let (_, status) = watch::channel(Status::default());
-        Self { set: JoinSet::new(), shutdown: CancellationToken::new(), status, turns: Turns::default() }
+        Self {
+            set: JoinSet::new(),
+            shutdown: CancellationToken::new(),
+            status,
+            turns: Turns::default(),
+            worker: None,
+        }
     }
 
     /// Starts a scheduler and a worker.
@@ -65,7 +72,12 @@ impl Loops {
         let scheduler = Scheduler::new(options, ports);
         let ports = WorkerPorts { facts: setup.facts, broker: setup.broker, clock: setup.clock };
         let worker = Worker::new(setup.worker, ports)?;
-        let mut loops = Self { status: scheduler.status(), turns: scheduler.turns(), ..Self::none() };
+        let mut loops = Self {
+            status: scheduler.status(),
+            turns: scheduler.turns(),
+            worker: Some(worker.handle()),
+            ..Self::none()
+        };
         let shutdown = loops.shutdown();
         let mut registered = worker.handle();
         loops.add("the scheduler", async move {
@@ -102,6 +114,11 @@ impl Loops {
     /// Tells whether the scheduler does its part.
     pub(crate) fn turns(&self) -> Turns {
         self.turns.clone()
+    }
+
+    /// Watches the worker, if there is one.
+    pub(crate) fn worker(&self) -> Option<WorkerHandle> {
+        self.worker.clone()
     }
 
     /// Adds the watch for damage of the store, which ends everything: nothing gets better by going on. `found` completes with
@@ -165,4 +182,9 @@ pub(crate) fn worker_options(
         options.slots = slots;
     }
     options
+}
+
+/// What the probes say of a worker that cannot start tasks.
+pub(crate) fn worker_degraded(why: &str) -> String {
+    format!("the worker claims no tasks until it can start them again: {why}")
 }

@@ -139,6 +139,8 @@ words! {
         Abort = "abort",
         /// A worker claimed it (worker).
         Claim = "claim",
+        /// The worker that claimed it was short of something that a start needs: nothing of it ran (worker).
+        GiveBack = "give_back",
         /// Its attempt ended well (worker).
         Succeed = "succeed",
         /// The success of an attempt that was given up as lost came before the next one was claimed (worker).
@@ -187,7 +189,7 @@ pub const fn task_next(state: TaskState, event: TaskEvent) -> Result<TaskState, 
     use TaskEvent as E;
     use TaskState as S;
     let next = match (state, event) {
-        (S::Waiting, E::Queue) | (S::UpForRetry, E::Requeue) => S::Queued,
+        (S::Waiting, E::Queue) | (S::UpForRetry, E::Requeue) | (S::Running, E::GiveBack) => S::Queued,
         (S::Waiting, E::Skip) => S::Skipped,
         (S::Waiting, E::FailUpstream) => S::UpstreamFailed,
         (S::Waiting | S::Running, E::Abort) => S::Failed,

@@ -15,13 +15,16 @@ use super::cli_support::{Finished, Server, wait_for};
 use super::start::page;
 
 /// A small file system of its own, unmounted when dropped.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
     fn mounted(at: &Path) -> Self {
+        Self::mounted_with(at, "size=8m,mode=700")
+    }
+
+    pub(crate) fn mounted_with(at: &Path, options: &str) -> Self {
         fs::create_dir_all(at).unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"]).arg(at).status();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status();
         assert!(mount.unwrap().success(), "a small disk needs the right to mount one");
         Self(at.to_owned())
     }
@@ -31,13 +34,13 @@ impl Disk {
     }
 
     /// Takes all the room that is left.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut filler = File::create(self.filler()).unwrap();
         let block = [0; 4096];
         while filler.write_all(&block).is_ok() {}
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
 }
@@ -49,7 +52,7 @@ impl Drop for Disk {
     }
 }
 
-fn port(server: &Server) -> u16 {
+pub(crate) fn port(server: &Server) -> u16 {
     server.url().rsplit(':').next().unwrap().parse().unwrap()
 }
 

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rota_core::id::AttemptKey;
+use rota_tests::lab::descriptors::Starved;
 use rota_tests::lab::rng::{Rng, now};
 use rota_tests::lab::{wait_for, wait_within};
 use rota_tests::witness::check::{Rule, Violation};
@@ -21,6 +22,9 @@ const BEATLESS_MAX: Duration = Duration::from_secs(3);
 const STEP_DOWN_MAX: Duration = Duration::from_secs(1);
 /// Slots this long after the end of a fault are counted as hit by it.
 const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// Descriptors that are left: too few for the pipes of a process.
+const STARVED_SPARE: usize = 3;
 
 /// Durations of one kind, for the report.
 #[derive(Default)]
@@ -296,6 +300,21 @@ impl Cluster {
         thread::sleep(length);
         self.process(name).signal(Signal::CONT);
         self.note("worker stopped for a moment", at);
+    }
+
+    /// Takes a worker its descriptors: it cannot start what it claims, and others have to.
+    pub(crate) fn worker_starved(&mut self, name: &str, length: Duration) {
+        let at = now();
+        let starved = Starved::of(self.process(name).pid(), STARVED_SPARE);
+        thread::sleep(length);
+        drop(starved);
+        self.note("worker without descriptors", at);
+    }
+
+    /// How often a worker gave back an attempt that it could not start.
+    pub(crate) fn given_back(&mut self) -> usize {
+        let logs = self.names(Role::Worker).into_iter().map(|name| self.process(&name).log());
+        logs.map(|log| log.matches("is given back: it was not started").count()).sum()
     }
 
     /// Cuts a worker off from Postgres beyond its lease: it ends its tasks by itself.

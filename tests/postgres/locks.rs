@@ -84,6 +84,7 @@ async fn a_rescue_waits_for_claims_under_way_and_then_finds_them() {
         incarnation: hands.incarnation,
         running: 1,
         state: WorkerState::Live,
+        trouble: None,
         lease: short,
     };
     store.worker_beat(&beat).await.unwrap();
@@ -110,6 +111,7 @@ async fn heartbeats_do_not_wait_for_claims() {
         incarnation: hands.incarnation,
         running: 0,
         state: WorkerState::Live,
+        trouble: None,
         lease: LONG,
     };
     // A lane's statements give up a wait for a lock after two seconds: an answer at all means that there was none.

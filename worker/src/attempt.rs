@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rota_core::dag::{Action, Dag, Scope, Task};
 use rota_core::id::{AttemptKey, ClaimToken, DagId};
-use rota_core::port::{Claimed, Finish, StoreResult};
+use rota_core::port::{Change, Claimed, Finish, GivingBack, StoreError, StoreResult};
 use rota_core::state::{RunState, TaskState};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,7 +16,9 @@ use crate::job::job;
 use crate::life::Life;
 use crate::log::AttemptLog;
 use crate::patience::{Backoff, answered};
+use crate::ringer::News;
 use crate::scratch::StartFolder;
+use crate::shortage::StartError;
 
 /// What an attempt turned out to be.
 enum Work {
@@ -40,23 +42,23 @@ pub(crate) async fn run(
     let outcome = match work {
         Ok(Work::Nothing) => unstarted(&life, End::Success, None),
         Ok(Work::Process(job, folder)) => {
-            if folder.is_scratch() && life.shared.options.dags_dir.is_some() {
-                log.remark(
-                    life.now(),
-                    "this worker has no folder of the DAG's file: started in a directory of its own",
-                );
-            }
             let slot = match slot {
                 Some(slot) => Some(slot),
                 // A task with a process in the lane of tasks without: it waits for its turn like all others.
                 None => life.shared.slots.clone().acquire_owned().await.ok(),
             };
             let outcome = life.shared.executor.run(&job, &mut stopped, &mut log).await;
+            note_shortage(&life, &outcome);
             drop(slot);
             used = Some(folder);
             outcome
         }
-        Err(error) => match stopped.reason() {
+        Err(StartError::Short(why)) => {
+            let outcome = unstarted(&life, End::NotStarted, Some(why));
+            note_shortage(&life, &outcome);
+            outcome
+        }
+        Err(StartError::Wrong(error)) => match stopped.reason() {
             Some(StopReason::Cancelled) => unstarted(&life, End::Cancelled, Some("cancelled".to_owned())),
             Some(StopReason::LeaseLost | StopReason::Shutdown) => unstarted(&life, End::Lost, None),
             None => {
@@ -65,8 +67,16 @@ pub(crate) async fn run(
             }
         },
     };
-    log.close(life.now()).await;
+    let outcome = match outcome.end {
+        // Its log has no line yet: another life's lines begin where this one's would.
+        End::NotStarted => give_back(&life, &claimed, &mut stopped).await,
+        End::Success | End::Failed | End::Cancelled | End::Lost => {
+            log.close(life.now()).await;
+            Some(outcome)
+        }
+    };
     life.forget(claimed.key);
+    let Some(outcome) = outcome else { return report.withdraw() };
     // Whatever was killed after the lease had run out, by the warden for example, is nobody's result.
     let is_lost = outcome.end == End::Lost || (outcome.signal.is_some() && life.is_over());
     if is_lost {
@@ -79,6 +89,51 @@ pub(crate) async fn run(
     if let Some(folder) = used {
         folder.close().await;
     }
+}
+
+/// Stops all claims before the attempt's slot is free for another one.
+fn note_shortage(life: &Life, outcome: &Outcome) {
+    if outcome.end == End::NotStarted {
+        life.shared.readiness.is_short(outcome.error.as_deref().unwrap_or_default());
+    }
+}
+
+/// Lets others have an attempt of which nothing was started. The outcome, if it is not theirs: it is to be ended, or it is lost with
+/// this life.
+async fn give_back(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Option<Outcome> {
+    let giving = GivingBack {
+        worker: life.shared.options.id.clone(),
+        incarnation: life.incarnation,
+        claims: vec![(claimed.key, claimed.token)],
+    };
+    let mut backoff = Backoff::default();
+    while stopped.reason().is_none() {
+        let error = match answered(life.shared.ports.facts.tasks_give_back(&giving)).await {
+            Ok(kept) if kept.is_empty() => {
+                tracing::info!("attempt {} is given back: it was not started", claimed.key);
+                let changes = vec![Change::Run { run: claimed.key.task.run, dag: claimed.dag.clone() }];
+                life.shared.ringer.tell(News { changes, ..News::default() });
+                return None;
+            }
+            Ok(_) => return Some(unstarted(life, End::Cancelled, Some("cancelled".to_owned()))),
+            Err(StoreError::Conflict(why)) => {
+                // The next heartbeat says so to the whole life.
+                tracing::warn!("attempt {} was not started and is lost: {why}", claimed.key);
+                life.beat_now.notify_one();
+                return Some(unstarted(life, End::Lost, None));
+            }
+            // Nobody else would do anything about an attempt that this life holds.
+            Err(error) => error.to_string(),
+        };
+        tokio::select! {
+            () = backoff.pause("attempts that were not started", &error) => {}
+            () = stopped.changed() => {}
+        }
+    }
+    Some(match stopped.reason() {
+        Some(StopReason::Cancelled) => unstarted(life, End::Cancelled, Some("cancelled".to_owned())),
+        _ => unstarted(life, End::Lost, None),
+    })
 }
 
 /// The report of an attempt whose task does nothing.
@@ -102,19 +157,22 @@ fn unstarted(life: &Life, end: End, error: Option<String>) -> Outcome {
 /// Finds out what there is to do.
 ///
 /// # Errors
-/// In words: the attempt cannot be run.
-async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Result<Work, String> {
+/// The attempt cannot be run, or not here and now.
+async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Result<Work, StartError> {
     let dags = &life.shared.dags;
     let dag = match dags.at_hand(claimed) {
         Some(dag) => dag,
-        None => insist(stopped, || dags.load(claimed)).await?,
+        None => insist(stopped, || dags.load(claimed)).await.map_err(StartError::Wrong)?,
     };
-    let missing = || format!("version {} of {} has no task {}", claimed.version, claimed.dag, claimed.name);
+    let missing = || {
+        let (version, dag, name) = (claimed.version, &claimed.dag, &claimed.name);
+        StartError::Wrong(format!("version {version} of {dag} has no task {name}"))
+    };
     let task = dag.tasks.get(claimed.key.task.task.0 as usize).ok_or_else(missing)?;
     if task.action == Action::Noop {
         return Ok(Work::Nothing);
     }
-    let outputs = upstream_outputs(life, claimed, &dag, task, stopped).await?;
+    let outputs = upstream_outputs(life, claimed, &dag, task, stopped).await.map_err(StartError::Wrong)?;
     let scope = Scope {
         run: claimed.key.task.run,
         run_state: RunState::Running,
@@ -128,7 +186,11 @@ async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Resul
         shell: default_shell(),
     };
     let folder = StartFolder::of(&life.shared.options, claimed)?;
-    let job = job(&dag, task, &scope, folder.path(), claimed.token)?;
+    let mut job = job(&dag, task, &scope, folder.path(), claimed.token).map_err(StartError::Wrong)?;
+    if folder.is_scratch() && life.shared.options.dags_dir.is_some() {
+        let remark = "this worker has no folder of the DAG's file: started in a directory of its own";
+        job.remark = Some(remark.to_owned());
+    }
     Ok(Work::Process(Box::new(job), folder))
 }
 
@@ -184,7 +246,7 @@ fn finish_of(key: AttemptKey, token: ClaimToken, outcome: Outcome) -> Finish {
         token,
         state: match outcome.end {
             End::Success => TaskState::Success,
-            End::Failed | End::Lost => TaskState::Failed,
+            End::Failed | End::Lost | End::NotStarted => TaskState::Failed,
             End::Cancelled => TaskState::Cancelled,
         },
         spawned_at: outcome.spawned_at,

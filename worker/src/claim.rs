@@ -77,6 +77,10 @@ impl Lane {
 /// Claims what arrives, until nothing more is to be claimed. Subscribes again whenever the subscription breaks.
 pub(crate) async fn consume(life: Arc<Life>, lane: Lane) {
     while !life.claiming.is_cancelled() {
+        tokio::select! {
+            () = life.shared.readiness.well() => {}
+            () = life.claiming.cancelled() => return,
+        }
         if let Err(error) = consume_once(&life, lane).await {
             if !life.shared.ringer.is_broker_away() {
                 tracing::warn!("the broker is away, looking for tasks in the store instead: {error}");
@@ -103,7 +107,12 @@ async fn consume_once(life: &Arc<Life>, lane: Lane) -> Result<(), BrokerError> {
         let deliveries = tokio::select! {
             deliveries = arrived => deliveries?,
             () = life.claiming.cancelled() => return Ok(()),
+            // What was delivered goes back with the subscription: to others, if there are any.
+            () = life.shared.readiness.troubled() => return Ok(()),
         };
+        if !life.shared.readiness.is_well() {
+            return Ok(());
+        }
         take(life, lane, consumer.as_mut(), deliveries).await?;
     }
 }
@@ -148,6 +157,9 @@ pub(crate) async fn poll(life: Arc<Life>) {
 
 /// One look at the store. Whether there may be more.
 async fn look(life: &Arc<Life>, lane: Lane) -> bool {
+    if !life.shared.readiness.is_well() {
+        return false;
+    }
     let free = match lane {
         Lane::Processes => life.shared.slots.available_permits().min(PROCESSES_MAX),
         Lane::Noops => NOOPS_MAX,

@@ -26,6 +26,7 @@ pub fn job(
         cwd: command.cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
         timeout: task.timeout,
         grace: task.grace,
+        remark: None,
         outputs: task.outputs.clone(),
         token: token.0,
     })

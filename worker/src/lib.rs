@@ -6,7 +6,8 @@
 //!
 //! The way of an attempt: `claim` takes it from the broker (or the store) and claims it, `attempt` prepares it (`dags`,
 //! `job`), `exec` runs its process under `custody` while `log` carries what it prints, and `finish` reports its end.
-//! `beat` keeps the `lease` and ends the `life` when it cannot; `service` is the component that does all this.
+//! `beat` keeps the `lease` and ends the `life` when it cannot; `readiness` stops claims while nothing can be started, and what was
+//! claimed is given back; `service` is the component that does all this.
 
 mod account;
 mod attempt;
@@ -20,13 +21,16 @@ mod finish;
 mod job;
 mod lease;
 mod life;
+mod limits;
 mod log;
 mod options;
 mod patience;
 mod pidfd;
+mod readiness;
 mod ringer;
 mod scratch;
 mod service;
+mod shortage;
 mod spool;
 
 pub use account::Account;
@@ -35,6 +39,7 @@ pub use custody::{Marker, Warden, WardenCommand, sweep_earlier_lives, warden_mai
 pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};
 pub use job::job;
 pub use life::WorkerPorts;
+pub use limits::Limits;
 pub use log::{LINE_BYTES_MAX, LineSink, Stream, lines_of};
 pub use options::{LEASE_DEFAULT, LEASE_MIN, OptionsError, SLOTS_MAX, Tenure, WorkerOptions};
 pub use service::{Worker, WorkerError, WorkerHandle, WorkerStatus};

@@ -17,6 +17,7 @@ use crate::finish::FinisherHandle;
 use crate::lease::Lease;
 use crate::log::LogWriterHandle;
 use crate::options::WorkerOptions;
+use crate::readiness::Readiness;
 use crate::ringer::Ringer;
 
 /// What a worker needs from outside.
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) logs: LogWriterHandle,
     pub(crate) finisher: FinisherHandle,
     pub(crate) ringer: Ringer,
+    pub(crate) readiness: Readiness,
     /// One permit per process.
     pub(crate) slots: Arc<Semaphore>,
 }
@@ -151,6 +153,7 @@ impl Life {
             incarnation: self.incarnation,
             running: u32::try_from(self.running().len()).unwrap_or(u32::MAX),
             state: *self.state.borrow(),
+            trouble: self.shared.readiness.trouble(),
             lease: self.lease.length(),
         }
     }

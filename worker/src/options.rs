@@ -8,6 +8,7 @@ use rota_core::port::Object;
 
 use crate::account::Account;
 use crate::custody::WardenCommand;
+use crate::limits::Limits;
 
 /// Shortest lease: beats come six times as often, and each is a write.
 pub const LEASE_MIN: Duration = Duration::from_millis(600);
@@ -56,6 +57,8 @@ pub struct WorkerOptions {
     pub dags_dir: Option<PathBuf>,
     /// Whom tasks run as, if not as the worker does.
     pub run_as: Option<Account>,
+    /// What each process may use.
+    pub limits: Limits,
     /// How to start its warden. `None` only for tests: processes then outlive a killed worker.
     pub warden: Option<WardenCommand>,
 }
@@ -85,6 +88,7 @@ impl WorkerOptions {
             state_dir,
             dags_dir: None,
             run_as: None,
+            limits: Limits::default(),
             warden: Some(WardenCommand::this_binary()),
         }
     }

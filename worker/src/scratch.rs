@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rota_core::port::Claimed;
 
 use crate::options::WorkerOptions;
+use crate::shortage::StartError;
 
 /// For this user only: a task may write secrets there.
 const PRIVATE: u32 = 0o700;
@@ -24,8 +25,8 @@ impl StartFolder {
     /// The folder of the DAG's file, if this worker has it, else a fresh directory.
     ///
     /// # Errors
-    /// In words: the directory cannot be made.
-    pub(crate) fn of(options: &WorkerOptions, claimed: &Claimed) -> Result<Self, String> {
+    /// The directory cannot be made.
+    pub(crate) fn of(options: &WorkerOptions, claimed: &Claimed) -> Result<Self, StartError> {
         let folder =
             options.dags_dir.as_ref().and_then(|root| Some(root.join(&claimed.path).parent()?.to_owned()));
         if let Some(path) = folder.filter(|folder| folder.is_dir()) {
@@ -33,10 +34,13 @@ impl StartFolder {
         }
         let path = root(options).join(format!("{}-{}", claimed.token, claimed.name));
         let made = DirBuilder::new().recursive(true).mode(PRIVATE).create(&path);
-        let failed = |error| format!("cannot make the task's directory {}: {error}", path.display());
+        let failed = |error: io::Error| {
+            let words = format!("cannot make the task's directory {}: {error}", path.display());
+            StartError::of(&error, words)
+        };
         made.map_err(failed)?;
         if let Some(account) = &options.run_as {
-            account.let_through(&root(options))?;
+            account.let_through(&root(options)).map_err(StartError::Wrong)?;
             account.own(&path).map_err(failed)?;
         }
         Ok(Self { path, is_scratch: true })

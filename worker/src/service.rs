@@ -28,6 +28,7 @@ use crate::life::{Life, Shared, WorkerPorts};
 use crate::log::LogWriter;
 use crate::options::{OptionsError, WorkerOptions};
 use crate::patience::{Backoff, answered, answered_within};
+use crate::readiness::{self, Readiness};
 use crate::ringer::{News, Ringer};
 use crate::scratch;
 use crate::spool::Spool;
@@ -64,6 +65,7 @@ pub struct Worker {
     options: WorkerOptions,
     ports: WorkerPorts,
     status: watch::Sender<WorkerStatus>,
+    readiness: Readiness,
 }
 
 /// Where a worker is.
@@ -81,12 +83,18 @@ pub struct WorkerStatus {
 #[derive(Debug, Clone)]
 pub struct WorkerHandle {
     status: watch::Receiver<WorkerStatus>,
+    trouble: watch::Receiver<Option<String>>,
 }
 
 impl WorkerHandle {
     /// Where the worker is now.
     pub fn status(&self) -> WorkerStatus {
         *self.status.borrow()
+    }
+
+    /// What keeps it from starting tasks now, in words.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
     }
 
     /// Waits until the worker is in a state that `is_wanted`; `None` if it stopped without ever being.
@@ -112,12 +120,12 @@ impl Worker {
         options.check()?;
         let status =
             watch::Sender::new(WorkerStatus { incarnation: None, state: WorkerState::Live, running: 0 });
-        Ok(Self { options, ports, status })
+        Ok(Self { options, ports, status, readiness: Readiness::new() })
     }
 
     /// Watches this worker.
     pub fn handle(&self) -> WorkerHandle {
-        WorkerHandle { status: self.status.subscribe() }
+        WorkerHandle { status: self.status.subscribe(), trouble: self.readiness.subscribe() }
     }
 
     /// Works until `shutdown`, then drains.
@@ -125,8 +133,8 @@ impl Worker {
     /// # Errors
     /// It could not start, or the store refuses it. A store that is away is waited for.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), WorkerError> {
-        let Self { options, ports, status } = self;
-        let Some(services) = start(options, ports, &shutdown).await? else { return Ok(()) };
+        let Self { options, ports, status, readiness } = self;
+        let Some(services) = start(options, ports, readiness, &shutdown).await? else { return Ok(()) };
         let mut last = None;
         while let Some(life) = register(&services.shared, &shutdown).await? {
             status.send_replace(WorkerStatus {
@@ -151,6 +159,7 @@ impl Worker {
 async fn start(
     options: WorkerOptions,
     ports: WorkerPorts,
+    readiness: Readiness,
     shutdown: &CancellationToken,
 ) -> Result<Option<Services>, WorkerError> {
     let unusable = |error| WorkerError::StateDir { path: options.state_dir.display().to_string(), error };
@@ -169,6 +178,7 @@ async fn start(
     };
     let outputs = options.state_dir.join("outputs");
     let executor = Executor::new(&outputs, marker, warden.clone(), ports.clock.clone()).map_err(unusable)?;
+    let executor = executor.limited(options.limits.clone());
     let executor = match options.run_as.clone() {
         Some(account) => executor.run_as(account).map_err(|error| unusable(std::io::Error::other(error)))?,
         None => executor,
@@ -193,6 +203,7 @@ async fn start(
         logs: logs_handle,
         finisher: finisher_handle,
         ringer,
+        readiness,
     });
     Ok(Some(Services {
         shared,
@@ -272,6 +283,7 @@ async fn live(life: &Arc<Life>, shutdown: &CancellationToken, status: &watch::Se
         tokio::spawn(beat::beat(life.clone())),
         tokio::spawn(beat::hear_nudges(life.clone())),
         tokio::spawn(tell(life.clone(), status.clone())),
+        tokio::spawn(readiness::watch(life.clone())),
     ];
     let claimers = [
         tokio::spawn(consume(life.clone(), Lane::Processes)),

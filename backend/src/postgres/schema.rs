@@ -12,10 +12,11 @@ use super::options::PostgresOptions;
 use super::sql::{failed, unavailable};
 
 /// The migrations, in order. `migrations/sqlite` has the same file names.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "initial", include_str!("../../../migrations/postgres/0001_initial.sql")),
     (2, "cluster", include_str!("../../../migrations/postgres/0002_cluster.sql")),
     (3, "mend", include_str!("../../../migrations/postgres/0003_mend.sql")),
+    (4, "worker_trouble", include_str!("../../../migrations/postgres/0004_worker_trouble.sql")),
 ];
 
 /// How long a migration waits for another one, or for somebody's lock on a table.

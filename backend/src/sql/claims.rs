@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rota_core::id::{
     AttemptKey, ClaimToken, DagId, DagVersion, Incarnation, QueueName, RunId, TaskName, TaskNo, WorkerId,
 };
-use rota_core::port::{ClaimRequest, Claimed, Finish, LogChunk, Object, StoreError, StoreResult};
+use rota_core::port::{ClaimRequest, Claimed, Finish, GivingBack, LogChunk, Object, StoreError, StoreResult};
 use rota_core::state::TaskState;
 
 use super::super::hot::finish;
@@ -140,6 +140,50 @@ macro_rules! is_claim {
     };
 }
 pub(super) use is_claim;
+
+/// A cancelled attempt must not begin anew elsewhere: its worker ends it.
+const GIVE_BACK: &str = concat!(
+    "update task as t set
+         state = 'queued', started_at = null, worker = null, incarnation = null, claim_token = null, claim_nonce = null
+     from ",
+    each!("$1"),
+    is_claim!(),
+    " and t.state = 'running' and not t.cancel_requested"
+);
+
+const KEPT: &str = concat!(
+    "select t.run, t.task_no, t.map_index, t.attempt from task as t, ",
+    each!("$1"),
+    is_claim!(),
+    " and t.state = 'running' order by 1, 2, 3"
+);
+
+/// Held as for a claim: whoever wants to end this life waits, and then finds nothing of what was given back.
+const LIFE_CHECK: &str = concat!(
+    "select 1 from worker where incarnation = $1 and id = $2 and state in ('live', 'draining')",
+    held!()
+);
+
+pub(crate) async fn tasks_give_back(conn: &mut Conn, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
+    let GivingBack { worker, incarnation, claims } = giving;
+    let life = sqlx::query(LIFE_CHECK).bind(incarnation.0).bind(worker.as_str());
+    if life.fetch_optional(&mut *conn).await.map_err(failed)?.is_none() {
+        return Err(StoreError::Conflict(format!(
+            "worker {worker}, incarnation {incarnation}, was given up"
+        )));
+    }
+    let items = json(
+        claims
+            .iter()
+            .map(|(AttemptKey { task, attempt }, token)| (task.run, task.task, task.index, attempt, token)),
+    );
+    let given =
+        sqlx::query(GIVE_BACK).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
+    if given.rows_affected() == claims.len() as u64 {
+        return Ok(Vec::new());
+    }
+    decode(&sqlx::query(KEPT).bind(items).fetch_all(conn).await.map_err(failed)?, attempt_key)
+}
 
 const fn is_outcome(state: TaskState) -> bool {
     matches!(state, TaskState::Success | TaskState::Failed | TaskState::Cancelled)

@@ -28,7 +28,7 @@ mod workers;
 pub(super) use super::hot::{tasks_claim, tasks_load};
 pub(super) use audit::{audit_add, view_audit};
 pub(super) use batch::batch_commit;
-pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_queued};
+pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_give_back, tasks_queued};
 pub(super) use dags::{dags_load, file_errors, files_put, version_source};
 pub(super) use fault::{Fault, failed, write_failed};
 pub(super) use fence::{fence_check, leader_load, term_begin};

@@ -12,11 +12,11 @@ use rota_core::id::{
 };
 use rota_core::port::{
     ActiveRuns, Actor, AuditPlace, AuditRow, Batch, Beat, BeatReply, ClaimRequest, Claimed, Committed,
-    DagRow, Deed, Facts, FailedDags, FileErrorRow, FileRecord, FileSeen, FilesPut, Finish, Intent,
-    IntentKind, Intents, LeaderRow, LedgerCounts, LogChunk, LogExtent, Object, Outages, Plans, PruneRequest,
-    QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotFilter, SlotRow, SlotStep,
-    StepFilter, StoreResult, TaskRow, TermRow, TimeWindow, TriggerRequest, Triggered, Views, WorkerHello,
-    WorkerRow,
+    DagRow, Deed, Facts, FailedDags, FileErrorRow, FileRecord, FileSeen, FilesPut, Finish, GivingBack,
+    Intent, IntentKind, Intents, LeaderRow, LedgerCounts, LogChunk, LogExtent, Object, Outages, Plans,
+    PruneRequest, QueuedTask, Reaped, ReplicaBeat, ReplicaRow, RunFilter, RunRow, SlotFilter, SlotRow,
+    SlotStep, StepFilter, StoreResult, TaskRow, TermRow, TimeWindow, TriggerRequest, Triggered, Views,
+    WorkerHello, WorkerRow,
 };
 
 use super::super::{Store, sql};
@@ -176,6 +176,10 @@ impl Facts for Store {
             return Ok(Vec::new());
         }
         run!(self.fact(finishes), |conn, now| sql::tasks_finish(conn, now, &finishes))
+    }
+
+    async fn tasks_give_back(&self, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
+        run!(self.fact(giving), |conn, _now| sql::tasks_give_back(conn, &giving))
     }
 
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {

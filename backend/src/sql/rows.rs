@@ -216,7 +216,8 @@ pub(crate) fn slot_row(cells: &mut Cells<'_>) -> StoreResult<SlotRow> {
 
 macro_rules! worker_columns {
     () => {
-        "id, incarnation, host, pid, version, queues, labels, slots, running, state, heartbeat_at, started_at"
+        "id, incarnation, host, pid, version, queues, labels, slots, running, state, trouble, heartbeat_at, \
+         started_at"
     };
 }
 pub(crate) use worker_columns;
@@ -233,6 +234,7 @@ pub(crate) fn worker_row(cells: &mut Cells<'_>) -> StoreResult<WorkerRow> {
         slots: cells.number()?,
         running: cells.number()?,
         state: cells.word(WorkerState::parse)?,
+        trouble: cells.take()?,
         heartbeat_at: cells.at()?,
         started_at: cells.at()?,
     })

@@ -9,7 +9,7 @@ use rota_core::port::{
 };
 
 use super::rows::{Cells, attempt_key, decode, decode_opt};
-use super::{Conn, failed, json_of, micros, write_failed};
+use super::{Conn, clean, failed, json_of, micros, write_failed};
 
 /// From a heartbeat to when others may take over what the worker ran, in microseconds: a sixth more than the lease, by
 /// when the worker has long killed everything itself (at 5/6 of the lease).
@@ -58,7 +58,7 @@ pub(crate) async fn worker_register(
 }
 
 const WORKER_BEAT: &str = concat!(
-    "update worker set state = $3, running = $4, heartbeat_at = ",
+    "update worker set state = $3, running = $4, trouble = $7, heartbeat_at = ",
     clock!("$5"),
     ", lease_until = ",
     clock!("$5"),
@@ -84,7 +84,8 @@ pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat
         .bind(beat.state.as_str())
         .bind(i64::from(beat.running))
         .bind(micros(now))
-        .bind(given_up_after(beat.lease));
+        .bind(given_up_after(beat.lease))
+        .bind(beat.trouble.as_deref().map(clean));
     let alive = update.fetch_optional(&mut *conn).await.map_err(write_failed)?;
     let Some(drain) = decode_opt(alive.as_ref(), |cells| cells.take::<bool>())? else {
         return Ok(BeatReply::Fenced);
@@ -109,9 +110,10 @@ const LOST: &str = "
             select 1 from worker as w where w.incarnation = task.incarnation and w.state in ('live', 'draining'))
     order by incarnation, attempt, run, task_no, map_index";
 
-/// The first condition repeats the words of the index on workers that are alive.
-const CAPACITY: &str =
-    "select queues, slots from worker where state in ('live', 'draining') and state = 'live'";
+/// The first condition repeats the words of the index on workers that are alive. One that cannot start tasks offers nothing.
+const CAPACITY: &str = "
+    select queues, slots from worker
+    where state in ('live', 'draining') and state = 'live' and trouble is null";
 
 pub(crate) async fn workers_reap(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Reaped> {
     let expire = sqlx::query(WORKERS_EXPIRE).bind(micros(now));

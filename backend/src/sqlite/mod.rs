@@ -47,10 +47,11 @@ const LOG_KEPT: &str = "16777216";
 const ROW_BUFFER: usize = 512;
 
 /// The migrations, in order. `migrations/postgres` has the same file names.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql")),
     (2, "cluster", include_str!("../../../migrations/sqlite/0002_cluster.sql")),
     (3, "mend", include_str!("../../../migrations/sqlite/0003_mend.sql")),
+    (4, "worker_trouble", include_str!("../../../migrations/sqlite/0004_worker_trouble.sql")),
 ];
 
 /// What `sql/ports.rs` implements the ports for.

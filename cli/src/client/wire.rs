@@ -207,6 +207,9 @@ pub(crate) struct Worker {
     /// Attempts it runs.
     #[serde(default)]
     pub(crate) running: u32,
+    /// What keeps it from starting tasks.
+    #[serde(default)]
+    pub(crate) trouble: Option<String>,
     /// The queues it serves.
     #[serde(default)]
     pub(crate) queues: Vec<String>,

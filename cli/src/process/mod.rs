@@ -1,6 +1,7 @@
 //! What every process that runs loops needs around them: its runtime, a listener, signals, a watchdog, a time zone.
 
 pub(crate) mod cautions;
+pub(crate) mod confine;
 pub(crate) mod listen;
 pub(crate) mod signals;
 pub(crate) mod watchdog;

@@ -10,12 +10,15 @@ mod process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use rota_backend::DataDir;
 use rota_web::Certificate;
-use rota_worker::Account;
+use rota_worker::{Account, Limits};
+use rustix::fs::Mode;
 
 use crate::failure::{CommandResult, Failure};
 use crate::log::LogArg;
+use crate::process::confine::{Confinement, UMASK_DEFAULT};
 use crate::process::listen::{self, Secrecy, no_certificate};
 use crate::process::{cautions as found, runtime};
 
@@ -58,9 +61,25 @@ pub(crate) struct Args {
     #[arg(long, env = "ROTA_WORKER_USER", value_name = "NAME")]
     user: Option<String>,
     #[command(flatten)]
+    confinement: ConfinementArgs,
+    #[command(flatten)]
     secrecy: SecrecyArgs,
     #[command(flatten)]
     log: LogArg,
+}
+
+/// What tasks may do and use.
+#[derive(Debug, clap::Args)]
+struct ConfinementArgs {
+    /// The permissions that files of tasks go without, in octal digits
+    #[arg(long, env = "ROTA_WORKER_UMASK", value_name = "MODE", default_value = UMASK_DEFAULT, value_parser = Confinement::umask)]
+    umask: Mode,
+    /// Tasks cannot gain rights by what they run: sudo, ping and most mailers then fail in them
+    #[arg(long, env = "ROTA_WORKER_NO_NEW_PRIVILEGES")]
+    no_new_privileges: bool,
+    /// What each process of a task may use, such as memory=4GiB,processes=200 [default: what rota may]
+    #[arg(long, env = "ROTA_WORKER_LIMITS", value_name = "NAME=VALUE", value_delimiter = ',')]
+    limit: Vec<String>,
 }
 
 /// How the dashboard is kept from being read by others on the way.
@@ -104,6 +123,8 @@ impl SecrecyArgs {
 /// Runs it until it is told to stop.
 pub(crate) fn run(args: Args) -> CommandResult {
     args.log.start()?;
+    let mut limits = Limits::parse(args.confinement.limit.iter().map(String::as_str))
+        .map_err(|why| Failure::usage(why).at("--limit"))?;
     check_dags(&args.dags)?;
     let chosen = std::env::var("ROTA_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     listen::check(args.listen, chosen.is_some())?;
@@ -114,6 +135,11 @@ pub(crate) fn run(args: Args) -> CommandResult {
     if let Some(account) = &run_as {
         account.let_through(data.path()).map_err(|why| Failure::failed(why).at("--user"))?;
     }
+    let ConfinementArgs { umask, no_new_privileges, .. } = args.confinement;
+    let open_files = Confinement { umask, no_new_privileges }.settle();
+    if let Some(soft) = open_files.context("this process's limits cannot be set")? {
+        limits.keep_open_files(soft);
+    }
     let setup = process::Setup {
         token: beacon::settle_token(data.path(), chosen)?,
         listener: listen::bind(args.listen)?,
@@ -121,6 +147,7 @@ pub(crate) fn run(args: Args) -> CommandResult {
         dags: std::path::absolute(&args.dags)?,
         slots: args.slots,
         run_as,
+        limits,
         certificate,
         tls,
         data,

@@ -9,16 +9,14 @@ use anyhow::Context;
 use rota_backend::{DataDir, InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::ReplicaId;
 use rota_core::port::StoreError;
-use rota_scheduler::{Status, Turns};
 use rota_web::{Certificate, Vitals, Web};
-use rota_worker::Account;
+use rota_worker::{Account, Limits, WorkerHandle};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::banner::Banner;
 use super::beacon::Beacon;
 use crate::failure::{CommandResult, Failure, Outcome};
-use crate::loops::{self, Loops, worker_options};
+use crate::loops::{self, Loops, worker_degraded, worker_options};
 use crate::process::signals::StopSignals;
 use crate::process::{watchdog, zone};
 
@@ -44,6 +42,8 @@ pub(super) struct Setup {
     pub(super) slots: Option<u32>,
     /// Whom tasks run as, if not as this process does.
     pub(super) run_as: Option<Account>,
+    /// What each process of a task may use.
+    pub(super) limits: Limits,
     /// With what the dashboard speaks TLS.
     pub(super) certificate: Option<Certificate>,
     /// Whether people reach it through TLS.
@@ -95,7 +95,7 @@ impl Process {
         let listen = setup.listener.local_addr()?;
         let state_dir = setup.data.path().join("worker");
         let mut worker = worker_options("standalone", state_dir, setup.dags.clone(), setup.slots);
-        worker.run_as = setup.run_as;
+        (worker.run_as, worker.limits) = (setup.run_as, setup.limits);
         let slots = worker.slots;
         let replica = ReplicaId::trusted("standalone");
         let mut loops = Loops::start(loops::Setup {
@@ -125,7 +125,7 @@ impl Process {
             tls: setup.tls,
             certificate: setup.certificate,
         };
-        let vitals = vitals(loops.status(), loops.turns(), loops.shutdown());
+        let vitals = vitals(&loops);
         let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), vitals };
         let web = Web::new(options, ports)?;
         let link = web.login_link();
@@ -163,17 +163,22 @@ fn unusable(file: &Path, error: &StoreError) -> Failure {
 }
 
 /// Whether this process leads and does its part, for health pages.
-fn vitals(
-    mut status: watch::Receiver<Status>,
-    turns: Turns,
-    shutdown: CancellationToken,
-) -> watch::Receiver<Vitals> {
+fn vitals(loops: &Loops) -> watch::Receiver<Vitals> {
+    let (mut status, turns, worker) = (loops.status(), loops.turns(), loops.worker());
+    let shutdown = loops.shutdown();
     let (sender, receiver) = watch::channel(Vitals::default());
     tokio::spawn(async move {
         loop {
             let leads = status.borrow_and_update().epoch.is_some();
             let troubles: Vec<String> = turns.trouble().into_iter().collect();
-            sender.send_modify(|vitals| (vitals.leads, vitals.troubles) = (leads, troubles));
+            let degraded = worker
+                .as_ref()
+                .and_then(WorkerHandle::trouble)
+                .map(|why| format!("degraded: {}", worker_degraded(&why)));
+            sender.send_modify(|vitals| {
+                (vitals.leads, vitals.troubles) = (leads, troubles);
+                vitals.degraded = degraded.into_iter().collect();
+            });
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(LOOK) => {}

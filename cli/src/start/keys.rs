@@ -64,6 +64,9 @@ keys! {
     WORKER WORKER_DRAIN_GRACE: "worker.drain-grace", "ROTA_WORKER_DRAIN_GRACE", "10s";
     WORKER WORKER_DATA: "worker.data", "ROTA_DATA", "rota-worker";
     WORKER WORKER_USER: "worker.user", "ROTA_WORKER_USER", "the worker's";
+    WORKER WORKER_UMASK: "worker.umask", "ROTA_WORKER_UMASK", "077";
+    WORKER WORKER_NO_NEW_PRIVILEGES: "worker.no-new-privileges", "ROTA_WORKER_NO_NEW_PRIVILEGES", "false";
+    WORKER WORKER_LIMITS: "worker.limits", "ROTA_WORKER_LIMITS", "none";
     WORKER WORKER_DAGS: "worker.dags", "ROTA_DAGS", "none";
     WEB WEB_ADMIN_TOKEN: "web.admin-token", "ROTA_ADMIN_TOKEN", "", secret;
     WEB WEB_HOSTS: "web.hosts", "ROTA_HOSTS", "the machine's name, if it listens for others";

@@ -20,7 +20,7 @@ use super::roles::Role;
 use super::services::Places;
 use super::vitals::{self, Watched};
 use crate::failure::{CommandResult, Failure, Outcome};
-use crate::loops::Loops;
+use crate::loops::{Loops, worker_degraded};
 use crate::process::signals::StopSignals;
 use crate::process::{listen, runtime, watchdog};
 
@@ -240,11 +240,20 @@ async fn tell_worker(
     while !ended.is_cancelled() {
         let status = handle.status();
         let is_draining = status.state == WorkerState::Draining;
+        let trouble = handle.trouble();
+        let is_degraded = trouble.is_some();
         vitals.send_modify(|vitals| {
+            vitals.troubles =
+                trouble.iter().map(|why| format!("degraded, {}", worker_degraded(why))).collect();
             vitals.gauges = vec![
                 ("rota_worker_slots", "Processes that it runs at a time", i64::from(slots)),
                 ("rota_worker_running", "Attempts that it runs now", count(status.running)),
                 ("rota_worker_draining", "1 if it claims nothing more", i64::from(is_draining)),
+                (
+                    "rota_worker_degraded",
+                    "1 while it cannot start tasks and claims none",
+                    i64::from(is_degraded),
+                ),
             ];
         });
         tokio::select! {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use rota_core::id::{QueueName, ReplicaId, WorkerId};
 use rota_core::port::Object;
 use rota_web::Certificate;
-use rota_worker::{Account, LEASE_DEFAULT, LEASE_MIN, SLOTS_MAX, Tenure, WorkerOptions};
+use rota_worker::{Account, LEASE_DEFAULT, LEASE_MIN, Limits, SLOTS_MAX, Tenure, WorkerOptions};
 
 use super::Command;
 use super::config::Config;
 use super::keys;
 use super::services::{pair, retention};
 use crate::failure::Failure;
+use crate::process::confine::{Confinement, UMASK_DEFAULT};
 use crate::process::listen::{self, Secrecy};
 use crate::process::zone;
 use crate::standalone::beacon::TOKEN_CHARS_MIN;
@@ -112,6 +113,7 @@ fn worker(config: &Config) -> anyhow::Result<WorkerOptions> {
         options.run_as = Some(account.map_err(|why| config.refuse(keys::WORKER_USER, expected).help(why))?);
     }
     options.labels = labels(config)?;
+    options.limits = limits(config)?;
     let lease = config.duration(keys::WORKER_LEASE, LEASE_DEFAULT)?;
     if lease < LEASE_MIN {
         return Err(config.refuse(keys::WORKER_LEASE, &format!("at least {LEASE_MIN:?}")).into());
@@ -119,6 +121,30 @@ fn worker(config: &Config) -> anyhow::Result<WorkerOptions> {
     options.tenure = Tenure::Lease(lease);
     options.drain_grace = config.duration(keys::WORKER_DRAIN_GRACE, Duration::from_secs(10))?;
     Ok(options)
+}
+
+/// What each process of a task may use.
+fn limits(config: &Config) -> anyhow::Result<Limits> {
+    let entries = config.list(keys::WORKER_LIMITS)?.unwrap_or_default();
+    let expected = "limits such as memory=4GiB,processes=200";
+    let limits = Limits::parse(entries.iter().map(String::as_str));
+    Ok(limits.map_err(|why| config.refuse(keys::WORKER_LIMITS, expected).help(why))?)
+}
+
+/// What a process of this kind sets up for itself and what it starts.
+pub(super) fn confinement(config: &Config, role: &Role) -> anyhow::Result<Confinement> {
+    let (umask, no_new_privileges) = match role {
+        Role::Worker(_) => (config.text(keys::WORKER_UMASK)?, config.is_on(keys::WORKER_NO_NEW_PRIVILEGES)?),
+        // They start nothing.
+        Role::Scheduler(_) | Role::Web(_) => (None, true),
+    };
+    let umask = Confinement::umask(umask.as_deref().unwrap_or(UMASK_DEFAULT));
+    let refused = |why: String| {
+        config
+            .refuse(keys::WORKER_UMASK, "permissions to go without, in octal digits, such as 077 or 022")
+            .help(why)
+    };
+    Ok(Confinement { umask: umask.map_err(refused)?, no_new_privileges })
 }
 
 fn labels(config: &Config) -> anyhow::Result<Object> {

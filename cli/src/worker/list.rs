@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::client::{Server, Worker};
 use crate::failure::{CommandResult, Outcome};
-use crate::output::{Format, FormatArg, Table, print_json};
+use crate::output::{Format, FormatArg, Table, print_json, print_line};
+use crate::text;
 use crate::time;
 
 const EXAMPLES: &str = "\
@@ -31,10 +32,17 @@ pub(super) async fn run(args: Args) -> CommandResult {
     }
     let mut table =
         Table::new(&["WORKER", "STATE", "HOST", "RUNNING", "QUEUES", "LABELS", "HEARTBEAT", "LIFE"]);
+    let mut troubles = Vec::new();
     for worker in workers {
-        table.row(row(serde_json::from_value(worker)?));
+        let worker: Worker = serde_json::from_value(worker)?;
+        troubles.extend(worker.trouble.as_ref().map(|why| {
+            let words = format!("{} claims nothing until it can start tasks again: {why}", worker.id);
+            text::clean(&words).into_owned()
+        }));
+        table.row(row(worker));
     }
     table.print("no worker has been seen within the last day")?;
+    troubles.iter().try_for_each(|trouble| print_line(trouble))?;
     Ok(Outcome::Done)
 }
 
@@ -48,7 +56,7 @@ fn row(worker: Worker) -> Vec<String> {
     let queues: Vec<String> = worker.queues.into_iter().filter(|queue| queue != "noop").collect();
     vec![
         worker.id,
-        worker.state,
+        if worker.trouble.is_some() { "degraded".to_owned() } else { worker.state },
         worker.host,
         format!("{} of {}", worker.running, worker.slots),
         queues.join(","),

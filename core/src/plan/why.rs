@@ -29,20 +29,18 @@ pub struct Surroundings<'a> {
     pub has_leader: bool,
 }
 
-/// What live workers offer, by queue.
+/// What live workers offer, by queue. A queue whose workers cannot start tasks now is there with nothing.
 pub fn capacity_of(workers: &[WorkerRow]) -> Vec<QueueCapacity> {
     let mut capacity: Vec<QueueCapacity> = Vec::new();
     for worker in workers.iter().filter(|worker| worker.state == WorkerState::Live) {
+        let (slots, count) = if worker.takes_tasks() { (worker.slots, 1) } else { (0, 0) };
         for queue in &worker.queues {
             match capacity.iter_mut().find(|offered| offered.queue == *queue) {
                 Some(offered) => {
-                    offered.slots += worker.slots;
-                    offered.workers += 1;
+                    offered.slots += slots;
+                    offered.workers += count;
                 }
-                None => {
-                    let queue = queue.clone();
-                    capacity.push(QueueCapacity { queue, slots: worker.slots, workers: 1 });
-                }
+                None => capacity.push(QueueCapacity { queue: queue.clone(), slots, workers: count }),
             }
         }
     }
@@ -134,6 +132,11 @@ fn waiting_cause(walk: &RunWalk, task: TaskNo, around: &Surroundings<'_>) -> Str
 fn queued_cause(queue: &QueueName, around: &Surroundings<'_>) -> String {
     match around.capacity.iter().find(|offered| offered.queue == *queue) {
         None => format!("waits because no live worker serves queue {queue}"),
+        Some(QueueCapacity { workers: 0, .. }) => {
+            format!(
+                "waits because the workers of queue {queue} cannot start tasks now; the Cluster page says why"
+            )
+        }
         Some(offered) if around.running >= offered.slots => {
             format!("waits for a free slot: all {} slots of queue {queue} are taken", offered.slots)
         }

@@ -43,6 +43,8 @@ pub struct Beat {
     pub running: u32,
     /// `Live`, `Draining` or, as the last beat, `Gone`.
     pub state: WorkerState,
+    /// What keeps it from starting tasks now, in words. It claims none meanwhile.
+    pub trouble: Option<String>,
     /// How long the lease lasts from now.
     pub lease: Duration,
 }
@@ -72,6 +74,17 @@ pub struct ClaimRequest {
     pub nonce: u128,
     /// What to claim. Those that are not queued (any more) are left out of the answer.
     pub keys: Vec<AttemptKey>,
+}
+
+/// Claimed attempts that could not be started and may be claimed by others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivingBack {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The life that claimed them.
+    pub incarnation: Incarnation,
+    /// Which, and the token of each claim.
+    pub claims: Vec<(AttemptKey, ClaimToken)>,
 }
 
 /// A claimed attempt with all that is needed to run it.
@@ -151,6 +164,10 @@ pub trait Facts: Send + Sync {
     /// the attempts whose outcome came too late to count. A note is added to the error of an attempt that was given up.
     /// Calling again with the same finish is harmless and not late.
     async fn tasks_finish(&self, finishes: &[Finish]) -> StoreResult<Vec<AttemptKey>>;
+    /// Gives claimed attempts back of which nothing was started: running -> queued, where the token still matches and no cancel
+    /// is requested. `Conflict` for a life that the others have given up: what becomes of its attempts is the leader's to say.
+    /// Returns those that stay with this worker because they are to be ended. Calling again is harmless.
+    async fn tasks_give_back(&self, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>>;
     /// The recorded outputs of tasks of a run (current attempts that succeeded).
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>>;
     /// The source of a DAG version.

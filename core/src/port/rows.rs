@@ -214,10 +214,19 @@ pub struct WorkerRow {
     pub running: u32,
     /// Where it is.
     pub state: WorkerState,
+    /// What keeps it from starting tasks, in words; it claims none meanwhile.
+    pub trouble: Option<String>,
     /// When it last said that it lives.
     pub heartbeat_at: DateTime<Utc>,
     /// When it started.
     pub started_at: DateTime<Utc>,
+}
+
+impl WorkerRow {
+    /// Whether it claims tasks.
+    pub fn takes_tasks(&self) -> bool {
+        self.state == WorkerState::Live && self.trouble.is_none()
+    }
 }
 
 /// Where a worker incarnation is.

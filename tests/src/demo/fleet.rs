@@ -128,7 +128,7 @@ impl Demo {
         for _ in 0..2 {
             let (worker, incarnation, running, state) =
                 (hand.id.clone(), hand.incarnation, hand.running, hand.state);
-            let beat = Beat { worker, incarnation, running, state, lease };
+            let beat = Beat { worker, incarnation, running, state, trouble: None, lease };
             match self.store.worker_beat(&beat).await.unwrap() {
                 // As a worker does: it says at once that it has heard.
                 BeatReply::Live { drain: true, .. } if hand.state == WorkerState::Live => {

@@ -5,6 +5,7 @@ pub mod api;
 pub mod burial;
 pub mod calm;
 pub mod dag;
+pub mod descriptors;
 pub mod rng;
 
 use std::path::{Path, PathBuf};

@@ -38,6 +38,9 @@ begin
         'failed>up_for_retry', 'up_for_retry>queued', 'up_for_retry>cancelled',
         'up_for_retry>waiting', 'success>waiting', 'failed>waiting', 'upstream_failed>waiting', 'skipped>waiting',
         'cancelled>waiting')
+        and not (old.state = 'running' and new.state = 'queued' and new.attempt = old.attempt
+            and new.claim_token is null and new.worker is null and new.started_at is null
+            and old.spawned_at is null and old.ended_at is null and not old.cancel_requested)
         and not (old.state = 'up_for_retry' and new.state = 'success' and old.ended_at is null)
         and not (old.state = 'queued' and new.state = 'success' and exists (
             select 1 from task_attempt as lost

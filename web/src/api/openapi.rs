@@ -216,7 +216,7 @@ fn schemas() -> Value {
         "worker": object(&[
             ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("queues", "array"),
             ("labels", "object"), ("slots", "integer"), ("running", "integer"), ("state", "string"),
-            ("heartbeat_at", "@string"), ("incarnation", "integer"), ("started_at", "@string"),
+            ("trouble", "string?"), ("heartbeat_at", "@string"), ("incarnation", "integer"), ("started_at", "@string"),
         ]),
         "scheduler": object(&[
             ("id", "string"), ("host", "string"), ("pid", "integer"), ("version", "string"), ("zones", "string"),

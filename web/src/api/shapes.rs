@@ -205,6 +205,8 @@ pub(crate) struct WorkerShape {
     slots: u32,
     running: u32,
     state: &'static str,
+    /// What keeps a live one from starting tasks; it claims none meanwhile.
+    trouble: Option<String>,
     heartbeat_at: DateTime<Utc>,
     /// Which life: a restarted worker is a new one.
     incarnation: i64,
@@ -223,6 +225,7 @@ impl From<WorkerRow> for WorkerShape {
             slots: worker.slots,
             running: worker.running,
             state: worker.state.as_str(),
+            trouble: worker.trouble,
             heartbeat_at: worker.heartbeat_at,
             incarnation: worker.incarnation.0,
             started_at: worker.started_at,

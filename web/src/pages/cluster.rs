@@ -107,6 +107,12 @@ impl Cluster {
         if expected == 0 { String::new() } else { format!("{up} of {expected} live") }
     }
 
+    /// Live ones that claim nothing because they could not start it.
+    fn workers_degraded(&self) -> u64 {
+        let live = self.workers.iter().filter(|worker| worker.state == WorkerState::Live);
+        live.filter(|worker| !worker.takes_tasks()).count() as u64
+    }
+
     fn workers_in(&self, state: WorkerState) -> u64 {
         fleet::newest(&self.workers).iter().filter(|worker| worker.state == state).count() as u64
     }
@@ -147,6 +153,11 @@ fn troubles(moment: &Moment, cluster: &Cluster) -> Vec<String> {
         0 => {}
         1 => troubles.push("one worker is lost".to_owned()),
         many => troubles.push(format!("{many} workers are lost")),
+    }
+    match cluster.workers_degraded() {
+        0 => {}
+        1 => troubles.push("one worker cannot start tasks".to_owned()),
+        many => troubles.push(format!("{many} workers cannot start tasks")),
     }
     if cluster.known.zones(moment.now).len() > 1 {
         troubles.push("schedulers have different time zone data".to_owned());

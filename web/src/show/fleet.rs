@@ -131,7 +131,7 @@ fn line(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> Line {
     Line {
         id: worker.id.to_string(),
         life: worker.incarnation.0,
-        look: Look::worker(worker.state),
+        look: Look::worker(worker),
         why: why(moment, worker, followed_by),
         busy: if has_ended { String::new() } else { format!("{running} of {}", worker.slots) },
         slots: slots(running, worker.slots),
@@ -153,7 +153,10 @@ fn why(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> String 
         (WorkerState::Live, _) if moment.now - worker.heartbeat_at > BEAT_LATE => {
             "Its heartbeats are late. In a cluster its tasks are lost when its lease is up.".to_owned()
         }
-        (WorkerState::Live, _) => String::new(),
+        (WorkerState::Live, _) => match &worker.trouble {
+            Some(why) => format!("It claims nothing until it can start tasks again: {why}."),
+            None => String::new(),
+        },
         (WorkerState::Draining, _) if worker.running == 0 => "It has nothing left to finish.".to_owned(),
         (WorkerState::Draining, _) => {
             format!("It finishes {} and takes nothing more.", count(u64::from(worker.running), "task"))
@@ -200,6 +203,7 @@ mod tests {
             slots: 4,
             running: 3,
             state,
+            trouble: None,
             heartbeat_at: at + TimeDelta::seconds(life),
             started_at: at,
         }

@@ -1,6 +1,6 @@
 //! How a state looks: its class (colour), its glyph and its word. Colour never goes alone.
 
-use rota_core::port::{SlotOutcome, WorkerState};
+use rota_core::port::{SlotOutcome, WorkerRow, WorkerState};
 use rota_core::state::{RunState, TaskState};
 
 /// Class, glyph and word of a state; all three from fixed lists.
@@ -37,8 +37,9 @@ pub(crate) const GONE: Look = look("is-none", "cancelled", "gone");
 
 impl Look {
     /// A worker's.
-    pub(crate) const fn worker(state: WorkerState) -> Self {
-        match state {
+    pub(crate) const fn worker(worker: &WorkerRow) -> Self {
+        match worker.state {
+            WorkerState::Live if worker.trouble.is_some() => look("is-warn", "paused", "degraded"),
             WorkerState::Live => look("is-ok", "success", "live"),
             WorkerState::Draining => look("is-warn", "paused", "draining"),
             WorkerState::Gone => GONE,

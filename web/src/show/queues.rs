@@ -69,6 +69,9 @@ pub(crate) fn queues(workers: &[WorkerRow], dags: &[Arc<Dag>]) -> Vec<Queue> {
 
 fn queue(name: &QueueName, known: &Known<'_>) -> Queue {
     let (look, note) = match (known.live.len(), known.draining, known.dags.len()) {
+        (1.., _, _) if known.live.iter().all(|worker| !worker.takes_tasks()) => {
+            (WARN, "Its workers cannot start tasks now: they take none until they can.")
+        }
         (1.., _, _) => (OK, ""),
         (0, 1.., _) => (WARN, "Its only workers are draining: they take nothing more."),
         (0, 0, 1..) => (FAILED, "No live worker serves it: its tasks wait until one does."),

@@ -2,6 +2,7 @@
 //! so the group's number can never mean somebody else.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{
@@ -19,30 +20,42 @@ pub(super) struct Exit {
     pub(super) signal: Option<i32>,
 }
 
+/// Between two looks at a process that has no pidfd.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The system kept no record.
+const UNKNOWN: Exit = Exit { code: None, signal: None };
+
 /// The leader of a process group. Dropping it ends the group.
 pub(super) struct Child {
     group: Pid,
-    /// `None` once it was reaped.
-    pidfd: Option<AsyncFd<OwnedFd>>,
+    watched: Watched,
     custody: Option<Guarded>,
 }
 
+/// How the leader's end is noticed. Its number stays its own until it is reaped.
+enum Watched {
+    /// The runtime says so.
+    ByPidfd(AsyncFd<OwnedFd>),
+    /// Nothing says so, for want of a descriptor: it is looked at again and again. A process that has begun must not be ended
+    /// because the worker is short of something.
+    ByLooks,
+    /// It was reaped.
+    Over,
+}
+
 impl Child {
-    /// Takes over a process that was started as the leader of its own group.
-    pub(super) fn adopt(
-        process: &std::process::Child,
-        guard: impl FnOnce(Pid) -> Option<Guarded>,
-    ) -> io::Result<Self> {
-        let group = i32::try_from(process.id()).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-        let group = group.ok_or(io::ErrorKind::InvalidData)?;
-        let custody = guard(group);
-        let watched =
-            pidfd_open(group, PidfdFlags::empty()).map_err(io::Error::from).and_then(pidfd::register);
-        if watched.is_err() {
-            let _ = kill_process_group(group, Signal::KILL);
-            let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED);
-        }
-        Ok(Self { group, pidfd: Some(watched?), custody })
+    /// Takes over a process that was started as the leader of its own group. From here on nothing fails.
+    pub(super) fn adopt(group: Pid, custody: Option<Guarded>) -> Self {
+        let pidfd = pidfd_open(group, PidfdFlags::empty()).map_err(io::Error::from).and_then(pidfd::register);
+        let watched = match pidfd {
+            Ok(pidfd) => Watched::ByPidfd(pidfd),
+            Err(error) => {
+                tracing::debug!("process {group:?} is watched without a pidfd: {error}");
+                Watched::ByLooks
+            }
+        };
+        Self { group, watched, custody }
     }
 
     /// Sends a signal to the whole group. A group that is gone is no error.
@@ -52,48 +65,69 @@ impl Child {
 
     /// Waits until the leader has ended. Does not reap it.
     pub(super) async fn ended(&self) -> Exit {
-        let Some(pidfd) = &self.pidfd else { return Exit { code: None, signal: None } };
-        loop {
-            // Fails only in a runtime that is being shut down; the attempt is then lost with it.
-            let Ok(mut ready) = pidfd.readable().await else { return std::future::pending().await };
-            if let Some(exit) = peek(pidfd.get_ref(), WaitIdOptions::NOWAIT) {
-                return exit;
-            }
-            ready.clear_ready();
-        }
+        ended(self.group, &self.watched).await
     }
 
     /// Kills what is left of the group and lets go of its number. After [`Child::ended`].
     pub(super) fn close(mut self) {
         self.signal(Signal::KILL);
         self.custody = None;
-        if let Some(pidfd) = self.pidfd.take() {
-            peek(pidfd.get_ref(), WaitIdOptions::empty());
-        }
+        let watched = std::mem::replace(&mut self.watched, Watched::Over);
+        peek(self.group, &watched, WaitIdOptions::empty());
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let Some(pidfd) = self.pidfd.take() else { return };
+        let watched = std::mem::replace(&mut self.watched, Watched::Over);
+        if matches!(watched, Watched::Over) {
+            return;
+        }
         self.signal(Signal::KILL);
-        let custody = self.custody.take();
+        let (group, custody) = (self.group, self.custody.take());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let _ = pidfd.readable().await;
+                ended(group, &watched).await;
                 drop(custody);
-                peek(pidfd.get_ref(), WaitIdOptions::empty());
+                peek(group, &watched, WaitIdOptions::empty());
             });
         }
     }
 }
 
-fn peek(pidfd: &OwnedFd, more: WaitIdOptions) -> Option<Exit> {
+async fn ended(group: Pid, watched: &Watched) -> Exit {
+    loop {
+        match watched {
+            Watched::ByPidfd(pidfd) => {
+                // Fails only in a runtime that is being shut down; the attempt is then lost with it.
+                let Ok(mut ready) = pidfd.readable().await else { return std::future::pending().await };
+                if let Some(exit) = peek(group, watched, WaitIdOptions::NOWAIT) {
+                    return exit;
+                }
+                ready.clear_ready();
+            }
+            Watched::ByLooks => {
+                if let Some(exit) = peek(group, watched, WaitIdOptions::NOWAIT) {
+                    return exit;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            Watched::Over => return UNKNOWN,
+        }
+    }
+}
+
+fn peek(group: Pid, watched: &Watched, more: WaitIdOptions) -> Option<Exit> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | more;
-    match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+    let status = match watched {
+        Watched::ByPidfd(pidfd) => waitid(WaitId::PidFd(pidfd.get_ref().as_fd()), options),
+        Watched::ByLooks => waitid(WaitId::Pid(group), options),
+        Watched::Over => return Some(UNKNOWN),
+    };
+    match status {
         Ok(status) => status.as_ref().map(exit_of),
         // Somebody else reaped it, for example because SIGCHLD is ignored in this process.
-        Err(rustix::io::Errno::CHILD) => Some(Exit { code: None, signal: None }),
+        Err(rustix::io::Errno::CHILD) => Some(UNKNOWN),
         Err(_) => None,
     }
 }

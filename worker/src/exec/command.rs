@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, PipeReader};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -13,8 +13,11 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rota_core::dag::DefaultShell;
+use rustix::process::Pid;
 
+use super::pipes::ProcessEnds;
 use crate::account::Account;
+use crate::limits::Limits;
 
 /// What of the worker's own environment tasks may see, besides `LC_*`. Never rota's own settings: those hold secrets.
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"];
@@ -30,15 +33,10 @@ pub(super) struct Surroundings {
     base: Vec<(OsString, OsString)>,
     /// Whom tasks run as, if not as this process does.
     account: Option<Account>,
+    /// What each process may use.
+    limits: Limits,
     /// Programs found on the base `PATH`.
     programs: Mutex<HashMap<String, PathBuf>>,
-}
-
-/// A process that was started, and its pipes.
-pub(super) struct Started {
-    pub(super) process: std::process::Child,
-    pub(super) stdout: PipeReader,
-    pub(super) stderr: PipeReader,
 }
 
 impl Surroundings {
@@ -51,7 +49,7 @@ impl Surroundings {
         if !base.iter().any(|(name, _)| name == "PATH") {
             base.push(("PATH".into(), PATH_DEFAULT.into()));
         }
-        Self { base, account: None, programs: Mutex::default() }
+        Self { base, account: None, limits: Limits::default(), programs: Mutex::default() }
     }
 
     /// The same for tasks of another user.
@@ -65,6 +63,12 @@ impl Surroundings {
         self.base.retain(|(name, _)| !own.iter().any(|(own, _)| name == own));
         self.base.extend(own.map(|(name, value)| (name.into(), value.into())));
         self.account = Some(account);
+        self
+    }
+
+    /// The same with limits.
+    pub(super) fn limited(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -92,10 +96,8 @@ impl Surroundings {
         }
     }
 
-    /// Starts `program`, with two pipes for what it prints.
-    pub(super) fn start(&self, request: &Request<'_>) -> io::Result<Started> {
-        let (stdout, stdout_end) = io::pipe()?;
-        let (stderr, stderr_end) = io::pipe()?;
+    /// Starts `program` as the leader of its own group, with these ends of pipes for what it prints. The caller reaps it.
+    pub(super) fn start(&self, request: &Request<'_>, ends: ProcessEnds) -> io::Result<Pid> {
         let (name, args) = request.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(request.program);
         if let Some(account) = &self.account {
@@ -111,10 +113,13 @@ impl Surroundings {
             .current_dir(request.cwd)
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(stdout_end)
-            .stderr(stderr_end)
+            .stdout(ends.stdout)
+            .stderr(ends.stderr)
             .spawn()?;
-        Ok(Started { process, stdout, stderr })
+        let group = i32::try_from(process.id()).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
+        let group = group.ok_or(io::ErrorKind::InvalidData)?;
+        self.limits.apply(group);
+        Ok(group)
     }
 
     fn find_known(&self, program: &str, cwd: &Path) -> Result<PathBuf, String> {

@@ -30,12 +30,16 @@ pub use stop::{Stop, StopReason, Stopped, stop};
 
 use crate::account::Account;
 use crate::custody::{Marker, Warden, sweep_attempt};
+use crate::limits::Limits;
 use crate::log::{LineSink, Stream};
+use crate::shortage::StartError;
 
 /// How long what a process left behind may go on printing before it is killed.
 const LINGER: Duration = Duration::from_millis(250);
 /// How long, after that, the pipes may be held by a process that left the group.
 const DRAIN_MAX: Duration = Duration::from_millis(1750);
+/// How long a job that does nothing may take.
+const TRY_OUT_MAX: Duration = Duration::from_secs(10);
 /// The variable that tells the processes of one attempt from those of another.
 const FENCE: &str = "ROTA_FENCE_TOKEN";
 
@@ -55,10 +59,37 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// From TERM to KILL.
     pub grace: Duration,
+    /// A remark by rota that its log begins with.
+    pub remark: Option<String>,
     /// The output keys that it must write to succeed.
     pub outputs: Vec<String>,
     /// Told to it as `ROTA_FENCE_TOKEN`. No two attempts of one executor share one.
     pub token: i64,
+}
+
+impl Job {
+    /// A job to find out whether jobs can be started.
+    fn that_does_nothing(cwd: &Path) -> Self {
+        Self {
+            argv: vec!["true".to_owned()],
+            direct: None,
+            env: Vec::new(),
+            cwd: cwd.to_owned(),
+            timeout: Some(TRY_OUT_MAX),
+            grace: Duration::ZERO,
+            remark: None,
+            outputs: Vec::new(),
+            // No attempt's: claims count from 1.
+            token: 0,
+        }
+    }
+}
+
+/// Takes the lines of a job that nobody reads.
+struct Nowhere;
+
+impl LineSink for Nowhere {
+    fn take(&mut self, _: DateTime<Utc>, _: Stream, _: &[u8]) {}
 }
 
 /// What became of a job.
@@ -91,6 +122,8 @@ pub enum End {
     Cancelled,
     /// The worker had to end it for reasons of its own: not the task's fault and not its result.
     Lost,
+    /// The machine was short of something that a start needs. Nothing of it ran, so it may be started elsewhere or later.
+    NotStarted,
 }
 
 /// Starts the processes of one worker.
@@ -143,15 +176,28 @@ impl Executor {
         Ok(self)
     }
 
+    /// The same with limits for each process.
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.surroundings = self.surroundings.limited(limits);
+        self
+    }
+
     /// Runs a job to its end. Everything it started in its process group is gone when this returns; so is what left
     /// the group, if the job was ended from outside or the stray held its output. Dropping the future ends the group.
     pub async fn run<S: LineSink>(&self, job: &Job, stopped: &mut Stopped, sink: &mut S) -> Outcome {
         if let Some(reason) = stopped.reason() {
             return self.unstarted(None, Some(Forced::By(reason)), job);
         }
-        let (output, child, mut pipes) = match self.start(job) {
+        let started = self.start(job);
+        if let Err(StartError::Short(why)) = started {
+            return self.not_started(why);
+        }
+        if let Some(remark) = &job.remark {
+            sink.take(self.clock.now(), Stream::Sys, format!("{remark}\n").as_bytes());
+        }
+        let (output, child, mut pipes) = match started {
             Ok(started) => started,
-            Err(error) => {
+            Err(StartError::Short(error) | StartError::Wrong(error)) => {
                 sink.take(self.clock.now(), Stream::Sys, format!("{error}\n").as_bytes());
                 return self.unstarted(Some(error), None, job);
             }
@@ -176,19 +222,45 @@ impl Executor {
         verdict::outcome(ended, job, None, self.clock.now())
     }
 
-    fn start(&self, job: &Job) -> Result<(Output, Child, Pipes), String> {
+    fn not_started(&self, why: String) -> Outcome {
+        Outcome {
+            end: End::NotStarted,
+            spawned_at: None,
+            ended_at: self.clock.now(),
+            exit_code: None,
+            signal: None,
+            error: Some(why),
+            outputs: None,
+        }
+    }
+
+    /// Finds out whether anything can be started, by starting something that does nothing.
+    pub(crate) async fn try_out(&self, cwd: &Path) -> Result<(), String> {
+        let (_stop, mut stopped) = stop();
+        let outcome = self.run(&Job::that_does_nothing(cwd), &mut stopped, &mut Nowhere).await;
+        match outcome.end {
+            End::NotStarted => Err(outcome.error.unwrap_or_default()),
+            // What else may be wrong with it is no shortage.
+            End::Success | End::Failed | End::Cancelled | End::Lost => Ok(()),
+        }
+    }
+
+    fn start(&self, job: &Job) -> Result<(Output, Child, Pipes), StartError> {
         let output = self.outputs.attempt()?;
-        let (child, pipes) = match job.direct.as_ref().map(|direct| self.start_argv(job, direct, &output)) {
+        let direct = job.direct.as_ref().map(|direct| self.start_argv(job, direct, &output));
+        let (child, pipes) = match direct {
             Some(Ok(started)) => started,
-            _ => self.start_argv(job, &job.argv, &output)?,
+            Some(Err(short @ StartError::Short(_))) => return Err(short),
+            Some(Err(StartError::Wrong(_))) | None => self.start_argv(job, &job.argv, &output)?,
         };
         Ok((output, child, pipes))
     }
 
-    fn start_argv(&self, job: &Job, argv: &[String], output: &Output) -> Result<(Child, Pipes), String> {
+    fn start_argv(&self, job: &Job, argv: &[String], output: &Output) -> Result<(Child, Pipes), StartError> {
         let name = argv.first().map(String::as_str).unwrap_or_default();
-        let program = self.surroundings.find(name, &job.cwd, &job.env)?;
-        let explain = |error| words::cannot_start(name, &program, &job.cwd, &error);
+        let program = self.surroundings.find(name, &job.cwd, &job.env).map_err(StartError::Wrong)?;
+        let explain =
+            |error: io::Error| StartError::of(&error, words::cannot_start(name, &program, &job.cwd, &error));
         let token = job.token.to_string();
         let (mark_name, mark) = self.marker.variable();
         // Shells tell their programs where they are, so whoever is started without one is told as well.
@@ -199,11 +271,11 @@ impl Executor {
             (mark_name, OsStr::new(mark)),
         ];
         let request = Request { program: &program, argv, env: &job.env, marks: &marks, cwd: &job.cwd };
-        let started = self.surroundings.start(&request).map_err(explain)?;
-        let guard = |group| self.warden.as_ref().map(|warden| warden.guard(group));
-        let child = Child::adopt(&started.process, guard).map_err(explain)?;
-        let pipes = Pipes::adopt(started.stdout, started.stderr).map_err(explain)?;
-        Ok((child, pipes))
+        // All that may fail comes before the process: one that has begun is never ended for want of something.
+        let (pipes, ends) = Pipes::open().map_err(explain)?;
+        let group = self.surroundings.start(&request, ends).map_err(explain)?;
+        let custody = self.warden.as_ref().map(|warden| warden.guard(group));
+        Ok((Child::adopt(group, custody), pipes))
     }
 
     /// The leader has ended: reads the rest, ends the rest.

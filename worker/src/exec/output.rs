@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::account::Account;
 use crate::scratch::remove;
+use crate::shortage::StartError;
 
 /// Read at most; one byte more than is allowed, so that too much is noticed.
 const READ_BYTES_MAX: u64 = 64 * 1024 + 1;
@@ -68,8 +69,8 @@ impl OutputDir {
     /// A new attempt's directory.
     ///
     /// # Errors
-    /// In words: it cannot be made.
-    pub(super) fn attempt(&self) -> Result<Output, String> {
+    /// It cannot be made.
+    pub(super) fn attempt(&self) -> Result<Output, StartError> {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.path.join(&name);
         let made = || {
@@ -80,7 +81,10 @@ impl OutputDir {
             Ok((parent, directory))
         };
         let (parent, directory) = made().map_err(|error: io::Error| {
-            format!("cannot make the directory of the file named by ROTA_OUTPUT, {}: {error}", path.display())
+            let path = path.display();
+            let words =
+                format!("cannot make the directory of the file named by ROTA_OUTPUT, {path}: {error}");
+            StartError::of(&error, words)
         })?;
         let owner = self.owner.as_ref().map(|account| account.uid);
         Ok(Output { parent, directory, file: path.join(FILE), path, name, owner })

@@ -2,7 +2,7 @@
 //! thread, not to the attempt.
 
 use std::cell::RefCell;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, PipeWriter};
 use std::time::Duration;
 
 use rota_core::port::Clock;
@@ -26,6 +26,12 @@ pub(super) struct Pipes {
     stderr: Option<Pipe>,
 }
 
+/// The ends of the pipes that a process writes to.
+pub(super) struct ProcessEnds {
+    pub(super) stdout: PipeWriter,
+    pub(super) stderr: PipeWriter,
+}
+
 struct Pipe {
     receiver: Receiver,
     lines: Splitter,
@@ -38,12 +44,18 @@ pub(super) struct Tap<'a, S> {
 }
 
 impl Pipes {
-    /// Takes over the read ends.
-    pub(super) fn adopt(stdout: PipeReader, stderr: PipeReader) -> io::Result<Self> {
-        Ok(Self {
-            stdout: Some(Pipe::adopt(stdout, Stream::Out)?),
-            stderr: Some(Pipe::adopt(stderr, Stream::Err)?),
-        })
+    /// Opens both, and the ends that the process is to have.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(super) fn open() -> io::Result<(Self, ProcessEnds)> {
+        let (out, stdout) = io::pipe()?;
+        let (err, stderr) = io::pipe()?;
+        let pipes = Self {
+            stdout: Some(Pipe::adopt(out, Stream::Out)?),
+            stderr: Some(Pipe::adopt(err, Stream::Err)?),
+        };
+        Ok((pipes, ProcessEnds { stdout, stderr }))
     }
 
     /// Whether all that was printed has been read.

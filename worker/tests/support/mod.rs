@@ -82,6 +82,7 @@ impl Bench {
             cwd: self.dir.path().to_owned(),
             timeout: Some(Duration::from_secs(60)),
             grace: Duration::from_secs(10),
+            remark: None,
             outputs: Vec::new(),
             token: 7,
         }

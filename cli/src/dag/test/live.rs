@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use rota_core::dag::Dag;
 use rota_core::id::{AttemptKey, DagId, DagVersion, Incarnation, QueueName, RunId, TaskNo};
 use rota_core::port::{
-    Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, LogChunk, Object, StoreResult, WorkerHello,
+    Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, GivingBack, LogChunk, Object, StoreResult,
+    WorkerHello,
 };
 
 use crate::output;
@@ -91,6 +92,10 @@ impl Facts for LiveFacts {
 
     async fn tasks_finish(&self, finishes: &[Finish]) -> StoreResult<Vec<AttemptKey>> {
         self.inner.tasks_finish(finishes).await
+    }
+
+    async fn tasks_give_back(&self, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
+        self.inner.tasks_give_back(giving).await
     }
 
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use rota_core::id::{ClaimToken, DagId, DagVersion, Incarnation, QueueName, TaskKey, TaskNo, WorkerId};
-use rota_core::port::{Batch, Finish, LogChunk, NewRun, Object, QueuedTask, Store, TaskRow};
+use rota_core::port::{
+    Batch, Claimed, Finish, GivingBack, LogChunk, NewRun, Object, QueuedTask, Store, TaskRow,
+};
 use rota_core::state::TaskState;
 
 use super::world::{Hands, World, assert_conflict, assert_refused};
@@ -289,4 +291,59 @@ pub async fn a_nul_is_replaced_and_cuts_nothing_off(store: Arc<dyn Store>) {
     store.tasks_finish(&[finish]).await.unwrap();
     let row = world.task(claimed.key.task).await;
     assert_eq!((row.error.as_deref(), row.outputs), (Some("x\u{FFFD}y"), Some(outputs)));
+}
+
+fn giving(hands: &Hands, claims: &[&Claimed]) -> GivingBack {
+    GivingBack {
+        worker: hands.worker.clone(),
+        incarnation: hands.incarnation,
+        claims: claims.iter().map(|claimed| (claimed.key, claimed.token)).collect(),
+    }
+}
+
+pub async fn what_was_given_back_is_claimed_again_as_the_same_attempt(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (hands, claimed) = world.running("w").await;
+    let queued = world.task(claimed.key.task).await.queued_at;
+    for _again in 0..2 {
+        assert_eq!(store.tasks_give_back(&giving(&hands, &[&claimed])).await.unwrap(), vec![]);
+    }
+    let row = world.task(claimed.key.task).await;
+    assert_eq!((row.state, row.attempt, row.queued_at), (TaskState::Queued, 1, queued));
+    assert_eq!((row.worker, row.incarnation, row.started_at), (None, None, None));
+    assert_eq!((row.failures, row.losses), (0, 0));
+    let others = world.worker("other").await;
+    let again = world.claim(&others, &[claimed.key]).await;
+    assert_eq!(again.iter().map(|claimed| claimed.key).collect::<Vec<_>>(), vec![claimed.key]);
+    assert!(again[0].token > claimed.token);
+    // The first claim is worth nothing any more.
+    assert_eq!(store.tasks_give_back(&giving(&hands, &[&claimed])).await.unwrap(), vec![]);
+    let late = store.tasks_finish(&[world.finish_of(&claimed, TaskState::Failed)]).await.unwrap();
+    assert_eq!(late, vec![claimed.key]);
+    assert_eq!(world.task(claimed.key.task).await.state, TaskState::Running);
+    world.finish(&again[0], TaskState::Success).await;
+    assert_eq!(world.task(claimed.key.task).await.state, TaskState::Success);
+}
+
+pub async fn an_attempt_that_is_to_be_ended_stays_with_its_worker(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (hands, claimed) = world.running("w").await;
+    let cancels = vec![(claimed.key.task, "cancelled".to_owned())];
+    world.commit(Batch { cancels, ..Batch::default() }).await.unwrap();
+    for _again in 0..2 {
+        let kept = store.tasks_give_back(&giving(&hands, &[&claimed])).await.unwrap();
+        assert_eq!(kept, vec![claimed.key]);
+    }
+    assert_eq!(world.task(claimed.key.task).await.state, TaskState::Running);
+    world.finish(&claimed, TaskState::Cancelled).await;
+    assert_eq!(store.tasks_give_back(&giving(&hands, &[&claimed])).await.unwrap(), vec![]);
+    assert_eq!(world.task(claimed.key.task).await.state, TaskState::Cancelled);
+}
+
+pub async fn a_life_that_was_given_up_gives_nothing_back(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let (hands, claimed) = world.running("w").await;
+    let _new = world.worker("w").await;
+    assert_conflict(store.tasks_give_back(&giving(&hands, &[&claimed])).await);
+    assert_eq!(store.workers_reap(world.epoch).await.unwrap().lost, vec![claimed.key]);
 }

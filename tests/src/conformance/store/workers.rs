@@ -11,7 +11,14 @@ use super::super::until;
 use super::world::{Hands, LONG, World, assert_conflict, hello};
 
 fn beat(hands: &Hands, state: WorkerState, lease: Duration) -> Beat {
-    Beat { worker: hands.worker.clone(), incarnation: hands.incarnation, running: 1, state, lease }
+    Beat {
+        worker: hands.worker.clone(),
+        incarnation: hands.incarnation,
+        running: 1,
+        state,
+        trouble: None,
+        lease,
+    }
 }
 
 pub async fn a_new_incarnation_kills_the_one_before(store: Arc<dyn Store>) {
@@ -116,4 +123,19 @@ pub async fn capacity_is_counted_by_queue(store: Arc<dyn Store>) {
     let capacity = store.workers_reap(world.epoch).await.unwrap().capacity;
     let of = |queue: &str, slots, workers| QueueCapacity { queue: QueueName::trusted(queue), slots, workers };
     assert_eq!(capacity, vec![of("default", 8, 2), of("gpu", 2, 1), of("noop", 8, 2)]);
+}
+
+pub async fn a_worker_that_cannot_start_tasks_says_why_and_offers_nothing(store: Arc<dyn Store>) {
+    let world = World::begin(Arc::clone(&store)).await;
+    let hands = world.worker("w").await;
+    let trouble = Some("no descriptors: \u{1F4A5} 'x' \"y\"".to_owned());
+    for trouble in [trouble, None] {
+        let beat = Beat { trouble: trouble.clone(), ..beat(&hands, WorkerState::Live, LONG) };
+        store.worker_beat(&beat).await.unwrap();
+        let workers = store.view_workers().await.unwrap();
+        assert_eq!((&workers[0].trouble, workers[0].state), (&trouble, WorkerState::Live));
+        assert_eq!(workers[0].takes_tasks(), trouble.is_none());
+        let offered = store.workers_reap(world.epoch).await.unwrap().capacity;
+        assert_eq!(offered.is_empty(), trouble.is_some(), "{offered:?}");
+    }
 }

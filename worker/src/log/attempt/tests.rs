@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use rota_core::id::{DagId, DagVersion, Incarnation, QueueName, RunId, TaskKey, TaskNo};
 use rota_core::port::{
-    Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, Object, StoreError, StoreResult, WorkerHello,
+    Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, GivingBack, Object, StoreError, StoreResult,
+    WorkerHello,
 };
 
 use super::*;
@@ -38,6 +39,9 @@ impl Facts for Counter {
         not_asked()
     }
     async fn tasks_finish(&self, _: &[Finish]) -> StoreResult<Vec<AttemptKey>> {
+        not_asked()
+    }
+    async fn tasks_give_back(&self, _: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
         not_asked()
     }
     async fn outputs_load(&self, _: RunId, _: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
