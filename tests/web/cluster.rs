@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rota_core::id::{Epoch, QueueName, WorkerId};
-use rota_core::port::{Facts, Nudges, Object, ReplicaBeat, ReplicaState, WorkerHello};
+use rota_core::port::{Beat, Facts, Nudges, Object, ReplicaBeat, ReplicaState, WorkerHello, WorkerState};
 
 use super::*;
 
@@ -101,6 +101,37 @@ async fn one_process_is_a_cluster_of_one() {
     {
         assert!(words.contains(said), "the page does not say {said:?}: {words}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_start_tasks_is_degraded_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(&folder).await;
+    let epoch = store.term_begin(&ReplicaId::trusted("standalone")).await.expect("a term");
+    store.replica_beat(&beat("standalone", ReplicaState::Leader, Some(epoch))).await.expect("noted");
+    let hello = hello("standalone");
+    let incarnation = store.worker_register(&hello).await.expect("registered");
+    let why = "cannot start bash: <b>Too many open files</b>".to_owned();
+    let (worker, state, lease) = (hello.id, WorkerState::Live, hello.lease);
+    let beat = Beat { worker, incarnation, running: 0, state, trouble: Some(why.clone()), lease };
+    store.worker_beat(&beat).await.expect("noted");
+    let fixture = Fixture::over(store, Arc::new(SystemClock), folder);
+    let page = fixture.get("/cluster").await;
+    assert_sound("/cluster", &page);
+    let words = words(&page);
+    for said in [
+        "One worker cannot start tasks",
+        "degraded",
+        "It claims nothing until it can start tasks again: cannot start bash:",
+        "Its workers cannot start tasks now: they take none until they can.",
+    ] {
+        assert!(words.contains(said), "the page does not say {said:?}: {words}");
+    }
+    let workers = fixture.get("/api/v1/workers").await.json();
+    assert_eq!(
+        (&workers["items"][0]["trouble"], &workers["items"][0]["state"]),
+        (&why.into(), &"live".into())
+    );
 }
 
 #[tokio::test]
