@@ -75,6 +75,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == rota_worker::STARTER) {
+        return rota_worker::starter_main(args);
+    }
     rota_core::schedule::zones_from(zones::read);
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,

@@ -39,7 +39,7 @@ pub use custody::{Marker, Warden, WardenCommand, sweep_earlier_lives, warden_mai
 pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};
 pub use job::job;
 pub use life::WorkerPorts;
-pub use limits::Limits;
+pub use limits::{Limits, STARTER, starter_main};
 pub use log::{LINE_BYTES_MAX, LineSink, Stream, lines_of};
 pub use options::{LEASE_DEFAULT, LEASE_MIN, OptionsError, SLOTS_MAX, Tenure, WorkerOptions};
 pub use service::{Worker, WorkerError, WorkerHandle, WorkerStatus};

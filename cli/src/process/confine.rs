@@ -30,12 +30,11 @@ impl Confinement {
         bits.and_then(Mode::from_bits).ok_or_else(|| format!("`{text}` is no umask"))
     }
 
-    /// Sets it all up. Returns the soft limit of open files as it was before it was raised, if it was: tasks start with that one,
-    /// for some programs look at every descriptor that they may have.
+    /// Sets it all up.
     ///
     /// # Errors
-    /// The kernel does not know one of them.
-    pub(crate) fn settle(self) -> std::io::Result<Option<u64>> {
+    /// The kernel refuses one of them.
+    pub(crate) fn settle(self) -> std::io::Result<()> {
         umask(self.umask);
         if self.no_new_privileges {
             rustix::thread::set_no_new_privs(true)?;
@@ -45,17 +44,13 @@ impl Confinement {
         let core = getrlimit(Resource::Core);
         // The memory holds secrets. A task that wants its core dumps can raise its soft limit again.
         setrlimit(Resource::Core, Rlimit { current: Some(0), ..core })?;
-        Ok(raise_open_files())
+        let open_files = getrlimit(Resource::Nofile);
+        let wanted = open_files.maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES));
+        if open_files.current.is_some_and(|current| current < wanted) {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..open_files })?;
+        }
+        Ok(())
     }
-}
-
-fn raise_open_files() -> Option<u64> {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES));
-    let before = limit.current.filter(|current| *current < wanted)?;
-    // A limit that cannot be raised stays: the worker says when it is short.
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).ok()?;
-    Some(before)
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl SecrecyArgs {
 /// Runs it until it is told to stop.
 pub(crate) fn run(args: Args) -> CommandResult {
     args.log.start()?;
-    let mut limits = Limits::parse(args.confinement.limit.iter().map(String::as_str))
+    let limits = Limits::parse(args.confinement.limit.iter().map(String::as_str).filter(|it| !it.is_empty()))
         .map_err(|why| Failure::usage(why).at("--limit"))?;
     check_dags(&args.dags)?;
     let chosen = std::env::var("ROTA_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
@@ -136,10 +136,8 @@ pub(crate) fn run(args: Args) -> CommandResult {
         account.let_through(data.path()).map_err(|why| Failure::failed(why).at("--user"))?;
     }
     let ConfinementArgs { umask, no_new_privileges, .. } = args.confinement;
-    let open_files = Confinement { umask, no_new_privileges }.settle();
-    if let Some(soft) = open_files.context("this process's limits cannot be set")? {
-        limits.keep_open_files(soft);
-    }
+    let confinement = Confinement { umask, no_new_privileges };
+    confinement.settle().context("this process's limits cannot be set")?;
     let setup = process::Setup {
         token: beacon::settle_token(data.path(), chosen)?,
         listener: listen::bind(args.listen)?,

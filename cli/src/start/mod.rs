@@ -129,7 +129,7 @@ pub(crate) fn run(command: Command) -> CommandResult {
     let flags: Vec<Flag> = own.into_iter().chain(flags).collect();
     common.log.start()?;
     let config = Config::read(common.config.as_deref(), &flags)?;
-    let mut role = Role::of(&command, &config)?;
+    let role = Role::of(&command, &config)?;
     let confinement = roles::confinement(&config, &role)?;
     let name = roles::name(&config)?;
     let places = Places::of(&config, &role, &name)?;
@@ -143,10 +143,7 @@ pub(crate) fn run(command: Command) -> CommandResult {
         return Ok(Outcome::Done);
     }
     crate::process::cautions::tell(&cautions);
-    let open_files = confinement.settle().context("this process's limits cannot be set")?;
-    if let (Role::Worker(options), Some(soft)) = (&mut role, open_files) {
-        options.limits.keep_open_files(soft);
-    }
+    confinement.settle().context("this process's limits cannot be set")?;
     process::run(process::Setup { role, name, places, listen })
 }
 

@@ -23,6 +23,8 @@ use crate::limits::Limits;
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"];
 /// Where programs are looked for when the worker itself has no `PATH`.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// This program, also after an upgrade replaced its file.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 /// Looked-up programs that are remembered. The memory is emptied when it is full.
 const PROGRAMS_MAX: usize = 256;
 
@@ -99,13 +101,19 @@ impl Surroundings {
     /// Starts `program` as the leader of its own group, with these ends of pipes for what it prints. The caller reaps it.
     pub(super) fn start(&self, request: &Request<'_>, ends: ProcessEnds) -> io::Result<Pid> {
         let (name, args) = request.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut command = Command::new(request.program);
+        let mut command = if self.limits.is_empty() {
+            let mut command = Command::new(request.program);
+            command.arg0(name).args(args);
+            command
+        } else {
+            let mut command = Command::new(THIS_PROGRAM);
+            command.args(self.limits.arguments(request.program, request.argv));
+            command
+        };
         if let Some(account) = &self.account {
             command.uid(account.uid).gid(account.gid);
         }
         let process = command
-            .arg0(name)
-            .args(args)
             .env_clear()
             .envs(self.base.iter().map(|(name, value)| (name, value)))
             .envs(request.env.iter().map(|(name, value)| (name, value)))
@@ -117,9 +125,7 @@ impl Surroundings {
             .stderr(ends.stderr)
             .spawn()?;
         let group = i32::try_from(process.id()).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-        let group = group.ok_or(io::ErrorKind::InvalidData)?;
-        self.limits.apply(group);
-        Ok(group)
+        Ok(group.ok_or(io::ErrorKind::InvalidData)?)
     }
 
     fn find_known(&self, program: &str, cwd: &Path) -> Result<PathBuf, String> {
