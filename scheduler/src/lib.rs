@@ -5,26 +5,15 @@
 //! broker. A duty re-reads what it needs, can be repeated without harm and knows nothing about elections. Every write
 //! carries the epoch; a refused one ends the term.
 
-mod beats;
-mod directory;
-mod door;
+mod broker;
 mod duties;
 mod files;
-mod leader;
-mod load;
 mod options;
-mod outbox;
-mod relay;
-mod scheduler;
-mod seen;
-mod sync;
-mod troubles;
-mod turns;
-mod versions;
-pub mod walk;
-mod watch_dir;
+mod replica;
+mod term;
 
-pub use directory::{Directory, FileState, Found, Scan};
+pub use files::scan::{Directory, FileState, Found, Scan};
+pub use files::walk;
 pub use options::Options;
-pub use scheduler::{Ports, Scheduler, Status};
-pub use turns::Turns;
+pub use replica::turns::Turns;
+pub use replica::{Ports, Scheduler, Status};

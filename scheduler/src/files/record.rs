@@ -9,9 +9,9 @@ use std::time::Duration;
 use rota_core::id::{DagId, ReplicaId};
 use rota_core::port::{FileRecord, FileSeen, Plans, StoreResult};
 
-use crate::directory::{FileState, Scan, error_above, refuse_doubles};
-use crate::leader::bounded;
-use crate::watch_dir::{self, DirWatch};
+use crate::files::scan::{FileState, Scan, error_above, refuse_doubles};
+use crate::files::watch::{self, DirWatch};
+use crate::term::bounded;
 
 /// What the store has on record for this replica.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl OwnFiles {
         replica: ReplicaId,
         limit: Duration,
     ) -> std::io::Result<Self> {
-        let watch = watch_dir::start(root, rescan)?;
+        let watch = watch::start(root, rescan)?;
         Ok(Self { replica, limit, watch, owners: None, record: None, looked: None })
     }
 

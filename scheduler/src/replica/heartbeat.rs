@@ -9,10 +9,10 @@ use rota_core::schedule::zone_data;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::leader::bounded;
 use crate::options::Options;
-use crate::scheduler::Status;
-use crate::turns::Turns;
+use crate::replica::Status;
+use crate::replica::turns::Turns;
+use crate::term::bounded;
 
 /// Between two beats.
 const BEAT_EVERY: Duration = Duration::from_secs(1);

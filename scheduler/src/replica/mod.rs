@@ -1,5 +1,8 @@
 //! One scheduler replica: stands by, leads while it may, stands by again. It watches its DAG directory all the while.
 
+pub(crate) mod heartbeat;
+pub(crate) mod turns;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +13,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::beats::Beats;
-use crate::leader::{EndOfTerm, Leader, Seat, bounded};
+use crate::files::record::OwnFiles;
+use crate::files::versions::Versions;
 use crate::options::Options;
-use crate::seen::OwnFiles;
-use crate::turns::Turns;
-use crate::versions::Versions;
+use crate::replica::heartbeat::Beats;
+use crate::replica::turns::Turns;
+use crate::term::{EndOfTerm, Leader, Seat, bounded};
 
 /// How often a standby reads what it would need to lead.
 const WARM_EVERY: Duration = Duration::from_secs(5);

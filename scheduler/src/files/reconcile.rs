@@ -22,8 +22,8 @@ use rota_core::id::DagId;
 use rota_core::port::{DagPut, DagRow, FileErrorPut, FileRecord, FilesPut, SlotOutcome, SlotRow};
 use rota_core::schedule;
 
-use crate::directory::{FileState, Found, Scan, error_above};
-use crate::seen::Record;
+use crate::files::record::Record;
+use crate::files::scan::{FileState, Found, Scan, error_above};
 
 /// DAGs, and bytes of their texts, that are stored in one transaction.
 const PUT_DAGS_MAX: usize = 200;
@@ -284,5 +284,4 @@ fn start_of_cursor(dag: &Dag, known: Option<&Current<'_>>, now: DateTime<Utc>) -
 }
 
 #[cfg(test)]
-#[path = "files_tests.rs"]
 mod tests;

@@ -8,8 +8,8 @@ use rota_core::dag::{self, Dag};
 use rota_core::id::{DagId, DagVersion};
 use rota_core::port::{DagRow, Plans, StoreError, StoreResult};
 
-use crate::directory::{FileState, Scan};
-use crate::leader::bounded;
+use crate::files::scan::{FileState, Scan};
+use crate::term::bounded;
 
 /// Versions kept before a first look at which are still held.
 const FORGET_MIN: usize = 64;

@@ -7,7 +7,7 @@ use rota_core::id::DagVersion;
 use rota_core::port::FileSeen;
 
 use super::*;
-use crate::seen::changes;
+use crate::files::record::changes;
 
 /// The DAG files of one replica, and the store's record of them.
 struct Replica {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rota_core::port::StoreError;
 use tokio::time::Instant;
 
-use crate::turns::Turns;
+use crate::replica::turns::Turns;
 
 /// The first pause while the store is away; doubles up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(50);

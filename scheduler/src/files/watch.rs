@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
-use crate::directory::{Directory, Scan};
+use crate::files::scan::{Directory, Scan};
 
 /// Editors write a file in several steps; scans wait until this long passed without another event.
 const SETTLE: Duration = Duration::from_millis(50);

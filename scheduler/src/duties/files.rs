@@ -1,4 +1,4 @@
-//! The duty that carries out what [`crate::files`] found: stores versions, tells the planner and people.
+//! The duty that carries out what [`crate::files::reconcile`] found: stores versions, tells the planner and people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rota_core::port::{Change, FilesPut};
 
-use crate::directory::{FileState, Scan};
-use crate::files::{self, Compared, Current, Sight};
-use crate::leader::{Leader, Trouble, bounded};
-use crate::seen::Record;
+use crate::files::reconcile::{self as files, Compared, Current, Sight};
+use crate::files::record::Record;
+use crate::files::scan::{FileState, Scan};
+use crate::term::{Leader, Trouble, bounded};
 
 /// Files that are named one by one, of those that changed together.
 const NAMED_MAX: usize = 3;

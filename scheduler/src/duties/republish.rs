@@ -8,7 +8,7 @@ use rota_core::id::AttemptKey;
 use rota_core::port::{Batch, Dispatch, QueuedTask};
 use tokio::time::Instant;
 
-use crate::leader::{Leader, PAGE, Trouble, bounded};
+use crate::term::{Leader, PAGE, Trouble, bounded};
 
 /// Queued attempts that nobody claimed for this long are published again.
 const REPUBLISH_AFTER: Duration = Duration::from_secs(15);

@@ -6,7 +6,7 @@ use rota_core::id::RunId;
 use rota_core::port::{Change, PruneRequest};
 use tokio::time::Instant;
 
-use crate::leader::{Leader, PAGE, Trouble, bounded};
+use crate::term::{Leader, PAGE, Trouble, bounded};
 
 /// How often old history is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);

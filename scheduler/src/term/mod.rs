@@ -1,5 +1,8 @@
 //! One term: load what is active, then fold facts into batches, commit them under the epoch, and tell others.
 
+mod failures;
+mod load;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +18,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::door::{Door, Heard};
+use crate::broker::sender::Outbox;
+use crate::broker::wakeups::{Door, Heard};
+use crate::duties::republish::Relay;
+use crate::files::record::OwnFiles;
 use crate::options::Options;
-use crate::outbox::Outbox;
-use crate::relay::Relay;
-use crate::scheduler::{Memory, Ports, Status};
-use crate::seen::OwnFiles;
-use crate::troubles::Troubles;
-use crate::turns::Turns;
+use crate::replica::turns::Turns;
+use crate::replica::{Memory, Ports, Status};
+use crate::term::failures::Troubles;
 
 /// How long a new leader waits for its ear at the broker. Without it, a sweep finds what bells would tell.
 const DOOR_MAX: Duration = Duration::from_millis(250);

@@ -9,7 +9,7 @@ use rota_core::id::{RunId, TaskKey};
 use rota_core::port::{Batch, DagRow, RunMove, RunRow, StoreError, TaskRow};
 use rota_core::state::{RunEvent, RunState, run_next};
 
-use crate::leader::{Leader, Trouble, bounded};
+use crate::term::{Leader, Trouble, bounded};
 
 /// Runs loaded in one go, with all their tasks.
 const RUNS_PAGE: usize = 200;

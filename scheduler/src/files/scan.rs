@@ -1,5 +1,5 @@
-//! The DAG directory: reads the files that [`crate::walk`] finds and parses what changed. It never writes to a store and knows of no other
-//! replica: [`crate::seen`] notes what was found, [`crate::files`] compares it with what the store has.
+//! The DAG directory: reads the files that [`crate::files::walk`] finds and parses what changed. It never writes to a store and knows of no other
+//! replica: [`crate::files::record`] notes what was found, [`crate::files::reconcile`] compares it with what the store has.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -11,7 +11,7 @@ use rota_core::dag::{self, Dag, FileError};
 use rota_core::id::DagId;
 use sha2::{Digest, Sha256};
 
-use crate::walk::{Tree, unreadable};
+use crate::files::walk::{Tree, unreadable};
 
 /// What one file holds.
 #[derive(Debug, Clone)]
