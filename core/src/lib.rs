@@ -5,9 +5,11 @@
 //! outside is a trait in [`port`], implemented by other crates.
 
 pub mod dag;
+pub mod hex;
 pub mod id;
 pub mod plan;
 pub mod port;
 pub mod schedule;
 pub mod seeded;
 pub mod state;
+pub mod sync;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
 use super::zone::{DAY, FAR, LAST, Stretch};
+use crate::sync::lock;
 
 /// Most bytes of a zone file. The largest of 2026 has 3.5 kB.
 pub const ZONE_BYTES_MAX: usize = 64 * 1024;
@@ -85,9 +86,9 @@ fn stretch(starts: i64, offset: Offset, abbreviation: &str) -> Result<Stretch, S
 /// Abbreviations live as long as zones do, which is for ever: each is kept once.
 fn shared(abbreviation: &str) -> &'static str {
     use std::collections::BTreeSet;
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::Mutex;
     static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = lock(&KNOWN);
     if let Some(one) = known.get(abbreviation) {
         return one;
     }

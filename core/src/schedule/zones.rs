@@ -9,7 +9,7 @@
 //! data that is built in is all there is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -17,6 +17,8 @@ use thiserror::Error;
 use super::error::clip;
 use super::tzif;
 use super::zone::{Clock, Zone};
+use crate::hex::hex;
+use crate::sync::lock;
 
 /// Zone files, all read at one time.
 #[derive(Debug, Clone, Default)]
@@ -85,11 +87,11 @@ pub(super) fn named(name: &str) -> Result<Zone, ZoneError> {
     if name == Zone::UTC.name() {
         return Ok(Zone::UTC);
     }
-    if let Some(zone) = FOUND.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+    if let Some(zone) = lock(&FOUND).get(name) {
         return Ok(*zone);
     }
     let clock = DATA.clock(name)?;
-    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut found = lock(&FOUND);
     Ok(*found.entry(clock.name).or_insert_with(|| Zone::keep(clock)))
 }
 
@@ -203,7 +205,7 @@ fn digest(files: &ZoneFiles) -> String {
         hash.update([0]);
         hash.update(bytes);
     }
-    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..4])
 }
 
 #[cfg(test)]
