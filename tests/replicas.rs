@@ -190,7 +190,7 @@ async fn seen(house: &House, replica: &str, text: &str) {
     use std::collections::BTreeSet;
     let dir = tempfile::tempdir().expect("a directory");
     write(dir.path(), text);
-    let scan = rota_scheduler::Directory::new(dir.path().to_owned()).scan().expect("a scan");
+    let scan = rota_scheduler::DagDirectory::new(dir.path().to_owned()).scan().expect("a scan");
     let wanted: BTreeSet<_> = scan.values().map(|found| Some(found.hash.clone())).collect();
     until(&format!("the record of {replica}"), async || {
         let record = house.store.files_record(&ReplicaId::trusted(replica)).await.expect("a record");

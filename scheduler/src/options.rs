@@ -4,6 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rota_core::id::ReplicaId;
+use rota_kit::host::host_name;
+
+/// How long finished runs and ledger entries are kept unless somebody says otherwise.
+pub const RETENTION_DEFAULT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Options of one scheduler replica.
 #[derive(Debug, Clone)]
@@ -34,11 +38,11 @@ impl Options {
     pub fn new(replica: ReplicaId) -> Self {
         Self {
             replica,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: host_name(),
             dags_dir: None,
             sweep: Duration::from_secs(1),
             rescan: Duration::from_secs(10),
-            retention: Duration::from_secs(90 * 24 * 3600),
+            retention: RETENTION_DEFAULT,
             call_timeout: Duration::from_secs(5),
             store_patience: Duration::from_secs(5),
             first_scan: Duration::from_secs(10),

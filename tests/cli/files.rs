@@ -11,7 +11,7 @@ use std::process::Command;
 
 use rota_core::dag::FileError;
 use rota_scheduler::walk::DEPTH_MAX;
-use rota_scheduler::{Directory, FileState};
+use rota_scheduler::{DagDirectory, FileState};
 use rota_tests::lab::binary;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
@@ -86,7 +86,7 @@ fn everything() -> (TempDir, TempDir) {
 type Said = (BTreeSet<(String, u32, u32, String)>, BTreeMap<String, String>);
 
 fn by_the_server(dir: &Path) -> Said {
-    let mut directory = Directory::new(dir.to_owned());
+    let mut directory = DagDirectory::new(dir.to_owned());
     let scan = directory.scan().expect("a scan");
     let errors = scan.values().flat_map(|found| match &found.state {
         FileState::Good(dag) => panic!("{} is broken", dag.id),
@@ -199,7 +199,7 @@ fn a_directory_with_too_many_files_is_refused_as_a_whole() {
         fs::write(dir.path().join(format!("{no}.yaml")), "").expect(IO);
     }
     let end = rota().args(["dag", "validate"]).arg(dir.path()).finish();
-    let refused = Directory::new(dir.path().to_owned()).scan().expect_err("too many");
+    let refused = DagDirectory::new(dir.path().to_owned()).scan().expect_err("too many");
     assert!(end.code == 2 && end.stderr.contains(&refused.to_string()), "{refused}: {end:?}");
 }
 

@@ -2,11 +2,13 @@
 //! what is left out here is found by a sweep, by a worker's poll, or by the next leader.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rota_core::id::WorkerId;
-use rota_core::port::{Broker, BrokerError, Change, Dispatch};
+use rota_core::port::{Broker, BrokerError, Change, Dispatch, QueuedTask};
+use rota_core::sync::lock;
+use rota_kit::within::within;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -22,19 +24,19 @@ const CALL_MAX: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The leader's end. The task ends when it is dropped.
-pub(crate) struct Outbox {
-    waiting: Arc<Waiting>,
+pub(crate) struct BrokerSender {
+    waiting: Arc<SenderQueue>,
     _task: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    mail: Mutex<Mail>,
+struct SenderQueue {
+    pending: Mutex<Pending>,
     wake: Notify,
 }
 
 #[derive(Default)]
-struct Mail {
+struct Pending {
     dispatches: VecDeque<Dispatch>,
     /// Dispatches that the broker refused one by one (their queue is not there, say); they do not hold up the others.
     refused: Vec<Dispatch>,
@@ -43,67 +45,77 @@ struct Mail {
     is_away: bool,
 }
 
-impl Waiting {
-    fn mail(&self) -> MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+impl SenderQueue {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        lock(&self.pending)
     }
 }
 
-impl Outbox {
+impl BrokerSender {
     /// Starts the task. Needs a tokio runtime.
     pub(crate) fn start(broker: Arc<dyn Broker>) -> Self {
-        let waiting = Arc::new(Waiting::default());
-        let postman = Postman { broker, waiting: Arc::clone(&waiting) };
-        Self { waiting, _task: AbortOnDropHandle::new(tokio::spawn(postman.run())) }
+        let waiting = Arc::new(SenderQueue::default());
+        let task = SenderTask { broker, waiting: Arc::clone(&waiting) };
+        Self { waiting, _task: AbortOnDropHandle::new(tokio::spawn(task.run())) }
     }
 
     /// Publishes queued attempts.
     pub(crate) fn publish(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
-        let mut mail = self.waiting.mail();
-        let room = DISPATCHES_MAX.saturating_sub(mail.dispatches.len());
-        mail.dispatches.extend(dispatches.into_iter().take(room));
-        self.wake(&mail);
+        let mut pending = self.waiting.pending();
+        let room = DISPATCHES_MAX.saturating_sub(pending.dispatches.len());
+        pending.dispatches.extend(dispatches.into_iter().take(room));
+        self.wake(&pending);
+    }
+
+    /// Publishes what a batch queued.
+    pub(crate) fn publish_queued<'t>(&self, tasks: impl IntoIterator<Item = &'t QueuedTask>) {
+        let dispatch = |task: &QueuedTask| Dispatch {
+            key: task.key,
+            queue: task.queue.clone(),
+            priority: task.priority,
+        };
+        self.publish(tasks.into_iter().map(dispatch));
     }
 
     /// Tells workers that attempts of theirs are to be cancelled.
     pub(crate) fn nudge(&self, workers: impl IntoIterator<Item = WorkerId>) {
-        let mut mail = self.waiting.mail();
-        mail.nudges.extend(workers);
-        self.wake(&mail);
+        let mut pending = self.waiting.pending();
+        pending.nudges.extend(workers);
+        self.wake(&pending);
     }
 
     /// Tells dashboards that something changed.
     pub(crate) fn announce(&self, changes: impl IntoIterator<Item = Change>) {
-        let mut mail = self.waiting.mail();
-        let room = CHANGES_MAX.saturating_sub(mail.changes.len());
-        mail.changes.extend(changes.into_iter().take(room));
-        self.wake(&mail);
+        let mut pending = self.waiting.pending();
+        let room = CHANGES_MAX.saturating_sub(pending.changes.len());
+        pending.changes.extend(changes.into_iter().take(room));
+        self.wake(&pending);
     }
 
     /// Whether the last publication failed.
     pub(crate) fn is_away(&self) -> bool {
-        self.waiting.mail().is_away
+        self.waiting.pending().is_away
     }
 
-    fn wake(&self, mail: &Mail) {
-        if !mail.is_empty() {
+    fn wake(&self, pending: &Pending) {
+        if !pending.is_empty() {
             self.waiting.wake.notify_one();
         }
     }
 }
 
-impl Mail {
+impl Pending {
     fn is_empty(&self) -> bool {
         self.dispatches.is_empty() && self.nudges.is_empty() && self.changes.is_empty()
     }
 }
 
-struct Postman {
+struct SenderTask {
     broker: Arc<dyn Broker>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<SenderQueue>,
 }
 
-impl Postman {
+impl SenderTask {
     async fn run(self) {
         loop {
             self.wait().await;
@@ -119,8 +131,8 @@ impl Postman {
     /// Waits until there is something to say.
     async fn wait(&self) {
         let (is_empty, is_refused) = {
-            let mail = self.waiting.mail();
-            (mail.is_empty(), !mail.refused.is_empty())
+            let pending = self.waiting.pending();
+            (pending.is_empty(), !pending.refused.is_empty())
         };
         if !is_empty {
             return;
@@ -129,9 +141,9 @@ impl Postman {
         if !is_refused {
             woken.await;
         } else if tokio::time::timeout(PAUSE, woken).await.is_err() {
-            let mut mail = self.waiting.mail();
-            let refused = std::mem::take(&mut mail.refused);
-            mail.dispatches.extend(refused);
+            let mut pending = self.waiting.pending();
+            let refused = std::mem::take(&mut pending.refused);
+            pending.dispatches.extend(refused);
         }
     }
 
@@ -139,26 +151,26 @@ impl Postman {
     async fn publish(&self) -> bool {
         loop {
             let page: Vec<Dispatch> = {
-                let mut mail = self.waiting.mail();
-                let page = mail.dispatches.len().min(PUBLISH_PAGE);
-                mail.dispatches.drain(..page).collect()
+                let mut pending = self.waiting.pending();
+                let page = pending.dispatches.len().min(PUBLISH_PAGE);
+                pending.dispatches.drain(..page).collect()
             };
             if page.is_empty() {
                 return true;
             }
-            match bounded(self.broker.publish(&page)).await {
+            match within(CALL_MAX, self.broker.publish(&page)).await {
                 Ok(failed) => {
                     self.is_there();
                     let failed: HashSet<_> = failed.into_iter().collect();
                     let refused = page.into_iter().filter(|it| failed.contains(&it.key));
-                    let mut mail = self.waiting.mail();
-                    let room = DISPATCHES_MAX.saturating_sub(mail.refused.len());
-                    mail.refused.extend(refused.take(room));
+                    let mut pending = self.waiting.pending();
+                    let room = DISPATCHES_MAX.saturating_sub(pending.refused.len());
+                    pending.refused.extend(refused.take(room));
                 }
                 Err(error) => {
                     self.is_away(&error);
-                    let mut mail = self.waiting.mail();
-                    page.into_iter().rev().for_each(|dispatch| mail.dispatches.push_front(dispatch));
+                    let mut pending = self.waiting.pending();
+                    page.into_iter().rev().for_each(|dispatch| pending.dispatches.push_front(dispatch));
                     return false;
                 }
             }
@@ -167,41 +179,36 @@ impl Postman {
 
     /// Hints are of no use to those who do not hear them now.
     fn drop_hints(&self) {
-        let mut mail = self.waiting.mail();
-        mail.nudges.clear();
-        mail.changes.clear();
+        let mut pending = self.waiting.pending();
+        pending.nudges.clear();
+        pending.changes.clear();
     }
 
     async fn hint(&self) {
         let (nudges, changes) = {
-            let mut mail = self.waiting.mail();
-            (std::mem::take(&mut mail.nudges), std::mem::take(&mut mail.changes))
+            let mut pending = self.waiting.pending();
+            (std::mem::take(&mut pending.nudges), std::mem::take(&mut pending.changes))
         };
         for worker in &nudges {
-            log_hint(bounded(self.broker.nudge(worker)).await);
+            log_hint(within(CALL_MAX, self.broker.nudge(worker)).await);
         }
         if !changes.is_empty() {
             let changes: Vec<Change> = changes.into_iter().collect();
-            log_hint(bounded(self.broker.announce(&changes)).await);
+            log_hint(within(CALL_MAX, self.broker.announce(&changes)).await);
         }
     }
 
     fn is_there(&self) {
-        if std::mem::take(&mut self.waiting.mail().is_away) {
+        if std::mem::take(&mut self.waiting.pending().is_away) {
             tracing::info!("queued tasks are published again");
         }
     }
 
     fn is_away(&self, error: &BrokerError) {
-        if !std::mem::replace(&mut self.waiting.mail().is_away, true) {
+        if !std::mem::replace(&mut self.waiting.pending().is_away, true) {
             tracing::warn!("queued tasks are not published, workers find them in the store: {error}");
         }
     }
-}
-
-async fn bounded<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
-    let late = |_| BrokerError(format!("no answer within {} s", CALL_MAX.as_secs()));
-    tokio::time::timeout(CALL_MAX, call).await.map_err(late)?
 }
 
 fn log_hint(sent: Result<(), BrokerError>) {

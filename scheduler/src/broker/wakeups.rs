@@ -1,11 +1,12 @@
-//! The leader's ear at the broker. A broker that is away is a leader that hears nothing and sweeps; it never interrupts a
-//! term.
+//! What wakes the leader: doorbells, heard at the broker. A broker that is away is a leader that hears nothing and sweeps;
+//! it never interrupts a term.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::port::{Bell, Bells, Broker, BrokerError};
+use rota_kit::within::within;
 use tokio::time::Instant;
 
 /// Most doorbell hints taken at once.
@@ -17,16 +18,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Bells>, BrokerError>> + Send>>;
 
-/// What came through the door.
-pub(crate) enum Heard {
+/// What there is to wake up for.
+pub(crate) enum WakeupEvent {
     /// Hints.
     Bells(Vec<Bell>),
-    /// It was closed for a while and is open again: whatever was rung meanwhile was not heard.
+    /// It was not listened to for a while, and is again: whatever was rung meanwhile was not heard.
     Anew,
 }
 
 /// A subscription that is renewed for as long as it takes.
-pub(crate) struct Door {
+pub(crate) struct WakeupListener {
     broker: Arc<dyn Broker>,
     bells: Option<Box<dyn Bells>>,
     /// A try that is under way: it goes on when whoever waits looks elsewhere in between.
@@ -35,13 +36,13 @@ pub(crate) struct Door {
     is_missed: bool,
 }
 
-impl Door {
-    /// A door that is closed.
+impl WakeupListener {
+    /// A listener that does not listen yet.
     pub(crate) fn new(broker: Arc<dyn Broker>) -> Self {
         Self { broker, bells: None, opening: None, next_try: Instant::now(), is_missed: false }
     }
 
-    /// Opens it, if that can be done within `patience`. If not, [`Door::next`] goes on trying.
+    /// Subscribes, if that can be done within `patience`. If not, [`WakeupListener::next`] goes on trying.
     pub(crate) async fn open(&mut self, patience: Duration) {
         let _ = tokio::time::timeout(patience, async {
             while self.bells.is_none() {
@@ -52,17 +53,17 @@ impl Door {
     }
 
     /// Waits for something. Nothing is lost when it is given up half-way.
-    pub(crate) async fn next(&mut self) -> Heard {
+    pub(crate) async fn next(&mut self) -> WakeupEvent {
         loop {
             let Some(bells) = &mut self.bells else {
                 self.subscribe().await;
                 if self.bells.is_some() {
-                    return Heard::Anew;
+                    return WakeupEvent::Anew;
                 }
                 continue;
             };
             match bells.next(BELLS_MAX).await {
-                Ok(heard) => return Heard::Bells(heard),
+                Ok(heard) => return WakeupEvent::Bells(heard),
                 Err(error) => {
                     self.bells = None;
                     self.next_try = Instant::now() + PAUSE;
@@ -80,10 +81,7 @@ impl Door {
         let broker = &self.broker;
         let opening = self.opening.get_or_insert_with(|| {
             let broker = Arc::clone(broker);
-            Box::pin(async move {
-                let late = |_| BrokerError(format!("no answer within {} s", OPEN_MAX.as_secs()));
-                tokio::time::timeout(OPEN_MAX, broker.bells()).await.map_err(late)?
-            })
+            Box::pin(async move { within(OPEN_MAX, broker.bells()).await })
         });
         let opened = opening.await;
         self.opening = None;

@@ -1,4 +1,4 @@
-//! The duty that keeps the store in step with the leader's DAG directory: what was found, compared with what the store has,
+//! The rule that keeps the store in step with the leader's DAG directory: what was found, compared with what the store has,
 //! becomes transactions. Pure: data in, data out.
 //!
 //! *A directory speaks through its changes.* Every replica may have a directory, and one that takes over may have an old
@@ -22,28 +22,28 @@ use rota_core::id::DagId;
 use rota_core::port::{DagPut, DagRow, FileErrorPut, FileRecord, FilesPut, SlotOutcome, SlotRow};
 use rota_core::schedule;
 
-use crate::files::record::Record;
-use crate::files::scan::{FileState, Found, Scan, error_above};
+use crate::files::record::DirectoryRecord;
+use crate::files::scan::{DirectoryScan, FileState, ScannedFile, error_above};
 
 /// DAGs, and bytes of their texts, that are stored in one transaction.
 const PUT_DAGS_MAX: usize = 200;
 const PUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What the leader knows of a DAG before the comparison.
-pub(crate) struct Current<'a> {
+/// What the leader knows of a DAG before the reconciliation.
+pub(crate) struct KnownDag<'a> {
     pub(crate) row: &'a DagRow,
     /// `None` if this rota cannot read its current version.
     pub(crate) dag: Option<&'a Arc<Dag>>,
 }
 
 /// What is compared.
-pub(crate) struct Sight<'a> {
+pub(crate) struct DirectoryView<'a> {
     /// What the directory holds.
-    pub(crate) scan: &'a Scan,
+    pub(crate) scan: &'a DirectoryScan,
     /// Since when, and what it held before.
-    pub(crate) record: &'a Record,
+    pub(crate) record: &'a DirectoryRecord,
     /// What the store has.
-    pub(crate) current: &'a BTreeMap<DagId, Current<'a>>,
+    pub(crate) current: &'a BTreeMap<DagId, KnownDag<'a>>,
     /// Of the contents that [`differing`] names, those that are or were versions.
     pub(crate) known: &'a BTreeSet<(DagId, String)>,
     /// The errors that the store has, by path.
@@ -54,7 +54,7 @@ pub(crate) struct Sight<'a> {
 
 /// What a comparison came to.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Compared {
+pub(crate) struct Reconciled {
     /// What is to be stored, in this order.
     pub(crate) puts: Vec<FilesPut>,
     /// Where the directory is behind, in words.
@@ -62,7 +62,10 @@ pub(crate) struct Compared {
 }
 
 /// The contents that differ from what the store has of DAGs that it knows.
-pub(crate) fn differing(scan: &Scan, current: &BTreeMap<DagId, Current<'_>>) -> Vec<(DagId, String)> {
+pub(crate) fn differing(
+    scan: &DirectoryScan,
+    current: &BTreeMap<DagId, KnownDag<'_>>,
+) -> Vec<(DagId, String)> {
     let contents = scan.values().filter_map(|found| match &found.state {
         FileState::Good(dag) => Some((&dag.id, &found.hash)),
         FileState::Broken(_) => None,
@@ -72,35 +75,36 @@ pub(crate) fn differing(scan: &Scan, current: &BTreeMap<DagId, Current<'_>>) -> 
 }
 
 /// Compares a directory with what the store has.
-pub(crate) fn compare(sight: &Sight<'_>) -> Compared {
-    let mut comparison = Comparison { sight, puts: BTreeMap::new(), full: Vec::new(), behind: Vec::new() };
+pub(crate) fn reconcile(view: &DirectoryView<'_>) -> Reconciled {
+    let mut reconciliation =
+        Reconciliation { view, puts: BTreeMap::new(), full: Vec::new(), behind: Vec::new() };
     let mut mended = Vec::new();
     let mut defined = BTreeSet::new();
-    for (path, found) in sight.scan {
+    for (path, found) in view.scan {
         match &found.state {
             FileState::Good(dag) => {
                 defined.insert(&dag.id);
-                comparison.good(path, found, dag);
-                if sight.broken.contains_key(path) {
+                reconciliation.good(path, found, dag);
+                if view.broken.contains_key(path) {
                     mended.push(path.clone());
                 }
             }
-            FileState::Broken(errors) => comparison.broken(path, found, errors),
+            FileState::Broken(errors) => reconciliation.broken(path, found, errors),
         }
     }
-    mended.extend(sight.broken.keys().filter(|path| !sight.scan.contains_key(*path)).cloned());
-    for (id, known) in sight.current.iter().filter(|(id, known)| known.row.present && !defined.contains(id)) {
-        comparison.missing(id, known);
+    mended.extend(view.broken.keys().filter(|path| !view.scan.contains_key(*path)).cloned());
+    for (id, known) in view.current.iter().filter(|(id, known)| known.row.present && !defined.contains(id)) {
+        reconciliation.missing(id, known);
     }
-    let Comparison { puts, full, behind, .. } = comparison;
+    let Reconciliation { puts, full, behind, .. } = reconciliation;
     let mut puts: Vec<FilesPut> = full.into_iter().chain(puts.into_values()).collect();
     if !mended.is_empty() && puts.is_empty() {
-        puts.push(empty(sight.now));
+        puts.push(empty(view.now));
     }
     if let Some(last) = puts.last_mut() {
         last.mended = mended;
     }
-    Compared { puts, behind }
+    Reconciled { puts, behind }
 }
 
 /// A DAG's state in the store, as records name it.
@@ -112,8 +116,8 @@ fn empty(at: DateTime<Utc>) -> FilesPut {
     FilesPut { at, ..FilesPut::default() }
 }
 
-struct Comparison<'a> {
-    sight: &'a Sight<'a>,
+struct Reconciliation<'a> {
+    view: &'a DirectoryView<'a>,
     /// By the time of what they tell.
     puts: BTreeMap<DateTime<Utc>, FilesPut>,
     /// Those that hold enough for one transaction.
@@ -121,7 +125,7 @@ struct Comparison<'a> {
     behind: Vec<String>,
 }
 
-impl Comparison<'_> {
+impl Reconciliation<'_> {
     fn put(&mut self, at: DateTime<Utc>) -> &mut FilesPut {
         let put = self.puts.entry(at).or_insert_with(|| empty(at));
         let bytes: usize = put.dags.iter().map(|dag| dag.source.len()).sum();
@@ -131,20 +135,20 @@ impl Comparison<'_> {
         put
     }
 
-    fn good(&mut self, path: &str, found: &Found, dag: &Arc<Dag>) {
-        let sight = self.sight;
-        let known = sight.current.get(&dag.id);
-        let record = sight.record.dags.get(&dag.id);
+    fn good(&mut self, path: &str, found: &ScannedFile, dag: &Arc<Dag>) {
+        let view = self.view;
+        let known = view.current.get(&dag.id);
+        let record = view.record.dags.get(&dag.id);
         let at = match known {
-            None => record.map_or(sight.now, |record| record.seen_at),
+            None => record.map_or(view.now, |record| record.seen_at),
             Some(known) if state(known.row) == found.hash => {
                 if known.row.path == path {
                     return;
                 }
-                sight.now
+                view.now
             }
             Some(known) => {
-                let is_new = !sight.known.contains(&(dag.id.clone(), found.hash.clone()));
+                let is_new = !view.known.contains(&(dag.id.clone(), found.hash.clone()));
                 match record
                     .filter(|record| is_ahead(record, known.row) && (is_new || had(record, known.row)))
                 {
@@ -155,45 +159,45 @@ impl Comparison<'_> {
         };
         let ends = known.filter(|known| !keeps_schedule(dag, known));
         let reason = "the schedule was changed before a leader had looked";
-        let left = ends.and_then(|known| left_undecided(known, reason, sight.now));
+        let left = ends.and_then(|known| left_undecided(known, reason, view.now));
         let put = self.put(at);
-        put.dags.push(dag_put((path, found), dag, known, sight.now));
+        put.dags.push(dag_put(path, found, dag, known, view.now));
         put.slots.extend(left);
     }
 
     /// A broken file counts unless it is older than what the store has of the DAG that it defines, or used to define here.
-    fn broken(&mut self, path: &str, found: &Found, errors: &[FileError]) {
-        let sight = self.sight;
-        let defines = |id: &DagId, known: &Current<'_>| {
-            known.row.path == path || sight.record.dags.get(id).is_some_and(|record| record.path == path)
+    fn broken(&mut self, path: &str, found: &ScannedFile, errors: &[FileError]) {
+        let view = self.view;
+        let defines = |id: &DagId, known: &KnownDag<'_>| {
+            known.row.path == path || view.record.dags.get(id).is_some_and(|record| record.path == path)
         };
-        let known = sight.current.iter().filter(|(id, known)| defines(id, known)).map(|(_, known)| known.row);
-        let record = sight.record.files.get(path);
-        let at = record.map_or(sight.now, |record| record.seen_at);
+        let known = view.current.iter().filter(|(id, known)| defines(id, known)).map(|(_, known)| known.row);
+        let record = view.record.files.get(path);
+        let at = record.map_or(view.now, |record| record.seen_at);
         if let Some(newest) = known.max_by_key(|row| row.updated_at)
             && at <= newest.updated_at
         {
             return self.behind.push(behind(path, newest));
         }
         let errors = serde_json::to_value(errors).unwrap_or_default();
-        if sight.broken.get(path) != Some(&errors) {
+        if view.broken.get(path) != Some(&errors) {
             let error = FileErrorPut { path: path.to_owned(), errors, source: found.source.clone() };
             self.put(at).errors.push(error);
         }
     }
 
     /// A DAG whose file is broken keeps running its last good version; one whose file is gone starts nothing new.
-    fn missing(&mut self, id: &DagId, known: &Current<'_>) {
-        let record = self.sight.record.dags.get(id);
+    fn missing(&mut self, id: &DagId, known: &KnownDag<'_>) {
+        let record = self.view.record.dags.get(id);
         let is_hidden = record.is_some_and(|record| record.hash.is_some())
-            || error_above(self.sight.scan, &known.row.path).is_some();
+            || error_above(self.view.scan, &known.row.path).is_some();
         if is_hidden {
             return;
         }
         match record.filter(|record| is_ahead(record, known.row) && had(record, known.row)) {
             Some(record) => {
                 let reason = "the DAG's file was gone before a leader had looked";
-                let left = left_undecided(known, reason, self.sight.now);
+                let left = left_undecided(known, reason, self.view.now);
                 let put = self.put(record.seen_at);
                 put.gone.push(id.clone());
                 put.slots.extend(left);
@@ -224,7 +228,7 @@ fn behind(path: &str, row: &DagRow) -> String {
 }
 
 /// The ledger entry for slots that came due under a schedule that ends now, and that nobody decided.
-fn left_undecided(known: &Current<'_>, reason: &str, now: DateTime<Utc>) -> Option<SlotRow> {
+fn left_undecided(known: &KnownDag<'_>, reason: &str, now: DateTime<Utc>) -> Option<SlotRow> {
     let row = known.row;
     let (schedule, cursor) = (known.dag?.schedule.as_ref()?, row.cursor.filter(|_| row.present)?);
     let range = schedule::passed(schedule, cursor, now)?;
@@ -245,16 +249,17 @@ fn left_undecided(known: &Current<'_>, reason: &str, now: DateTime<Utc>) -> Opti
 }
 
 /// Whether a new text says the same about when the DAG is due.
-fn keeps_schedule(dag: &Dag, known: &Current<'_>) -> bool {
+fn keeps_schedule(dag: &Dag, known: &KnownDag<'_>) -> bool {
     let Some(before) = known.dag else { return false };
     before.schedule.as_ref().map(|schedule| schedule.spec())
         == dag.schedule.as_ref().map(|schedule| schedule.spec())
 }
 
 fn dag_put(
-    (path, found): (&str, &Found),
+    path: &str,
+    found: &ScannedFile,
     dag: &Arc<Dag>,
-    known: Option<&Current<'_>>,
+    known: Option<&KnownDag<'_>>,
     now: DateTime<Utc>,
 ) -> DagPut {
     let cursor = start_of_cursor(dag, known, now);
@@ -272,7 +277,7 @@ fn dag_put(
 
 /// Where the cursor of a new, changed or returned schedule starts; `None` leaves it where it is. Only a new DAG may look
 /// back.
-fn start_of_cursor(dag: &Dag, known: Option<&Current<'_>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn start_of_cursor(dag: &Dag, known: Option<&KnownDag<'_>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let schedule = dag.schedule.as_ref()?;
     match known {
         None => Some(schedule::first_cursor(schedule, now)),

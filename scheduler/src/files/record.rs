@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use rota_core::id::{DagId, ReplicaId};
 use rota_core::port::{FileRecord, FileSeen, Plans, StoreResult};
+use rota_kit::timed::Timed;
 
-use crate::files::scan::{FileState, Scan, error_above, refuse_doubles};
+use crate::files::scan::{DirectoryScan, FileState, error_above, refuse_doubles};
 use crate::files::watch::{self, DirWatch};
-use crate::term::bounded;
 
 /// What the store has on record for this replica.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Record {
+pub(crate) struct DirectoryRecord {
     /// By DAG.
     pub(crate) dags: BTreeMap<DagId, FileRecord>,
     /// Of files that cannot be used, by path.
@@ -23,28 +23,22 @@ pub(crate) struct Record {
 }
 
 /// A directory, and the record of it.
-pub(crate) struct OwnFiles {
+pub(crate) struct WatchedDirectory {
     replica: ReplicaId,
-    limit: Duration,
     watch: DirWatch,
     /// The file that defines each DAG: a copy of it does not take the DAG over. `None` before the first look.
     owners: Option<BTreeMap<DagId, String>>,
     /// `None` while it is not known what the store has.
-    record: Option<Arc<Record>>,
+    record: Option<Arc<DirectoryRecord>>,
     /// The scan that was looked at last, as it was found and with doubles refused.
-    looked: Option<(Arc<Scan>, Arc<Scan>)>,
+    looked: Option<(Arc<DirectoryScan>, Arc<DirectoryScan>)>,
 }
 
-impl OwnFiles {
+impl WatchedDirectory {
     /// Starts to watch.
-    pub(crate) fn watch(
-        root: &Path,
-        rescan: Duration,
-        replica: ReplicaId,
-        limit: Duration,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn watch(root: &Path, rescan: Duration, replica: ReplicaId) -> std::io::Result<Self> {
         let watch = watch::start(root, rescan)?;
-        Ok(Self { replica, limit, watch, owners: None, record: None, looked: None })
+        Ok(Self { replica, watch, owners: None, record: None, looked: None })
     }
 
     /// Waits until there is something to look at that was not looked at yet.
@@ -56,31 +50,34 @@ impl OwnFiles {
     }
 
     /// Waits for the first scan.
-    pub(crate) async fn first(&mut self) {
+    pub(crate) async fn first_scan(&mut self) {
         if self.watch.scans.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     /// The newest scan that was recorded.
-    pub(crate) fn scan(&self) -> Option<&Arc<Scan>> {
+    pub(crate) fn scan(&self) -> Option<&Arc<DirectoryScan>> {
         self.looked.as_ref().map(|(_, scan)| scan)
     }
 
     /// Records what the newest scan shows. Returns it with the record of it; `None` before the first scan. Given up half-way,
     /// it is simply done again.
-    pub(crate) async fn look(&mut self, plans: &dyn Plans) -> StoreResult<Option<(Arc<Scan>, Arc<Record>)>> {
+    pub(crate) async fn record_scan(
+        &mut self,
+        store: &Timed<dyn Plans>,
+    ) -> StoreResult<Option<(Arc<DirectoryScan>, Arc<DirectoryRecord>)>> {
         let Some(found) = self.watch.scans.borrow_and_update().clone() else { return Ok(None) };
         // While a write is under way the record is not known: the write may be lost, and so may its answer.
         let record = match self.record.take() {
             Some(record) => record,
-            None => self.load(plans).await?,
+            None => self.load(store).await?,
         };
         let scan = match &self.looked {
             Some((before, scan)) if Arc::ptr_eq(before, &found) => Arc::clone(scan),
             _ => {
-                let mut scan = Scan::clone(&found);
-                refuse_doubles(&mut scan, self.owners(plans, &record).await?);
+                let mut scan = DirectoryScan::clone(&found);
+                refuse_doubles(&mut scan, self.owners(store, &record).await?);
                 Arc::new(scan)
             }
         };
@@ -88,17 +85,17 @@ impl OwnFiles {
         let record = if seen.is_empty() {
             record
         } else {
-            bounded(self.limit, plans.files_seen(&self.replica, &seen)).await?;
-            self.load(plans).await?
+            store.ask(|plans| plans.files_seen(&self.replica, &seen)).await?;
+            self.load(store).await?
         };
         self.record = Some(Arc::clone(&record));
         self.looked = Some((found, Arc::clone(&scan)));
         Ok(Some((scan, record)))
     }
 
-    async fn load(&self, plans: &dyn Plans) -> StoreResult<Arc<Record>> {
-        let rows = bounded(self.limit, plans.files_record(&self.replica)).await?;
-        let mut record = Record::default();
+    async fn load(&self, store: &Timed<dyn Plans>) -> StoreResult<Arc<DirectoryRecord>> {
+        let rows = store.ask(|plans| plans.files_record(&self.replica)).await?;
+        let mut record = DirectoryRecord::default();
         for row in rows {
             match row.dag.clone() {
                 Some(dag) => record.dags.insert(dag, row),
@@ -111,11 +108,11 @@ impl OwnFiles {
     /// At the first look, the files that this replica knew, or else the store.
     async fn owners(
         &mut self,
-        plans: &dyn Plans,
-        record: &Record,
+        store: &Timed<dyn Plans>,
+        record: &DirectoryRecord,
     ) -> StoreResult<&mut BTreeMap<DagId, String>> {
         if self.owners.is_none() {
-            let rows = bounded(self.limit, plans.dags_load()).await?;
+            let rows = store.ask(|plans| plans.dags_load()).await?;
             let mut owners: BTreeMap<DagId, String> =
                 rows.into_iter().map(|row| (row.dag, row.path)).collect();
             let known = record.dags.iter().filter(|(_, row)| row.hash.is_some());
@@ -127,7 +124,7 @@ impl OwnFiles {
 }
 
 /// What a scan shows that the record does not.
-pub(crate) fn changes(scan: &Scan, record: &Record) -> Vec<FileSeen> {
+pub(crate) fn changes(scan: &DirectoryScan, record: &DirectoryRecord) -> Vec<FileSeen> {
     let mut seen = Vec::new();
     let mut defined = BTreeSet::new();
     for (path, found) in scan {

@@ -1,5 +1,6 @@
-//! The DAG directory: reads the files that [`crate::files::walk`] finds and parses what changed. It never writes to a store and knows of no other
-//! replica: [`crate::files::record`] notes what was found, [`crate::files::reconcile`] compares it with what the store has.
+//! The DAG directory: reads the files that [`crate::files::walk`] finds and parses what changed. It never writes to a store
+//! and knows of no other replica: [`crate::files::record`] notes what was found, [`crate::files::reconcile`] compares it with
+//! what the store has.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rota_core::dag::{self, Dag, FileError};
+use rota_core::hex::hex;
 use rota_core::id::DagId;
 use sha2::{Digest, Sha256};
 
@@ -15,7 +17,7 @@ use crate::files::walk::{Tree, unreadable};
 
 /// What one file holds.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct ScannedFile {
     /// Its text; invalid UTF-8 replaced.
     pub source: String,
     /// SHA-256 of its bytes, lower-case hex.
@@ -34,26 +36,26 @@ pub enum FileState {
 }
 
 /// All files of the directory, by path relative to it.
-pub type Scan = BTreeMap<String, Arc<Found>>;
+pub type DirectoryScan = BTreeMap<String, Arc<ScannedFile>>;
 
 /// A directory and what was found in it last time.
 #[derive(Debug)]
-pub struct Directory {
+pub struct DagDirectory {
     root: PathBuf,
-    seen: BTreeMap<String, (Stamp, Arc<Found>)>,
+    seen: BTreeMap<String, (FileStamp, Arc<ScannedFile>)>,
     ignored: BTreeMap<String, String>,
 }
 
 /// What tells an unchanged file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     inode: u64,
     bytes: u64,
     modified_ns: i128,
     changed_ns: i128,
 }
 
-impl Directory {
+impl DagDirectory {
     /// A directory that was not read yet.
     pub fn new(root: PathBuf) -> Self {
         Self { root, seen: BTreeMap::new(), ignored: BTreeMap::new() }
@@ -61,13 +63,13 @@ impl Directory {
 
     /// Reads the directory; files that did not change since the last scan are not read again. Blocks. An unreadable root
     /// is an error, and then nothing must be concluded about its files.
-    pub fn scan(&mut self) -> std::io::Result<Scan> {
+    pub fn scan(&mut self) -> std::io::Result<DirectoryScan> {
         let tree = Tree::open(&self.root)?;
         let listing = tree.list()?;
-        let mut scan = Scan::new();
+        let mut scan = DirectoryScan::new();
         let mut seen = BTreeMap::new();
         for (path, file) in listing.files {
-            let stamp = Stamp::of(&file.meta);
+            let stamp = FileStamp::of(&file.meta);
             let found = match self.seen.remove(&path) {
                 Some((before, found)) if before == stamp => found,
                 _ => match tree.read(&file) {
@@ -97,7 +99,7 @@ impl Directory {
     }
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(meta: &Metadata) -> Self {
         let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         Self {
@@ -109,7 +111,7 @@ impl Stamp {
     }
 }
 
-fn parse(path: &str, bytes: &[u8]) -> Found {
+fn parse(path: &str, bytes: &[u8]) -> ScannedFile {
     let parsed = match dag::decode(path, bytes) {
         Ok(text) => dag::parse(path, text).map_err(|errors| errors.0),
         Err(error) => Err(vec![error]),
@@ -119,17 +121,17 @@ fn parse(path: &str, bytes: &[u8]) -> Found {
         Err(errors) => FileState::Broken(errors),
     };
     let source = String::from_utf8_lossy(bytes).into_owned();
-    Found { source, hash: hex(&Sha256::digest(bytes)), state }
+    ScannedFile { source, hash: hex(&Sha256::digest(bytes)), state }
 }
 
 /// A file or a directory whose content is not known. That it cannot be read is what its hash tells.
-fn broken(error: FileError) -> Found {
+fn broken(error: FileError) -> ScannedFile {
     let hash = format!("unread-{}", error.message);
-    Found { source: String::new(), hash, state: FileState::Broken(vec![error]) }
+    ScannedFile { source: String::new(), hash, state: FileState::Broken(vec![error]) }
 }
 
 /// The path of the file, or of a directory that it is in, if that is there and cannot be used.
-pub(crate) fn error_above<'a>(scan: &Scan, path: &'a str) -> Option<&'a str> {
+pub(crate) fn error_above<'a>(scan: &DirectoryScan, path: &'a str) -> Option<&'a str> {
     let broken =
         |above: &str| scan.get(above).is_some_and(|found| matches!(found.state, FileState::Broken(_)));
     Path::new(path).ancestors().filter_map(Path::to_str).find(|above| broken(above))
@@ -137,8 +139,8 @@ pub(crate) fn error_above<'a>(scan: &Scan, path: &'a str) -> Option<&'a str> {
 
 /// A DAG id that two files claim belongs to the file that had it before (`owners`), else to the first in the order of
 /// paths; the other counts as broken.
-pub(crate) fn refuse_doubles(scan: &mut Scan, owners: &mut BTreeMap<DagId, String>) {
-    let good = |found: &Found| match &found.state {
+pub(crate) fn refuse_doubles(scan: &mut DirectoryScan, owners: &mut BTreeMap<DagId, String>) {
+    let good = |found: &ScannedFile| match &found.state {
         FileState::Good(dag) => Some(dag.id.clone()),
         FileState::Broken(_) => None,
     };
@@ -154,19 +156,11 @@ pub(crate) fn refuse_doubles(scan: &mut Scan, owners: &mut BTreeMap<DagId, Strin
                 message: format!("DAG id `{id}` is taken: {owner} defines it too"),
                 hint: Some("give one of the two another `dag:`".to_owned()),
             };
-            *found = Arc::new(Found {
+            *found = Arc::new(ScannedFile {
                 source: found.source.clone(),
                 hash: found.hash.clone(),
                 state: FileState::Broken(vec![error]),
             });
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
 }

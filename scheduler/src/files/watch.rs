@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
-use crate::files::scan::{Directory, Scan};
+use crate::files::scan::{DagDirectory, DirectoryScan};
 
 /// Editors write a file in several steps; scans wait until this long passed without another event.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -22,23 +22,23 @@ const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// Ignored files that are named one by one, of those that turned up together.
 const IGNORED_NAMED_MAX: usize = 20;
 
-enum Signal {
+enum WatchSignal {
     Changed,
     Stop,
 }
 
 /// A running watch; stops when dropped.
 pub(crate) struct DirWatch {
-    signals: Sender<Signal>,
+    signals: Sender<WatchSignal>,
     /// The newest scan. It is another one only if it differs from the one before.
-    pub(crate) scans: watch::Receiver<Option<Arc<Scan>>>,
+    pub(crate) scans: watch::Receiver<Option<Arc<DirectoryScan>>>,
     _watcher: Option<RecommendedWatcher>,
 }
 
 impl Drop for DirWatch {
     fn drop(&mut self) {
         // An error means that the thread has ended already.
-        let _ = self.signals.send(Signal::Stop);
+        let _ = self.signals.send(WatchSignal::Stop);
     }
 }
 
@@ -47,19 +47,19 @@ pub(crate) fn start(root: &Path, rescan: Duration) -> std::io::Result<DirWatch> 
     let (signals, inbox) = channel();
     let (outbox, scans) = watch::channel(None);
     let watcher = watch(root, signals.clone());
-    let directory = Directory::new(root.to_owned());
+    let directory = DagDirectory::new(root.to_owned());
     let named = std::thread::Builder::new().name("dag-files".to_owned());
     named.spawn(move || run(directory, rescan, &inbox, &outbox))?;
     Ok(DirWatch { signals, scans, _watcher: watcher })
 }
 
 /// Without a watch (no inotify, limit reached) the rescan alone finds changes, later.
-fn watch(root: &Path, signals: Sender<Signal>) -> Option<RecommendedWatcher> {
+fn watch(root: &Path, signals: Sender<WatchSignal>) -> Option<RecommendedWatcher> {
     let tell = move |event: notify::Result<notify::Event>| {
         let is_read = event.is_ok_and(|event| event.kind.is_access());
         if !is_read {
             // An error means that the thread has ended.
-            let _ = signals.send(Signal::Changed);
+            let _ = signals.send(WatchSignal::Changed);
         }
     };
     let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
@@ -74,10 +74,10 @@ fn watch(root: &Path, signals: Sender<Signal>) -> Option<RecommendedWatcher> {
 }
 
 fn run(
-    mut directory: Directory,
+    mut directory: DagDirectory,
     rescan: Duration,
-    inbox: &Receiver<Signal>,
-    outbox: &watch::Sender<Option<Arc<Scan>>>,
+    inbox: &Receiver<WatchSignal>,
+    outbox: &watch::Sender<Option<Arc<DirectoryScan>>>,
 ) {
     let mut last: Option<Vec<(String, String)>> = None;
     let mut last_error = None;
@@ -124,18 +124,18 @@ fn say_ignored(said: &mut BTreeMap<String, String>, ignored: &BTreeMap<String, S
 }
 
 /// Waits for a change that has settled, or for the rescan. False: stop.
-fn wait(inbox: &Receiver<Signal>, rescan: Duration) -> bool {
+fn wait(inbox: &Receiver<WatchSignal>, rescan: Duration) -> bool {
     match inbox.recv_timeout(rescan) {
-        Ok(Signal::Changed) => {}
+        Ok(WatchSignal::Changed) => {}
         Err(RecvTimeoutError::Timeout) => return true,
-        Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+        Ok(WatchSignal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
     }
     let deadline = Instant::now() + SETTLE_MAX;
     while Instant::now() < deadline {
         match inbox.recv_timeout(SETTLE) {
-            Ok(Signal::Changed) => {}
+            Ok(WatchSignal::Changed) => {}
             Err(RecvTimeoutError::Timeout) => return true,
-            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Ok(WatchSignal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
     true
@@ -150,7 +150,7 @@ mod tests {
         let (signals, inbox) = channel();
         let noise = std::thread::spawn(move || {
             // Ends when the inbox is dropped.
-            while signals.send(Signal::Changed).is_ok() {
+            while signals.send(WatchSignal::Changed).is_ok() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         });

@@ -1,18 +1,17 @@
 //! What this replica says of itself, once a second, on a task of its own: for people, who see a replica that stopped
 //! saying so, and one that says that it is in trouble. Nothing rests on it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::port::{Plans, ReplicaBeat, ReplicaState};
 use rota_core::schedule::zone_data;
+use rota_kit::timed::Timed;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::options::Options;
-use crate::replica::Status;
-use crate::replica::turns::Turns;
-use crate::term::bounded;
+use crate::status::Status;
+use crate::turns::Turns;
 
 /// Between two beats.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -20,17 +19,17 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 const LAST_MAX: Duration = Duration::from_millis(300);
 
 /// The task; ends when dropped.
-pub(crate) struct Beats {
-    plans: Arc<dyn Plans>,
+pub(crate) struct Heartbeat {
+    store: Timed<dyn Plans>,
     beat: ReplicaBeat,
     task: AbortOnDropHandle<()>,
 }
 
-impl Beats {
+impl Heartbeat {
     /// Starts to beat. Needs a tokio runtime.
     pub(crate) fn start(
         options: &Options,
-        plans: &Arc<dyn Plans>,
+        store: &Timed<dyn Plans>,
         status: watch::Receiver<Status>,
         turns: &Turns,
     ) -> Self {
@@ -46,9 +45,9 @@ impl Beats {
             turned_ago: None,
             trouble: None,
         };
-        let heart = Heart { plans: Arc::clone(plans), turns: turns.clone(), limit: options.call_timeout };
-        let run = heart.run(beat.clone(), status);
-        Self { plans: Arc::clone(plans), beat, task: AbortOnDropHandle::new(tokio::spawn(run)) }
+        let task = HeartbeatTask { store: store.clone(), turns: turns.clone() };
+        let run = task.run(beat.clone(), status);
+        Self { store: store.clone(), beat, task: AbortOnDropHandle::new(tokio::spawn(run)) }
     }
 
     /// Says that this replica ended in good order.
@@ -57,27 +56,26 @@ impl Beats {
         // Waits until it is over, so that none of its beats comes after the last one.
         let _aborted = self.task.await;
         let gone = ReplicaBeat { state: ReplicaState::Gone, ..self.beat };
-        let said = tokio::time::timeout(LAST_MAX, self.plans.replica_beat(&gone)).await;
-        if !matches!(said, Ok(Ok(()))) {
+        let said = self.store.ask_within(LAST_MAX, |plans| plans.replica_beat(&gone)).await;
+        if said.is_err() {
             tracing::debug!("the store did not hear that scheduler {} ended", gone.id);
         }
     }
 }
 
 /// What a beat needs.
-struct Heart {
-    plans: Arc<dyn Plans>,
+struct HeartbeatTask {
+    store: Timed<dyn Plans>,
     turns: Turns,
-    limit: Duration,
 }
 
-impl Heart {
+impl HeartbeatTask {
     async fn run(self, mut beat: ReplicaBeat, mut status: watch::Receiver<Status>) {
         loop {
             beat.epoch = status.borrow_and_update().epoch;
             beat.state = if beat.epoch.is_some() { ReplicaState::Leader } else { ReplicaState::Standby };
             (beat.turned_ago, beat.trouble) = (self.turns.turned_ago(), self.turns.planner_trouble());
-            let told = bounded(self.limit, self.plans.replica_beat(&beat)).await;
+            let told = self.store.ask(|plans| plans.replica_beat(&beat)).await;
             if let Err(error) = &told {
                 tracing::debug!("the store did not take the beat of scheduler {}: {error}", beat.id);
             }

@@ -1,24 +1,29 @@
 //! One scheduler replica: stands by, leads while it may, stands by again. It watches its DAG directory all the while.
 
-pub(crate) mod heartbeat;
-pub(crate) mod turns;
+mod heartbeat;
+mod leader;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::id::Epoch;
-use rota_core::port::{Broker, Leadership, LeadershipError, Plans, StoreError, Term};
+use rota_core::port::{LeadershipError, Plans, StoreError, StoreResult, Term};
+use rota_kit::timed::Timed;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::files::record::OwnFiles;
-use crate::files::versions::Versions;
+use crate::files::ReplicaCache;
+use crate::files::record::WatchedDirectory;
 use crate::options::Options;
-use crate::replica::heartbeat::Beats;
-use crate::replica::turns::Turns;
-use crate::term::{EndOfTerm, Leader, Seat, bounded};
+use crate::ports::Ports;
+use crate::replica::heartbeat::Heartbeat;
+use crate::replica::leader::Leader;
+use crate::status::Status;
+use crate::term::context::TermContext;
+use crate::term::failures::EndOfTerm;
+use crate::turns::Turns;
 
 /// How often a standby reads what it would need to lead.
 const WARM_EVERY: Duration = Duration::from_secs(5);
@@ -34,44 +39,11 @@ const NOTE_MAX: Duration = Duration::from_millis(300);
 /// How long giving the lead away may take.
 const RESIGN_MAX: Duration = Duration::from_secs(2);
 
-/// What a scheduler needs of the outside.
-#[derive(Clone)]
-pub struct Ports {
-    /// The store, as the leader sees it.
-    pub plans: Arc<dyn Plans>,
-    /// The broker.
-    pub broker: Arc<dyn Broker>,
-    /// The election.
-    pub leadership: Arc<dyn Leadership>,
-}
-
-/// What a scheduler replica is doing, for health pages and start-up messages.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Status {
-    /// The epoch it leads under; `None` while it stands by.
-    pub epoch: Option<Epoch>,
-    /// Whether it leads without reaching the election.
-    pub is_doubtful: bool,
-    /// DAGs whose file is good, once the directory was read in this term.
-    pub dags: Option<usize>,
-    /// Broken files: path and first error, in words.
-    pub broken: Vec<String>,
-    /// Files that are older than what the store has of their DAGs, in words: this replica's directory is to be updated.
-    pub behind: Vec<String>,
-}
-
-/// What outlives terms.
-#[derive(Default)]
-pub(crate) struct Memory {
-    pub(crate) versions: Versions,
-    /// `None` for a replica without a DAG directory.
-    pub(crate) files: Option<OwnFiles>,
-}
-
 /// See the module's text.
 pub struct Scheduler {
     options: Options,
     ports: Ports,
+    store: Timed<dyn Plans>,
     status: watch::Sender<Status>,
     turns: Turns,
 }
@@ -79,7 +51,9 @@ pub struct Scheduler {
 impl Scheduler {
     /// A scheduler that has not started.
     pub fn new(options: Options, ports: Ports) -> Self {
-        Self { options, ports, status: watch::Sender::new(Status::default()), turns: Turns::default() }
+        let store = Timed::new(Arc::clone(&ports.plans), options.call_timeout);
+        let (status, turns) = (watch::Sender::new(Status::default()), Turns::default());
+        Self { options, ports, store, status, turns }
     }
 
     /// Tells whether it does its part.
@@ -94,16 +68,16 @@ impl Scheduler {
 
     /// Runs until `shutdown`, then gives the lead away. Failures of store or broker never end the loop.
     pub async fn run(self, shutdown: CancellationToken) {
-        let beats = Beats::start(&self.options, &self.ports.plans, self.status(), &self.turns);
-        let mut memory = Memory::default();
+        let heartbeat = Heartbeat::start(&self.options, &self.store, self.status(), &self.turns);
+        let mut cache = ReplicaCache::default();
         while !shutdown.is_cancelled() {
-            self.watch_files(&mut memory);
+            self.watch_directory(&mut cache);
             let term = tokio::select! {
                 term = self.campaign() => term,
-                never = self.stand_by(&mut memory) => match never {},
+                never = self.stand_by(&mut cache) => match never {},
                 () = shutdown.cancelled() => break,
             };
-            let (epoch, ended) = self.serve(&*term, &mut memory, &shutdown).await;
+            let (epoch, ended) = self.serve(&*term, &mut cache, &shutdown).await;
             self.status.send_replace(Status::default());
             self.part(term, epoch, &ended).await;
             // A term that never began, or that failed, is not taken up again in a hurry.
@@ -114,17 +88,17 @@ impl Scheduler {
                 }
             }
         }
-        beats.end().await;
+        heartbeat.end().await;
     }
 
-    fn watch_files(&self, memory: &mut Memory) {
-        let Options { dags_dir, rescan, replica, call_timeout, .. } = &self.options;
-        if let (Some(root), None) = (dags_dir, &memory.files) {
-            let files = OwnFiles::watch(root, *rescan, replica.clone(), *call_timeout);
-            let files = files.inspect_err(|error| {
+    fn watch_directory(&self, cache: &mut ReplicaCache) {
+        let Options { dags_dir, rescan, replica, .. } = &self.options;
+        if let (Some(root), None) = (dags_dir, &cache.directory) {
+            let directory = WatchedDirectory::watch(root, *rescan, replica.clone());
+            let directory = directory.inspect_err(|error| {
                 tracing::error!("cannot start the DAG directory's thread: {error}");
             });
-            memory.files = files.ok();
+            cache.directory = directory.ok();
         }
     }
 
@@ -159,7 +133,7 @@ impl Scheduler {
 
     async fn store_answers(&self) {
         let mut is_said = false;
-        while let Err(error) = bounded(self.options.call_timeout, self.ports.plans.intents_pending(1)).await {
+        while let Err(error) = self.store.ask(|plans| plans.intents_pending(1)).await {
             if !std::mem::replace(&mut is_said, true) {
                 tracing::warn!("scheduler {} waits for the store: {error}", self.options.replica);
             }
@@ -168,39 +142,37 @@ impl Scheduler {
     }
 
     /// Gets ready to lead at once: looks at its DAG directory and at what the store has. What fails is done again.
-    async fn stand_by(&self, memory: &mut Memory) -> Infallible {
-        let (plans, limit) = (&*self.ports.plans, self.options.call_timeout);
+    async fn stand_by(&self, cache: &mut ReplicaCache) -> Infallible {
         loop {
-            let looked = match &mut memory.files {
-                Some(files) => files.look(plans).await.map(|looked| looked.map(|(scan, _)| scan)),
-                None => Ok(None),
-            };
-            let warmed = match looked {
-                Ok(scan) => memory.versions.warm(plans, limit, scan.as_deref()).await,
-                Err(error) => Err(error),
-            };
-            let pause = match warmed {
+            let pause = match self.warm(cache).await {
                 Ok(()) => WARM_EVERY,
                 Err(error) => {
                     tracing::debug!("cannot get ready to lead, trying again: {error}");
                     PAUSE
                 }
             };
-            match &mut memory.files {
+            if pause == WARM_EVERY {
                 // Only a look that went well makes it worth to wait for a change.
-                Some(files) if pause == WARM_EVERY => {
-                    let _ = tokio::time::timeout(pause, files.changed()).await;
-                }
-                _ => tokio::time::sleep(pause).await,
+                let _ = tokio::time::timeout(pause, cache.directory_changed()).await;
+            } else {
+                tokio::time::sleep(pause).await;
             }
         }
+    }
+
+    async fn warm(&self, cache: &mut ReplicaCache) -> StoreResult<()> {
+        let scan = match &mut cache.directory {
+            Some(directory) => directory.record_scan(&self.store).await?.map(|(scan, _)| scan),
+            None => None,
+        };
+        cache.versions.warm(&self.store, scan.as_deref()).await
     }
 
     /// Leads, from the first try to begin the term until its end.
     async fn serve(
         &self,
         term: &dyn Term,
-        memory: &mut Memory,
+        cache: &mut ReplicaCache,
         shutdown: &CancellationToken,
     ) -> (Option<Epoch>, EndOfTerm) {
         let mut epoch = None;
@@ -209,9 +181,7 @@ impl Scheduler {
             match self.begin(term).await {
                 Ok(begun) => {
                     epoch = Some(begun);
-                    let Self { options, ports, status, turns } = self;
-                    let seat = Seat { options, ports, status, turns, term, epoch: begun };
-                    Box::pin(Leader::new(seat, memory).run(shutdown)).await
+                    Box::pin(Leader::new(self.context(term, begun), cache).run(shutdown)).await
                 }
                 Err(ended) => ended,
             }
@@ -229,6 +199,11 @@ impl Scheduler {
         (epoch, ended)
     }
 
+    fn context<'a>(&'a self, term: &'a dyn Term, epoch: Epoch) -> TermContext<'a> {
+        let Self { options, ports, store, status, turns } = self;
+        TermContext { options, store, broker: &ports.broker, status, turns, term, epoch }
+    }
+
     /// Takes an epoch, unless the election may have gone on meanwhile: a replica that was paused after it had won must not
     /// push aside who won since.
     async fn begin(&self, term: &dyn Term) -> Result<Epoch, EndOfTerm> {
@@ -238,7 +213,7 @@ impl Scheduler {
             if !term.is_trusted() {
                 return Err(EndOfTerm::Lost);
             }
-            match bounded(self.options.call_timeout, self.ports.plans.term_begin(replica)).await {
+            match self.store.ask(|plans| plans.term_begin(replica)).await {
                 Ok(epoch) => {
                     tracing::info!(leader.epoch = epoch.0, "scheduler {replica} leads, epoch {epoch}");
                     return Ok(epoch);
@@ -267,7 +242,7 @@ impl Scheduler {
         let note = async {
             if let (Some(epoch), EndOfTerm::Shutdown) = (epoch, ended) {
                 // For people; the next leader ends this term whether it is noted or not.
-                let _ = tokio::time::timeout(NOTE_MAX, self.ports.plans.term_end(epoch)).await;
+                let _ = self.store.ask_within(NOTE_MAX, |plans| plans.term_end(epoch)).await;
             }
         };
         // An election that is out of reach finds out by itself that nobody holds the lead any more.

@@ -12,7 +12,7 @@ use crate::files::record::changes;
 /// The DAG files of one replica, and the store's record of them.
 struct Replica {
     files: BTreeMap<&'static str, String>,
-    record: Record,
+    record: DirectoryRecord,
 }
 
 /// What the store has, and its clock.
@@ -25,20 +25,20 @@ struct World {
 
 impl Replica {
     fn new() -> Self {
-        Self { files: BTreeMap::new(), record: Record::default() }
+        Self { files: BTreeMap::new(), record: DirectoryRecord::default() }
     }
 
     fn write(&mut self, path: &'static str, text: &str) {
         self.files.insert(path, text.to_owned());
     }
 
-    fn scan(&self) -> Scan {
+    fn scan(&self) -> DirectoryScan {
         let found = |(path, text): (&&'static str, &String)| {
             let state = match dag::parse(path, text) {
                 Ok(dag) => FileState::Good(Arc::new(dag)),
                 Err(errors) => FileState::Broken(errors.0),
             };
-            (path.to_string(), Arc::new(Found { source: text.clone(), hash: text.clone(), state }))
+            (path.to_string(), Arc::new(ScannedFile { source: text.clone(), hash: text.clone(), state }))
         };
         self.files.iter().map(found).collect()
     }
@@ -63,7 +63,7 @@ impl World {
     }
 
     /// As `Plans::files_seen` has it.
-    fn note(&self, record: &mut Record, seen: FileSeen) {
+    fn note(&self, record: &mut DirectoryRecord, seen: FileSeen) {
         let FileSeen { dag, path, hash } = seen;
         let before = match &dag {
             Some(dag) => record.dags.get(dag),
@@ -95,13 +95,20 @@ impl World {
         self.look(replica);
         self.now += TimeDelta::milliseconds(10);
         let scan = replica.scan();
-        let Compared { puts, behind } = {
+        let Reconciled { puts, behind } = {
             let current: BTreeMap<_, _> =
-                self.rows.iter().map(|(id, row)| (id.clone(), Current { row, dag: None })).collect();
+                self.rows.iter().map(|(id, row)| (id.clone(), KnownDag { row, dag: None })).collect();
             let known =
                 differing(&scan, &current).into_iter().filter(|it| self.versions.contains(it)).collect();
             let (scan, record, broken) = (&scan, &replica.record, &self.broken);
-            compare(&Sight { scan, record, current: &current, known: &known, broken, now: self.now })
+            reconcile(&DirectoryView {
+                scan,
+                record,
+                current: &current,
+                known: &known,
+                broken,
+                now: self.now,
+            })
         };
         puts.into_iter().for_each(|put| self.store(put));
         behind
@@ -427,14 +434,20 @@ fn many_files_are_stored_in_several_transactions() {
         let dag = dag::parse("x.yaml", &text).expect("a good file");
         (
             name.clone(),
-            Arc::new(Found { hash: text.clone(), source: text, state: FileState::Good(Arc::new(dag)) }),
+            Arc::new(ScannedFile { hash: text.clone(), source: text, state: FileState::Good(Arc::new(dag)) }),
         )
     };
     let (scan, now) = (names.iter().map(found).collect(), World::new().now);
     let (record, current, known, broken) = Default::default();
-    let sight =
-        Sight { scan: &scan, record: &record, current: &current, known: &known, broken: &broken, now };
-    let sizes: Vec<usize> = compare(&sight).puts.iter().map(|put| put.dags.len()).collect();
+    let view = DirectoryView {
+        scan: &scan,
+        record: &record,
+        current: &current,
+        known: &known,
+        broken: &broken,
+        now,
+    };
+    let sizes: Vec<usize> = reconcile(&view).puts.iter().map(|put| put.dags.len()).collect();
     assert_eq!(sizes, [PUT_DAGS_MAX, 1]);
 }
 

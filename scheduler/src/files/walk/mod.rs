@@ -52,7 +52,7 @@ pub struct ListedFile {
 }
 
 /// A place in the directory.
-struct Place {
+struct WalkPlace {
     /// The way by which it was found.
     shown: String,
     /// The same without links.
@@ -66,13 +66,13 @@ impl Tree {
     /// # Errors
     /// The directory itself cannot be read, or holds more than [`FILES_MAX`] files; nothing must be concluded about its files.
     pub fn list(&self) -> io::Result<Listing> {
-        let mut walk = Walk {
+        let mut walk = DirectoryWalk {
             tree: self,
             listing: Listing::default(),
             links: BTreeMap::new(),
             entered: BTreeSet::new(),
         };
-        let root = Place { shown: String::new(), real: PathBuf::new(), depth: 0 };
+        let root = WalkPlace { shown: String::new(), real: PathBuf::new(), depth: 0 };
         walk.note_entry(&fs::metadata(&self.root)?);
         walk.look_into(&root)?;
         // After all else, so that a directory is looked into under its own name if it has one.
@@ -87,25 +87,25 @@ impl Tree {
     }
 }
 
-struct Walk<'t> {
+struct DirectoryWalk<'t> {
     tree: &'t Tree,
     listing: Listing,
     /// Linked directories that are still to be looked into.
-    links: BTreeMap<String, Place>,
+    links: BTreeMap<String, WalkPlace>,
     /// Device and inode of every directory that was looked into.
     entered: BTreeSet<(u64, u64)>,
 }
 
-impl Walk<'_> {
+impl DirectoryWalk<'_> {
     fn is_full(&self) -> bool {
         self.listing.files.len() + self.listing.ignored.len() > FILES_MAX
     }
 
-    fn full_path(&self, place: &Place) -> PathBuf {
+    fn full_path(&self, place: &WalkPlace) -> PathBuf {
         self.tree.root.join(&place.real)
     }
 
-    fn look_into(&mut self, dir: &Place) -> io::Result<()> {
+    fn look_into(&mut self, dir: &WalkPlace) -> io::Result<()> {
         for entry in fs::read_dir(self.full_path(dir))? {
             let entry = entry?;
             if !entry.file_name().as_encoded_bytes().starts_with(b".") && !self.is_full() {
@@ -115,9 +115,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn take(&mut self, dir: &Place, entry: &DirEntry) {
+    fn take(&mut self, dir: &WalkPlace, entry: &DirEntry) {
         let name = entry.file_name();
-        let place = Place {
+        let place = WalkPlace {
             shown: below(&dir.shown, &name.to_string_lossy()),
             real: dir.real.join(&name),
             depth: dir.depth + 1,
@@ -140,7 +140,7 @@ impl Walk<'_> {
         }
     }
 
-    fn enter(&mut self, dir: &Place) {
+    fn enter(&mut self, dir: &WalkPlace) {
         if dir.depth > DEPTH_MAX {
             return self
                 .ignore(dir.shown.clone(), &format!("it lies more than {DEPTH_MAX} directories deep"));
@@ -163,7 +163,7 @@ impl Walk<'_> {
         self.entered.insert((meta.dev(), meta.ino()))
     }
 
-    fn follow(&mut self, link: Place, named: bool) {
+    fn follow(&mut self, link: WalkPlace, named: bool) {
         let target = match fs::canonicalize(self.full_path(&link)) {
             Ok(target) => target,
             // Links by other names lead anywhere; nobody expects a DAG there.
@@ -183,7 +183,7 @@ impl Walk<'_> {
             }
             return;
         };
-        let place = Place { real: inside.to_owned(), ..link };
+        let place = WalkPlace { real: inside.to_owned(), ..link };
         if target.is_dir() {
             self.links.insert(place.shown.clone(), place);
         } else if named {
@@ -191,7 +191,7 @@ impl Walk<'_> {
         }
     }
 
-    fn take_file(&mut self, place: Place) {
+    fn take_file(&mut self, place: WalkPlace) {
         match fs::symlink_metadata(self.full_path(&place)) {
             Ok(meta) if meta.is_file() => {
                 self.listing.files.insert(place.shown, ListedFile { meta, real: place.real });
@@ -206,7 +206,7 @@ impl Walk<'_> {
     }
 
     /// What vanished between the listing and a look at it is simply not there.
-    fn unless_gone(&mut self, place: &Place, error: &io::Error) {
+    fn unless_gone(&mut self, place: &WalkPlace, error: &io::Error) {
         if error.kind() != io::ErrorKind::NotFound {
             self.listing.unreadable.insert(place.shown.clone(), error.to_string());
         }

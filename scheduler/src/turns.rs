@@ -3,9 +3,10 @@
 //! the store cannot be written, and while its planner hangs.
 
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use rota_core::sync::lock;
 use tokio::time::Instant;
 
 /// What fails for so long is in trouble. What is over sooner is nobody's business.
@@ -15,18 +16,18 @@ const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// See the module's text. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Turns(Arc<Mutex<Known>>);
+pub struct Turns(Arc<Mutex<TurnsSeen>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct TurnsSeen {
     /// `None` while it stands by.
-    planner: Option<Course>,
-    beats: Option<Course>,
+    planner: Option<RepeatedWork>,
+    beats: Option<RepeatedWork>,
 }
 
 /// Something that is done again and again.
 #[derive(Debug)]
-struct Course {
+struct RepeatedWork {
     /// When it was last done, or begun.
     done: Instant,
     /// Why it was not done since.
@@ -36,56 +37,56 @@ struct Course {
 impl Turns {
     /// How long ago the planner completed its last turn, or began its term; `None` on a replica that stands by.
     pub fn turned_ago(&self) -> Option<Duration> {
-        self.known().planner.as_ref().map(|planner| planner.done.elapsed())
+        self.seen().planner.as_ref().map(|planner| planner.done.elapsed())
     }
 
     /// What keeps this replica from doing its part, in words; `None`: nothing does.
     pub fn trouble(&self) -> Option<String> {
-        self.known().trouble(Instant::now())
+        self.seen().trouble(Instant::now())
     }
 
     /// The same of its planner alone: a beat that the store takes is no sign that it takes none.
     pub(crate) fn planner_trouble(&self) -> Option<String> {
-        self.known().planner_trouble(Instant::now())
+        self.seen().planner_trouble(Instant::now())
     }
 
     /// It leads, or goes on after a term that failed: then it is still in the same trouble.
     pub(crate) fn leads(&self) {
-        self.known().planner.get_or_insert_with(|| Course::begun(Instant::now()));
+        self.seen().planner.get_or_insert_with(|| RepeatedWork::begun(Instant::now()));
     }
 
     /// Nothing is expected of its planner.
     pub(crate) fn stands_by(&self) {
-        self.known().planner = None;
+        self.seen().planner = None;
     }
 
     /// The planner completed a turn: everything that there was to do is done and committed.
     pub(crate) fn turned(&self) {
-        self.known().planner = Some(Course::begun(Instant::now()));
+        self.seen().planner = Some(RepeatedWork::begun(Instant::now()));
     }
 
     /// A turn was broken off.
     pub(crate) fn failed(&self, why: &impl Display) {
-        self.known().planner.get_or_insert_with(|| Course::begun(Instant::now())).failed =
+        self.seen().planner.get_or_insert_with(|| RepeatedWork::begun(Instant::now())).failed =
             Some(why.to_string());
     }
 
     /// The store took a beat, or why it did not.
     pub(crate) fn beat(&self, outcome: Result<&(), &impl Display>) {
-        let mut known = self.known();
-        let begun = || Course::begun(Instant::now());
+        let mut seen = self.seen();
+        let begun = || RepeatedWork::begun(Instant::now());
         match outcome {
-            Ok(&()) => known.beats = Some(begun()),
-            Err(why) => known.beats.get_or_insert_with(begun).failed = Some(why.to_string()),
+            Ok(&()) => seen.beats = Some(begun()),
+            Err(why) => seen.beats.get_or_insert_with(begun).failed = Some(why.to_string()),
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, TurnsSeen> {
+        lock(&self.0)
     }
 }
 
-impl Known {
+impl TurnsSeen {
     fn trouble(&self, now: Instant) -> Option<String> {
         let beats =
             || self.beats.as_ref()?.trouble("the store has taken no beat of this scheduler", None, now);
@@ -97,7 +98,7 @@ impl Known {
     }
 }
 
-impl Course {
+impl RepeatedWork {
     fn begun(now: Instant) -> Self {
         Self { done: now, failed: None }
     }
@@ -121,7 +122,7 @@ mod tests {
 
     /// What is said so many seconds from now.
     fn after(turns: &Turns, seconds: u64) -> Option<String> {
-        turns.known().trouble(Instant::now() + Duration::from_secs(seconds))
+        turns.seen().trouble(Instant::now() + Duration::from_secs(seconds))
     }
 
     #[test]
