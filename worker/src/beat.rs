@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::port::{BeatReply, Nudges};
+use rota_kit::boottime::BootTime;
 use tokio::time::sleep;
 
-use crate::boottime::BootTime;
 use crate::exec::StopReason;
 use crate::life::Life;
 use crate::patience::answered_within;

@@ -6,7 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::boottime::BootTime;
+use rota_kit::boottime::BootTime;
+
 use crate::options::Tenure;
 
 /// Between the beats of a worker that is alone: they bring cancels that no nudge told of, and show people that it lives.

@@ -12,7 +12,6 @@
 mod account;
 mod attempt;
 mod beat;
-mod boottime;
 mod claim;
 mod custody;
 mod dags;
@@ -34,7 +33,6 @@ mod shortage;
 mod spool;
 
 pub use account::Account;
-pub use boottime::BootTime;
 pub use custody::{Marker, Warden, WardenCommand, sweep_earlier_lives, warden_main};
 pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};
 pub use job::job;
@@ -42,4 +40,5 @@ pub use life::WorkerPorts;
 pub use limits::{Limits, STARTER, starter_main};
 pub use log::{LINE_BYTES_MAX, LineSink, Stream, lines_of};
 pub use options::{LEASE_DEFAULT, LEASE_MIN, OptionsError, SLOTS_MAX, Tenure, WorkerOptions};
+pub use rota_kit::boottime::BootTime;
 pub use service::{Worker, WorkerError, WorkerHandle, WorkerStatus};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rota_core::id::{NAME_CHARS_MAX, QueueName, WorkerId};
 use rota_core::port::Object;
+use rota_kit::host::host_name;
 
 use crate::account::Account;
 use crate::custody::WardenCommand;
@@ -77,7 +78,7 @@ impl WorkerOptions {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             id,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: host_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             queues: vec![QueueName::trusted(QueueName::DEFAULT)],
             labels: Object::new(),

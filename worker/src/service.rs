@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use rota_core::id::{Incarnation, QueueName};
 use rota_core::port::{Beat, Change, StoreError, WorkerHello, WorkerState};
+use rota_kit::boottime::BootTime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::beat;
-use crate::boottime::BootTime;
 use crate::claim::{Lane, consume, poll};
 use crate::custody::{Marker, Warden, sweep_earlier_lives};
 use crate::dags::Dags;

@@ -21,6 +21,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use rota_kit::boottime::BootTime;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
@@ -29,7 +30,6 @@ pub use process::warden_main;
 pub(crate) use sweep::sweep_attempt;
 pub use sweep::sweep_earlier_lives;
 
-use crate::boottime::BootTime;
 use crate::pidfd;
 use wire::Record;
 

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rota_kit::boottime::BootTime;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
@@ -18,7 +19,6 @@ use rustix::process::{Pid, Signal, kill_process_group, setsid};
 
 use super::wire::{self, GREETING_BYTES, READY, RECORD_BYTES, Record};
 use super::{Marker, sweep};
-use crate::boottime::BootTime;
 
 /// While records stream in, the pipe is emptied at this pace instead of once per record: the worker's spawns then
 /// never wake the warden. The pipe holds far more than comes in between.

@@ -1,8 +1,9 @@
 //! What a worker tells its warden: a greeting, then records of 16 bytes. Both are smaller than `PIPE_BUF`, so each
 //! write is atomic, and a pipe that breaks never leaves half a record.
 
+use rota_kit::boottime::BootTime;
+
 use super::Marker;
-use crate::boottime::BootTime;
 
 /// Length of the greeting: magic, length of the marker, marker, zeros.
 pub(super) const GREETING_BYTES: usize = 256;
