@@ -1,7 +1,7 @@
 //! What all handlers share, and what one request knows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{DagId, RunId, WorkerId};
 use rota_core::port::{Bell, Broker, Change, Clock, DagRow, Intents, ReplicaRow, RunRow, TermRow, Views};
+use rota_core::sync::lock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -102,7 +103,7 @@ impl App {
     /// What every page shows; at most two seconds old, because every page shows it.
     pub(crate) async fn pulse(&self) -> Outcome<Pulse> {
         let now = self.ports.clock.now();
-        let kept = self.pulse.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = lock(&self.pulse).clone();
         if let Some((at, pulse)) = kept
             && now - at < TimeDelta::seconds(2)
         {
@@ -112,7 +113,7 @@ impl App {
         let (terms, replicas) = (store.view_terms(1).await?, store.view_replicas().await?);
         let lead = self.lead(terms.first(), &replicas, now);
         let pulse = Pulse { broken: store.view_files_broken().await?.len(), lead };
-        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, pulse.clone()));
+        *lock(&self.pulse) = Some((now, pulse.clone()));
         Ok(pulse)
     }
 
@@ -140,7 +141,7 @@ impl App {
 
     /// Something changed that every page shows: the next page reads it anew.
     pub(crate) fn pulse_forget(&self) {
-        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.pulse) = None;
     }
 
     /// How many DAG files cannot be read.

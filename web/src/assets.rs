@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use rota_core::hex::hex;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::session::hex;
 
 const FILES: &[(&str, &str, &str)] = &[
     ("rota.css", "text/css; charset=utf-8", include_str!("../assets/rota.css")),

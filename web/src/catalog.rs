@@ -1,26 +1,36 @@
-//! DAG versions as values: read once from the store, parsed once, kept. A version never changes, so nothing here
-//! goes stale.
+//! DAG versions as values, for pages and answers.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use rota_core::dag::{self, Dag};
+use rota_core::dag::Dag;
 use rota_core::id::{DagId, DagVersion};
-use rota_core::port::DagRow;
+use rota_core::port::{DagRow, StoreError};
+use rota_kit::versions::DagVersions;
 
 use crate::app::WebStore;
 use crate::error::Outcome;
 
-/// Most versions kept. When they are reached, all are forgotten: simple, and rare.
+/// Most versions kept.
 const VERSIONS_MAX: usize = 4096;
 
 /// A parsed version; `None` if this build cannot read it any more (it ran under an older one), or it is gone.
 pub(crate) type Parsed = Option<Arc<Dag>>;
 
-/// The cache.
-#[derive(Default)]
+/// The versions at hand.
 pub(crate) struct Catalog {
-    known: Mutex<HashMap<(DagId, DagVersion), Parsed>>,
+    versions: DagVersions,
+}
+
+/// Why a version's text cannot be had.
+enum NoSource {
+    Gone,
+    Failed(StoreError),
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self { versions: DagVersions::new(VERSIONS_MAX) }
+    }
 }
 
 impl Catalog {
@@ -31,18 +41,15 @@ impl Catalog {
         dag: &DagId,
         version: DagVersion,
     ) -> Outcome<Parsed> {
-        let key = (dag.clone(), version);
-        if let Some(known) = self.lock().get(&key) {
-            return Ok(known.clone());
+        let source = async {
+            let found = store.view_source(dag, version).await.map_err(NoSource::Failed)?;
+            found.map(|(source, _)| source).ok_or(NoSource::Gone)
+        };
+        match self.versions.get(dag, version, source).await {
+            Ok(parsed) => Ok(parsed.ok()),
+            Err(NoSource::Gone) => Ok(None),
+            Err(NoSource::Failed(error)) => Err(error.into()),
         }
-        let Some((source, _)) = store.view_source(dag, version).await? else { return Ok(None) };
-        let known = dag::parse_version(dag, &source).ok().map(Arc::new);
-        let mut all = self.lock();
-        if all.len() >= VERSIONS_MAX {
-            all.clear();
-        }
-        all.insert(key, known.clone());
-        Ok(known)
     }
 
     /// The parsed current version of each of these DAGs, in their order.
@@ -52,10 +59,5 @@ impl Catalog {
             out.push(self.get(store, &row.dag, row.version).await?);
         }
         Ok(out)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(DagId, DagVersion), Parsed>> {
-        // Single map operations under the lock, so a poisoned map is still whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

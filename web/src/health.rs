@@ -1,20 +1,19 @@
 //! The probes of a process that has no dashboard: `/healthz`, `/readyz`, `/leader`, `/metrics`. They tell states and
 //! numbers, nothing that a person wrote, and so need no login.
 
-use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::exposition::Exposition;
 use crate::serve::Server;
 
 /// How long answers under way may take when the process ends: a client that sends half a request must not hold it.
@@ -64,30 +63,16 @@ impl Vitals {
         }
     }
 
-    /// All of it as Prometheus reads it.
-    pub(crate) fn exposition(&self) -> String {
-        let own = [
-            ("rota_leader", "1 on the process that leads", i64::from(self.leads)),
-            ("rota_ready", "1 if it waits for nothing and does its part", i64::from(self.is_ready())),
-        ];
-        let mut text: String = own
-            .iter()
-            .chain(&self.gauges)
-            .map(|(name, help, value)| format!("{}{name} {value}\n", heading(name, help)))
-            .collect();
-        if !self.links.is_empty() {
-            text.push_str(&heading("rota_service_up", "1 if the service answers"));
+    /// Writes all of it for Prometheus.
+    pub(crate) fn expose(&self, out: &mut Exposition) {
+        out.gauge("rota_leader", "1 on the process that leads", u8::from(self.leads));
+        out.gauge("rota_ready", "1 if it waits for nothing and does its part", u8::from(self.is_ready()));
+        for (name, help, value) in &self.gauges {
+            out.gauge(name, help, value);
         }
-        for (service, is_up) in &self.links {
-            writeln!(text, "rota_service_up{{service=\"{service}\"}} {}", u8::from(*is_up))
-                .expect("a string takes all that is written to it");
-        }
-        text
+        let links = self.links.iter().map(|(service, is_up)| (service, u8::from(*is_up)));
+        out.gauges("rota_service_up", "1 if the service answers", "service", links);
     }
-}
-
-fn heading(name: &str, help: &str) -> String {
-    format!("# HELP {name} {help}\n# TYPE {name} gauge\n")
 }
 
 /// The probes' server.
@@ -143,8 +128,9 @@ async fn leader(State(vitals): Told) -> Response {
 }
 
 async fn metrics(State(vitals): Told) -> Response {
-    let text = vitals.borrow().exposition();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    let mut out = Exposition::default();
+    vitals.borrow().expose(&mut out);
+    out.into_response()
 }
 
 #[cfg(test)]
@@ -185,7 +171,9 @@ mod tests {
             gauges: vec![("rota_leader_epoch", "The epoch", 7)],
             ..Vitals::default()
         };
-        let text = vitals.exposition();
+        let mut out = Exposition::default();
+        vitals.expose(&mut out);
+        let text = out.text();
         for line in [
             "rota_leader 1",
             "rota_ready 1",

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rota_core::port::{Actor, Deed};
+use rota_core::sync::lock;
 use tracing::{info, warn};
 
 use crate::app::SharedApp;
@@ -52,7 +53,7 @@ struct Sum {
 impl Journal {
     /// The deed, if it is to be written now; else it is counted.
     fn note(&self, deed: Deed) -> Option<Deed> {
-        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut topics = lock(&self.topics);
         let is_stranger = deed.actor.name == STRANGER;
         let mut topic = Topic {
             actor: deed.actor.name.clone(),
@@ -76,7 +77,7 @@ impl Journal {
 
     /// What was done again since the last call, a deed for each kind.
     fn sums(&self) -> Vec<Deed> {
-        let topics = std::mem::take(&mut *self.topics.lock().unwrap_or_else(PoisonError::into_inner));
+        let topics = std::mem::take(&mut *lock(&self.topics));
         let again = topics.into_iter().filter(|(_, sum)| sum.count > 0);
         let deeds = again.map(|(topic, sum)| Deed {
             actor: Actor { name: topic.actor, origin: sum.origin() },

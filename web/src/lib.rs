@@ -13,6 +13,7 @@ mod assets;
 mod catalog;
 mod cursor;
 mod error;
+mod exposition;
 mod guard;
 mod headers;
 mod health;

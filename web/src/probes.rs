@@ -1,17 +1,16 @@
 //! For load balancers and Prometheus: `/healthz`, `/readyz`, `/leader`, `/metrics`.
 
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use rota_core::port::WorkerState;
 
 use crate::app::{Ctx, SharedApp};
-use crate::error::{AsItIs, Error, Outcome};
+use crate::error::{AsItIs, Outcome};
+use crate::exposition::Exposition;
 use crate::ledger;
 
 /// How long the store may take to answer until this process is not ready.
@@ -80,31 +79,8 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
         "Event streams and logs that are being sent",
         ctx.app.streams.count() as u64,
     );
-    out.counter("rota_web_requests_total", "Requests answered to people and programs", &ctx);
-    out.text.push_str(&ctx.app.ports.vitals.borrow().exposition());
-    if out.failed {
-        return Err(Error::Internal("the metrics could not be written".into()));
-    }
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out.text).into_response())
-}
-
-#[derive(Default)]
-struct Exposition {
-    text: String,
-    failed: bool,
-}
-
-impl Exposition {
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.put(name, help, "gauge", value);
-    }
-
-    fn counter(&mut self, name: &str, help: &str, ctx: &Ctx) {
-        self.put(name, help, "counter", ctx.app.requests.load(Ordering::Relaxed));
-    }
-
-    fn put(&mut self, name: &str, help: &str, kind: &str, value: u64) {
-        let line = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-        self.failed |= line.is_err();
-    }
+    let requests = ctx.app.requests.load(Ordering::Relaxed);
+    out.counter("rota_web_requests_total", "Requests answered to people and programs", requests);
+    ctx.app.ports.vitals.borrow().expose(&mut out);
+    Ok(out.into_response())
 }

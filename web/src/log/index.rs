@@ -1,10 +1,11 @@
 //! Which line is in which chunk. Chunks never change and are only added at the end, so what was counted once is kept.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rota_core::id::AttemptKey;
 use rota_core::port::LogExtent;
+use rota_core::sync::lock;
 
 use super::Log;
 use crate::app::WebStore;
@@ -148,12 +149,12 @@ impl LogBook {
     }
 
     fn take(&self, key: AttemptKey) -> Option<Arc<Index>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock(&self.kept);
         kept.iter().find(|(of, _)| *of == key).map(|(_, index)| Arc::clone(index))
     }
 
     fn keep(&self, key: AttemptKey, index: Arc<Index>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         kept.retain(|(of, _)| *of != key);
         kept.push_back((key, index));
         if kept.len() > LOGS_MAX {

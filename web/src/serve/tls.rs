@@ -5,9 +5,10 @@ use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rota_core::sync::lock;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -94,7 +95,7 @@ impl fmt::Debug for Files {
 impl Files {
     /// The newest pair that can be used.
     fn newest(&self, now: Instant) -> Arc<CertifiedKey> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         if current.looked_at.is_none_or(|looked_at| now >= looked_at + LOOK) {
             current.looked_at = Some(now);
             let stamps = [stamp(&self.certificate), stamp(&self.key)];
