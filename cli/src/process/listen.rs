@@ -2,10 +2,11 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use rota_kit::host::host_name;
 use rota_web::CertificateError;
 
+use super::token::TOKEN_CHARS_MIN;
 use crate::failure::Failure;
-use crate::standalone::beacon::TOKEN_CHARS_MIN;
 
 /// Refuses an address that other machines can reach, unless somebody chose a token for it: a dashboard that runs commands
 /// must not be open by accident.
@@ -82,11 +83,6 @@ pub(crate) fn hosts(listen: SocketAddr, given: Vec<String>) -> Vec<String> {
         return given;
     }
     vec![host_name()]
-}
-
-/// This machine's name.
-pub(crate) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

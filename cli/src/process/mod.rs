@@ -1,10 +1,14 @@
-//! What every process that runs loops needs around them: its runtime, a listener, signals, a watchdog, a time zone.
+//! What every process that runs loops needs around them: its life from first to last, a runtime, a listener, signals, a
+//! watchdog, a time zone.
 
 pub(crate) mod cautions;
 pub(crate) mod confine;
+pub(crate) mod leading;
+pub(crate) mod life;
 pub(crate) mod listen;
 pub(crate) mod signals;
-pub(crate) mod watchdog;
+pub(crate) mod token;
+mod watchdog;
 
 use anyhow::Context;
 use rota_core::schedule::Zone;

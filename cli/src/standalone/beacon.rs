@@ -7,12 +7,11 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use rota_core::hex::hex;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-
-/// Fewest characters of an admin token that somebody chose.
-pub(crate) const TOKEN_CHARS_MIN: usize = 20;
+use crate::process::token as chosen_token;
 
 /// What `server.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,12 +110,12 @@ fn token_path(data: &Path) -> PathBuf {
 }
 
 fn checked(token: String) -> anyhow::Result<String> {
-    if token.len() >= TOKEN_CHARS_MIN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if chosen_token::is_usable(&token) {
         return Ok(token);
     }
     Err(Failure::usage("the admin token cannot be used")
         .at("ROTA_ADMIN_TOKEN")
-        .expected(format!("at least {TOKEN_CHARS_MIN} printable ASCII characters without spaces"))
+        .expected(chosen_token::expected())
         .help("make one with `head -c 24 /dev/urandom | base64`, or unset it and rota makes one")
         .into())
 }
@@ -124,7 +123,7 @@ fn checked(token: String) -> anyhow::Result<String> {
 fn random_token() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 24];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes to be had: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {

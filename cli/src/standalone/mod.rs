@@ -18,9 +18,10 @@ use rustix::fs::Mode;
 
 use crate::failure::{CommandResult, Failure};
 use crate::log::LogArg;
+use crate::process::cautions as found;
 use crate::process::confine::{Confinement, UMASK_DEFAULT};
+use crate::process::life::run_to_end;
 use crate::process::listen::{self, Secrecy, no_certificate};
-use crate::process::{cautions as found, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -150,11 +151,7 @@ pub(crate) fn run(args: Args) -> CommandResult {
         tls,
         data,
     };
-    let runtime = runtime()?;
-    let outcome = runtime.block_on(process::run(setup));
-    // What still runs has been told to stop and is not waited for again.
-    runtime.shutdown_background();
-    outcome
+    run_to_end(process::run(setup))
 }
 
 /// Whom tasks run as.

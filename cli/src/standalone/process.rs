@@ -3,27 +3,23 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
 use rota_backend::{DataDir, InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::ReplicaId;
 use rota_core::port::StoreError;
+use rota_scheduler::Status;
 use rota_web::{Certificate, Vitals, Web};
 use rota_worker::{Account, Limits, WorkerHandle};
 use tokio::sync::watch;
 
 use super::banner::Banner;
 use super::beacon::Beacon;
-use crate::failure::{CommandResult, Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::loops::{self, Loops, worker_degraded, worker_options};
-use crate::process::signals::StopSignals;
-use crate::process::{watchdog, zone};
+use crate::process::leading::follow_scheduler;
+use crate::process::life::ProcessLife;
+use crate::process::zone;
 
-/// How long all loops together get to stop: the longest grace time that a task can have is theirs to keep.
-const STOP_MAX: Duration = Duration::from_secs(3600);
-/// Between two looks at whether the scheduler does its part.
-const LOOK: Duration = Duration::from_millis(500);
 /// What to do about a file that is damaged.
 const DAMAGED: &str = "put a backup in its place (without rota.db-wal and rota.db-shm), or save what can be read with \
                        `sqlite3 rota.db .recover`; docs/cli.md says how";
@@ -54,26 +50,18 @@ pub(super) struct Setup {
 
 /// Runs until a signal, or until a loop ends by itself.
 pub(super) async fn run(setup: Setup) -> CommandResult {
-    let mut signals = StopSignals::listen().context("cannot listen to signals")?;
-    watchdog::start(tokio::runtime::Handle::current()).context("cannot start the watchdog")?;
+    let mut life = ProcessLife::begin()?;
     let data = setup.data.path().to_owned();
     let mut process = Process::start(setup).await?;
     process.beacon.write(&data)?;
     process.greet(&data).await;
-    let outcome = tokio::select! {
-        () = signals.next() => Ok(Outcome::Done),
-        failure = process.loops.failure() => Err(failure.into()),
-    };
+    let outcome = life.until_told(&mut process.loops).await;
     if outcome.is_ok() {
         crate::output::note("stopping: running tasks get their grace time, a second Ctrl-C does not wait");
     }
     Beacon::remove(&data);
-    tokio::select! {
-        () = process.loops.stop_within(STOP_MAX) => outcome,
-        () = signals.next() => {
-            Err(Failure::failed("stopped at once; what was running is taken up at the next start").into())
-        }
-    }
+    let stopped = "stopped at once; what was running is taken up at the next start";
+    life.end(process.loops, outcome, stopped).await
 }
 
 struct Process {
@@ -164,28 +152,17 @@ fn unusable(file: &Path, error: &StoreError) -> Failure {
 
 /// Whether this process leads and does its part, for health pages.
 fn vitals(loops: &Loops) -> watch::Receiver<Vitals> {
-    let (mut status, turns, worker) = (loops.status(), loops.turns(), loops.worker());
-    let shutdown = loops.shutdown();
     let (sender, receiver) = watch::channel(Vitals::default());
-    tokio::spawn(async move {
-        loop {
-            let leads = status.borrow_and_update().epoch.is_some();
-            let troubles: Vec<String> = turns.trouble().into_iter().collect();
-            let degraded = worker
-                .as_ref()
-                .and_then(WorkerHandle::trouble)
-                .map(|why| format!("degraded: {}", worker_degraded(&why)));
-            sender.send_modify(|vitals| {
-                (vitals.leads, vitals.troubles) = (leads, troubles);
-                vitals.degraded = degraded.into_iter().collect();
-            });
-            tokio::select! {
-                changed = status.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(LOOK) => {}
-                () = shutdown.cancelled() => return,
-            }
-        }
-    });
+    let worker = loops.worker();
+    let tell = move |status: &Status, troubles| {
+        let trouble = worker.as_ref().and_then(WorkerHandle::trouble);
+        let degraded = trouble.map(|why| format!("degraded: {}", worker_degraded(&why)));
+        sender.send_modify(|vitals| {
+            (vitals.leads, vitals.troubles) = (status.epoch.is_some(), troubles);
+            vitals.degraded = degraded.into_iter().collect();
+        });
+    };
+    tokio::spawn(follow_scheduler(loops.status(), loops.turns(), loops.shutdown(), tell));
     receiver
 }
 

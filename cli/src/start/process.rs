@@ -19,18 +19,15 @@ use super::keys;
 use super::roles::Role;
 use super::services::Places;
 use super::vitals::{self, Watched};
-use crate::failure::{CommandResult, Failure, Outcome};
+use crate::failure::{CommandResult, Failure};
 use crate::loops::{Loops, worker_degraded};
-use crate::process::signals::StopSignals;
-use crate::process::{listen, runtime, watchdog};
+use crate::process::leading::follow_scheduler;
+use crate::process::life::{ProcessLife, run_to_end};
+use crate::process::listen;
 
-/// How long all loops together get to stop: the longest grace time that a task can have is theirs to keep.
-const STOP_MAX: Duration = Duration::from_secs(3600);
 /// What to do about a database that is damaged.
 const DAMAGED: &str =
     "its server's log names what is damaged: mend that, or restore a backup as docs/deploy/README.md says";
-/// How often it is looked at whether a scheduler does its part.
-const LOOK: Duration = Duration::from_millis(500);
 /// How often a worker's gauges are read.
 const GAUGES: Duration = Duration::from_secs(2);
 
@@ -56,34 +53,21 @@ pub(super) fn run(setup: Setup) -> CommandResult {
         Role::Scheduler(_) | Role::Web(_) => None,
     };
     let listener = listen::bind(setup.listen)?;
-    let runtime = runtime()?;
-    let outcome = runtime.block_on(until_told(setup, listener));
-    // What still runs has been told to stop and is not waited for again.
-    runtime.shutdown_background();
-    outcome
+    run_to_end(live(setup, listener))
 }
 
-async fn until_told(setup: Setup, listener: std::net::TcpListener) -> CommandResult {
-    let mut signals = StopSignals::listen().context("cannot listen to signals")?;
-    watchdog::start(tokio::runtime::Handle::current()).context("cannot start the watchdog")?;
+async fn live(setup: Setup, listener: std::net::TcpListener) -> CommandResult {
+    let mut life = ProcessLife::begin()?;
     let (word, name) = (setup.role.word(), setup.name.clone());
     let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
     tracing::info!("rota {} {word} {name}: probes on http://{address}", env!("CARGO_PKG_VERSION"));
     let mut loops = start(setup, listener)?;
-    let outcome = tokio::select! {
-        () = signals.next() => Ok(Outcome::Done),
-        failure = loops.failure() => Err(failure.into()),
-    };
+    let outcome = life.until_told(&mut loops).await;
     if outcome.is_ok() {
         tracing::info!("{word} {name} stops; a second signal does not wait");
     }
-    tokio::select! {
-        () = loops.stop_within(STOP_MAX) => outcome,
-        () = signals.next() => {
-            Err(Failure::failed("stopped at once; what was running is taken up by others").into())
-        }
-    }
+    life.end(loops, outcome, "stopped at once; what was running is taken up by others").await
 }
 
 fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Loops> {
@@ -196,38 +180,31 @@ impl Part {
 
 /// Keeps what the probes tell in step with a scheduler, until it has ended.
 async fn tell_scheduler(
-    mut status: watch::Receiver<Status>,
+    status: watch::Receiver<Status>,
     turns: Turns,
     vitals: watch::Sender<Vitals>,
     ended: CancellationToken,
 ) {
-    loop {
-        let now = status.borrow_and_update().clone();
-        let epoch = now.epoch.map_or(0, |epoch| epoch.0);
+    let tell = |status: &Status, troubles| {
         vitals.send_modify(|vitals| {
-            vitals.leads = now.epoch.is_some();
-            vitals.troubles = turns.trouble().into_iter().collect();
-            vitals.gauges = vec![
-                ("rota_leader_epoch", "The epoch it leads under; 0 while it stands by", epoch),
-                (
-                    "rota_leader_doubtful",
-                    "1 while it leads without reaching etcd",
-                    i64::from(now.is_doubtful),
-                ),
-                ("rota_files_broken", "DAG files that cannot be used", count(now.broken.len())),
-                ("rota_files_behind", "DAG files older than what the store has", count(now.behind.len())),
-            ];
+            vitals.leads = status.epoch.is_some();
+            vitals.troubles = troubles;
+            vitals.gauges = gauges(status);
         });
-        let is_gone = tokio::select! {
-            changed = status.changed() => changed.is_err(),
-            () = tokio::time::sleep(LOOK) => false,
-            () = ended.cancelled() => true,
-        };
-        if is_gone {
-            vitals.send_modify(|vitals| (vitals.leads, vitals.troubles) = (false, Vec::new()));
-            return ended.cancelled().await;
-        }
-    }
+    };
+    follow_scheduler(status, turns, ended.clone(), tell).await;
+    vitals.send_modify(|vitals| (vitals.leads, vitals.troubles) = (false, Vec::new()));
+    ended.cancelled().await;
+}
+
+fn gauges(status: &Status) -> Vec<(&'static str, &'static str, i64)> {
+    let epoch = status.epoch.map_or(0, |epoch| epoch.0);
+    vec![
+        ("rota_leader_epoch", "The epoch it leads under; 0 while it stands by", epoch),
+        ("rota_leader_doubtful", "1 while it leads without reaching etcd", i64::from(status.is_doubtful)),
+        ("rota_files_broken", "DAG files that cannot be used", count(status.broken.len())),
+        ("rota_files_behind", "DAG files older than what the store has", count(status.behind.len())),
+    ]
 }
 
 /// The same with a worker.

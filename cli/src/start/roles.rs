@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rota_core::id::{QueueName, ReplicaId, WorkerId};
 use rota_core::port::Object;
+use rota_kit::host::host_name;
 use rota_web::Certificate;
 use rota_worker::{Account, LEASE_DEFAULT, LEASE_MIN, Limits, SLOTS_MAX, Tenure, WorkerOptions};
 
@@ -16,8 +17,8 @@ use super::services::{pair, retention};
 use crate::failure::Failure;
 use crate::process::confine::{Confinement, UMASK_DEFAULT};
 use crate::process::listen::{self, Secrecy};
+use crate::process::token::{self, TOKEN_CHARS_MIN};
 use crate::process::zone;
-use crate::standalone::beacon::TOKEN_CHARS_MIN;
 
 /// A kind of process, with its settings.
 pub(super) enum Role {
@@ -63,7 +64,7 @@ const WEB_LISTEN: &str = "127.0.0.1:7682";
 
 /// The process's name.
 pub(super) fn name(config: &Config) -> anyhow::Result<String> {
-    let name = config.text(keys::NAME)?.unwrap_or_else(listen::host_name);
+    let name = config.text(keys::NAME)?.unwrap_or_else(host_name);
     let is_good = !name.is_empty()
         && name.len() <= 128
         && !name.chars().any(|c| c.is_control() || matches!(c, '=' | '/'));
@@ -209,9 +210,8 @@ fn admin_token(config: &Config) -> anyhow::Result<String> {
             .help("make one: head -c 24 /dev/urandom | base64")
             .into());
     };
-    if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let expected = format!("at least {TOKEN_CHARS_MIN} printable ASCII characters without spaces");
-        return Err(config.refuse(keys::WEB_ADMIN_TOKEN, &expected).into());
+    if !token::is_usable(&token) {
+        return Err(config.refuse(keys::WEB_ADMIN_TOKEN, &token::expected()).into());
     }
     Ok(token)
 }

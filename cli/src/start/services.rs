@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use rota_backend::{EtcdOptions, EtcdTls, PeerOptions, PostgresOptions, QueueKind, RabbitOptions};
 use rota_core::id::ReplicaId;
+use rota_kit::host::host_name;
+use rota_scheduler::RETENTION_DEFAULT;
 
 use super::config::{Config, leader_ttl};
 use super::keys;
 use super::roles::Role;
 use crate::failure::Failure;
-use crate::process::listen::host_name;
 
 /// Where schedulers listen for each other unless told otherwise.
 const PEER_LISTEN: &str = "127.0.0.1:7685";
@@ -120,5 +121,5 @@ fn peer(config: &Config) -> anyhow::Result<Option<PeerOptions>> {
 
 /// How long finished runs are kept.
 pub(super) fn retention(config: &Config) -> anyhow::Result<Duration> {
-    config.duration(keys::SCHEDULER_RETENTION, Duration::from_secs(90 * 24 * 3600))
+    config.duration(keys::SCHEDULER_RETENTION, RETENTION_DEFAULT)
 }
