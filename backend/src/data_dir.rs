@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rota_core::port::Clock;
+use rota_kit::host::host_name;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -124,7 +125,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 /// Whether the holder is a process of this host that has ended. A process that it was just starting may hold the lock for a
 /// moment longer, until it has become the program that it is to be.
 fn is_gone(holder: &Holder) -> bool {
-    let is_here = rustix::system::uname().nodename().to_string_lossy() == holder.host.as_str();
+    let is_here = host_name() == holder.host;
     let stat = fs::read_to_string(format!("/proc/{}/stat", holder.pid));
     // A zombie has ended as well.
     is_here && stat.map_or(true, |stat| stat.contains(") Z "))
@@ -138,8 +139,7 @@ fn read_holder(lock: &mut File) -> Option<Holder> {
 }
 
 fn write_holder(lock: &mut File) -> io::Result<()> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let holder = Holder { pid: std::process::id(), host, since: SystemClock.now() };
+    let holder = Holder { pid: std::process::id(), host: host_name(), since: SystemClock.now() };
     lock.set_len(0)?;
     lock.rewind()?;
     serde_json::to_writer(&mut *lock, &holder)?;

@@ -16,7 +16,6 @@
 
 #![expect(clippy::duplicate_mod, reason = "sql/ is compiled once for each database")]
 
-mod boottime;
 mod broker;
 mod clock;
 mod damage;

@@ -2,11 +2,12 @@
 //! bounded space, by merging what says the same.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use rota_core::id::{AttemptKey, WorkerId};
 use rota_core::port::{Bell, Bells, BrokerError, Change, Changes, Nudges};
+use rota_core::sync::lock;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
@@ -16,10 +17,6 @@ const FINISHED_MAX: usize = 131_072;
 const ANNOUNCEMENTS_MAX: usize = 256;
 /// Announcements that one look at the feed returns at most.
 const ANNOUNCEMENTS_AT_ONCE: usize = 64;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Rings at every listener's door.
 #[derive(Default)]

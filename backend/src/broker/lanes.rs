@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use async_trait::async_trait;
 use rota_core::id::{AttemptKey, QueueName};
 use rota_core::port::{BrokerError, Consumer, Delivery, Dispatch};
+use rota_core::sync::lock;
 use tokio::sync::Notify;
 
 /// Most attempts that wait in one queue. The leader keeps far fewer queued; this bounds memory if it does not.
@@ -76,7 +77,7 @@ impl Lanes {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

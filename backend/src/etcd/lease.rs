@@ -8,10 +8,9 @@
 use std::time::Duration;
 
 use etcd_client::{Client, Error, LeaseKeepAliveStream, LeaseKeeper};
+use rota_kit::boottime::BootTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-
-use crate::boottime::BootTime;
 
 use super::line::CALL_MAX;
 use super::pace::{Backoff, jitter};

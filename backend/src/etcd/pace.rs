@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use rota_kit::pause::DoublingPause;
+
 /// After the first failure.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// After many. Short, so that a leader whose etcd is back takes its seat again before a standby may.
@@ -20,21 +22,26 @@ pub(super) fn random() -> u16 {
 }
 
 /// Longer and longer pauses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
-    failures: u32,
+    pause: DoublingPause,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { pause: DoublingPause::new(PAUSE_MIN, PAUSE_MAX) }
+    }
 }
 
 impl Backoff {
     /// Waits after a failure.
     pub(super) async fn pause(&mut self) {
-        let pause = PAUSE_MIN.saturating_mul(1 << self.failures.min(8)).min(PAUSE_MAX);
-        self.failures = self.failures.saturating_add(1);
+        let pause = self.pause.after_failure();
         tokio::time::sleep(pause / 2 + jitter(pause / 2)).await;
     }
 
     /// Starts with short pauses again.
     pub(super) fn reset(&mut self) {
-        self.failures = 0;
+        self.pause.reset();
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rota_core::port::LeadershipError;
+use rota_kit::host::host_name;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -70,7 +71,7 @@ impl Parts {
         let listener = listener.map(|listener| TcpListener::from_std(listener).expect("a bound listener"));
         let me = Holder {
             replica: options.replica.clone(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: host_name(),
             pid: std::process::id(),
             peer: options.peer.as_ref().map(|peer| peer.advertise.clone()),
             lease: String::new(),

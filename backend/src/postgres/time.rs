@@ -7,9 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rota_kit::boottime::BootTime;
 use sqlx::postgres::PgConnection;
-
-use crate::boottime::BootTime;
 
 /// After this long the clock is asked again.
 const FRESH: Duration = Duration::from_secs(1);

@@ -5,12 +5,13 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, Error, runtime};
+use rota_core::sync::lock;
 use tokio::time::timeout;
 
 /// Name resolution, TCP, TLS and the AMQP handshake together.
@@ -25,7 +26,7 @@ pub(super) struct Socket {
 impl Socket {
     /// Ends the connection under whoever uses it.
     pub(super) fn shut(&self) {
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let handle = lock(&self.handle).take();
         if let Some(socket) = handle {
             // Fails only if it is closed already.
             let _ = socket.shutdown(Shutdown::Both);
@@ -34,7 +35,7 @@ impl Socket {
 
     fn keep(&self, socket: &impl AsFd) -> io::Result<()> {
         let second = TcpStream::from(socket.as_fd().try_clone_to_owned()?);
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
+        *lock(&self.handle) = Some(second);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::ShortString;
 use rota_core::id::{AttemptKey, QueueName};
 use rota_core::port::{BrokerError, Consumer, Delivery};
+use rota_core::sync::lock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -89,7 +90,7 @@ pub(super) struct Parcel {
 
 impl Desk {
     pub(super) fn lock(&self) -> MutexGuard<'_, DeskState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Puts deliveries on the desk.

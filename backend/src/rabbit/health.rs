@@ -1,7 +1,8 @@
 //! Both connections as one link, for health pages, and one line in the log when it goes and when it is back.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use rota_core::sync::lock;
 use tokio::sync::watch;
 
 use super::session::Purpose;
@@ -39,7 +40,7 @@ impl Health {
 
     /// Takes in news of one connection.
     pub(super) fn tell(&self, purpose: Purpose, part: Part) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = lock(&self.parts);
         let was_starting = parts.iter().all(|part| matches!(part, Part::Starting(_)));
         parts[purpose as usize] = part;
         let link = sum(&parts);

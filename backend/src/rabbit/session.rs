@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::{Channel, Connection, Event};
 use rota_core::port::BrokerError;
+use rota_kit::pause::DoublingPause;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -122,7 +123,7 @@ pub(super) struct Supervisor {
     state: watch::Sender<State>,
     /// The URL that is used now or tried next.
     place: usize,
-    pause: Duration,
+    pause: DoublingPause,
 }
 
 impl Supervisor {
@@ -133,7 +134,15 @@ impl Supervisor {
         health: Arc<Health>,
     ) -> (Self, Supervised) {
         let (state, receiver) = watch::channel(State::Starting);
-        let supervisor = Self { purpose, options, topology, health, state, place: 0, pause: PAUSE_MIN };
+        let supervisor = Self {
+            purpose,
+            options,
+            topology,
+            health,
+            state,
+            place: 0,
+            pause: DoublingPause::new(PAUSE_MIN, PAUSE_MAX),
+        };
         (supervisor, Supervised { state: receiver })
     }
 
@@ -168,7 +177,7 @@ impl Supervisor {
             if since.elapsed() < STEADY {
                 self.rest().await;
             } else {
-                self.pause = PAUSE_MIN;
+                self.pause.reset();
             }
         }
     }
@@ -258,8 +267,7 @@ impl Supervisor {
         // A hasher's keys are the one source of chance in the standard library.
         let chance = RandomState::new().hash_one(0u8) % 512;
         let part = 0.5 + f64::from(u16::try_from(chance).unwrap_or_default()) / 1024.0;
-        sleep(self.pause.mul_f64(part)).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        sleep(self.pause.after_failure().mul_f64(part)).await;
     }
 
     fn is_publisher(&self) -> bool {

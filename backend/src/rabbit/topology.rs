@@ -3,12 +3,13 @@
 //! its messages are hints like any others.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, Error, ErrorKind, ExchangeKind};
 use rota_core::id::{QueueName, WorkerId};
+use rota_core::sync::lock;
 
 use super::options::QueueKind;
 
@@ -139,7 +140,7 @@ impl Topology {
         match channel.queue_declare(name.clone(), durable, arguments).await {
             Ok(_) => Ok(()),
             Err(error) if is_differing(&error) => {
-                let mut differing = self.differing.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut differing = lock(&self.differing);
                 if differing.insert(name.to_string()) {
                     tracing::warn!(
                         "queue {name} exists with other settings and is used as it is; delete it to have it as \
