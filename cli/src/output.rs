@@ -1,6 +1,6 @@
 //! What commands print: tables for people, JSON for programs, a moving line for long work on a terminal.
 //!
-//! Nothing else in this crate prints (`tests/tidy.rs` sees to that), so what happens when nobody takes the words is decided
+//! Nothing else in this crate prints (`tests/tidy` sees to that), so what happens when nobody takes the words is decided
 //! here once. A reader that went away (`rota run list | head`) is no error and changes no exit code. Results that are lost
 //! for another reason, such as a full disk, are the command's failure. Remarks on stderr are never worth failing for.
 

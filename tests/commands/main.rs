@@ -1,0 +1,5 @@
+//! The `rota` binary on one machine: as people use it, and under faults.
+
+mod cli;
+mod faults;
+mod support;
