@@ -1,5 +1,10 @@
 //! House rules that a machine can check: who may import what, what files are called, what is never called.
 
+mod circles;
+mod figures;
+mod names;
+mod source;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
