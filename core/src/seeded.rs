@@ -1,8 +1,8 @@
-//! Faults that the tests sow, to prove that their checker finds them. Without the feature `seeded-bugs`, which nothing but
-//! the tests turns on, there are none and the compiler drops the places where they would be.
+//! Faults that the tests sow, to prove that their checker finds them. A program that was built to be used (with optimisations) has
+//! none, and its compiler drops the places where they would be.
 
 /// Whether this fault is sown: the one that `ROTA_SEEDED_BUG` names.
-#[cfg(feature = "seeded-bugs")]
+#[cfg(debug_assertions)]
 #[must_use]
 pub fn bug(name: &str) -> bool {
     static SOWN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
@@ -10,7 +10,7 @@ pub fn bug(name: &str) -> bool {
 }
 
 /// Whether this fault is sown: none is.
-#[cfg(not(feature = "seeded-bugs"))]
+#[cfg(not(debug_assertions))]
 #[must_use]
 pub const fn bug(_name: &str) -> bool {
     false

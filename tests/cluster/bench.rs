@@ -45,8 +45,6 @@ const TOKEN: &str = "witness-of-the-cluster-tests-0123456789";
 pub(crate) struct Setup {
     pub(crate) schedulers: usize,
     pub(crate) workers: usize,
-    /// Which program its processes are.
-    pub(crate) program: &'static str,
     /// Whether standbys hold a connection to the leader, so that they see its end at once.
     pub(crate) fast_path: bool,
     /// The fault that is sown into them.
@@ -57,14 +55,7 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            schedulers: 3,
-            workers: 3,
-            program: "rota",
-            fast_path: true,
-            bug: "",
-            quiet_max: Duration::from_secs(60),
-        }
+        Self { schedulers: 3, workers: 3, fast_path: true, bug: "", quiet_max: Duration::from_secs(60) }
     }
 }
 
@@ -181,7 +172,7 @@ impl Cluster {
             broker: Wire::to(self.services.rabbit.port()),
             etcd: Wire::to(self.services.etcd_port()),
         };
-        let mut process = Process::new(name, role, port, self.setup.program, self.dir.path());
+        let mut process = Process::new(name, role, port, self.dir.path());
         let ports = (wires.postgres.port(), wires.broker.port(), wires.etcd.port());
         for (name, value) in self.place.settings(ports.0, ports.1, ports.2) {
             process.set(name, value);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rota_tests::lab::program;
+use rota_tests::lab::binary;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Kills a process once stdin ends, which it does with the test's process.
@@ -39,7 +39,6 @@ pub(crate) struct Process {
     pub(crate) role: Role,
     /// Where its pages are.
     pub(crate) port: u16,
-    program: &'static str,
     environment: Vec<(String, String)>,
     log: PathBuf,
     running: Option<Running>,
@@ -52,15 +51,15 @@ struct Running {
 }
 
 impl Process {
-    /// One that has not started. `program` is `rota`, or `rota-seeded`.
-    pub(crate) fn new(name: &str, role: Role, port: u16, program: &'static str, dir: &Path) -> Self {
+    /// One that has not started.
+    pub(crate) fn new(name: &str, role: Role, port: u16, dir: &Path) -> Self {
         let log = dir.join(format!("{name}.log"));
         let environment = vec![
             ("ROTA_NAME".to_owned(), name.to_owned()),
             ("ROTA_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
             ("ROTA_LOG".to_owned(), "info".to_owned()),
         ];
-        Self { name: name.to_owned(), role, port, program, environment, log, running: None }
+        Self { name: name.to_owned(), role, port, environment, log, running: None }
     }
 
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
@@ -71,7 +70,7 @@ impl Process {
     pub(crate) fn start(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let mut command: Command = program(self.program);
+        let mut command = binary();
         command.args(["start", self.role.word()]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
