@@ -273,12 +273,6 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "core/src/schedule/tzif.rs",
     "core/src/schedule/zone.rs",
     "core/src/schedule/zones.rs",
-    "scheduler/src/beats.rs",
-    "scheduler/src/leader.rs",
-    "scheduler/src/relay.rs",
-    "scheduler/src/scheduler.rs",
-    "scheduler/src/seen.rs",
-    "scheduler/src/versions.rs",
     "web/src/api/openapi.rs",
     "web/src/app.rs",
     "web/src/catalog.rs",
@@ -297,10 +291,12 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "web/src/streams.rs",
     "web/src/tasks.rs",
     "web/src/why.rs",
+    "worker/src/life.rs",
     "worker/src/log/attempt.rs",
     "worker/src/log/stamp.rs",
     "worker/src/log/tail.rs",
     "worker/src/log/writer.rs",
+    "worker/src/readiness.rs",
 ];
 
 #[test]

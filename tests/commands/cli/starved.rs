@@ -10,9 +10,9 @@ use std::process::Command;
 use rota_tests::lab::descriptors::{Starved, limit_of};
 use serde_json::Value;
 
-use crate::support::{Rota, Server, lines, rota, wait_for, write_dag};
 use super::start::page;
 use super::trouble::{Disk, port};
+use crate::support::{Rota, Server, lines, rota, wait_for, write_dag};
 
 /// Descriptors that are left: enough for a request, too few for the pipes of a process.
 const SPARE: usize = 4;
