@@ -11,10 +11,10 @@ pub(crate) type Conn = PgConnection;
 /// A row from it.
 pub(crate) type Row = PgRow;
 
-/// A JSON list as a table: one row per element, its column `item.value`.
+/// The first parameter, a JSON list, as a table: one row per element, its column `value`.
 macro_rules! each {
-    ($param:literal) => {
-        concat!("jsonb_array_elements(cast(", $param, " as jsonb)) as item(value)")
+    () => {
+        "jsonb_array_elements(cast($1 as jsonb)) as list(value)"
     };
 }
 

@@ -16,7 +16,8 @@ use rota_core::seeded;
 use super::dialect::Conn;
 use super::sql::claims::{claimed_load, claimed_rows, lease_check, nonce_bytes};
 use super::sql::rows::{decode, task_columns, task_row};
-use super::sql::{clean, failed, json_of, micros, write_failed};
+use super::sql::rowset::json_of;
+use super::sql::{clean, failed, micros, write_failed};
 
 /// Task keys, a column each.
 #[derive(Default)]

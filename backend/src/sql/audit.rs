@@ -1,11 +1,14 @@
 //! The audit log: rows are added and read, and nothing else, which the schema sees to.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use rota_core::id::IntentId;
 use rota_core::port::{Actor, AuditPlace, AuditRow, Deed, StoreResult};
 
 use super::rows::{audit_row, decode};
-use super::{Conn, clean, failed, json, limit, micros, write_failed};
+use super::rowset::json;
+use super::{Conn, clean, failed, limit, micros, write_failed};
 
 const AUDIT: &str = "
     insert into audit (at, actor, origin, action, subject, outcome, intent) values ($1, $2, $3, $4, $5, $6, $7)";
@@ -33,12 +36,22 @@ pub(super) async fn audit(conn: &mut Conn, entry: Entry<'_>) -> StoreResult<()> 
     query.execute(conn).await.map(drop).map_err(write_failed)
 }
 
+rowset! {
+    /// A deed and its instant.
+    DeedItem<'a> in deeds {
+        done_at: i64 as bigint,
+        actor: &'a str as text,
+        origin: Cow<'a, str> as text,
+        action: &'static str as text,
+        subject: Cow<'a, str> as text,
+        outcome: Option<Cow<'a, str>> as text,
+    }
+}
+
 const DEEDS: &str = concat!(
     "insert into audit (at, actor, origin, action, subject, outcome)
-     select cast(item.value ->> 0 as bigint), item.value ->> 1, item.value ->> 2, item.value ->> 3, item.value ->> 4,
-         item.value ->> 5
-     from ",
-    each!("$1")
+     select item.done_at, item.actor, item.origin, item.action, item.subject, item.outcome from ",
+    deeds!()
 );
 
 /// Adds rows in their order. Each has an instant of its own, by microseconds, so that their times tell their order too.
@@ -46,9 +59,13 @@ pub(crate) async fn audit_add(conn: &mut Conn, now: DateTime<Utc>, deeds: &[Deed
     if deeds.is_empty() {
         return Ok(());
     }
-    let items = json((micros(now)..).zip(deeds).map(|(at, deed)| {
-        let words = (clean(&deed.subject), deed.outcome.as_deref().map(clean));
-        (at, &deed.actor.name, clean(&deed.actor.origin), deed.action, words.0, words.1)
+    let items = json((micros(now)..).zip(deeds).map(|(done_at, deed)| DeedItem {
+        done_at,
+        actor: &deed.actor.name,
+        origin: clean(&deed.actor.origin),
+        action: deed.action,
+        subject: clean(&deed.subject),
+        outcome: deed.outcome.as_deref().map(clean),
     }));
     sqlx::query(DEEDS).bind(items).execute(conn).await.map(drop).map_err(write_failed)
 }

@@ -1,28 +1,27 @@
 //! What the leader does to tasks: one guarded statement per kind of transition, however many tasks there are.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
-use rota_core::id::{AttemptKey, QueueName, TaskKey};
+use rota_core::id::{AttemptKey, QueueName, RunId, TaskKey, TaskName, TaskNo};
 use rota_core::port::{PlannedRetry, QueuedTask, SettledTask, StoreResult, TaskRow};
+use rota_core::state::TaskState;
 
 use super::super::hot::{queue, tasks_load};
-use super::{Conn, all_changed, attempt_json, clean, json, micros, write_failed};
+use super::rowset::{attempts_json, json, queued_json};
+use super::{Conn, all_changed, clean, micros, write_failed};
 
-/// The row of the task and attempt that an item names in its first four places.
+/// The row of the attempt that an item names, if it is its task's current one.
 macro_rules! is_attempt {
     () => {
-        " where task.run = cast(item.value ->> 0 as bigint)
-         and task.task_no = cast(item.value ->> 1 as bigint)
-         and task.map_index = cast(item.value ->> 2 as bigint)
-         and task.attempt = cast(item.value ->> 3 as bigint)"
+        concat!(is_task!(), " and task.attempt = item.attempt")
     };
 }
 
-/// The row of the task that an item names in its first three places.
+/// The row of the task that an item names.
 macro_rules! is_task {
     () => {
-        " where task.run = cast(item.value ->> 0 as bigint)
-         and task.task_no = cast(item.value ->> 1 as bigint)
-         and task.map_index = cast(item.value ->> 2 as bigint)"
+        " where task.run = item.run and task.task_no = item.task_no and task.map_index = item.map_index"
     };
 }
 
@@ -50,9 +49,8 @@ const CLEAR_TO_HISTORY: &str = concat!(
     ") select state, ",
     history_columns!(),
     " from task where attempt > 0 and (run, task_no, map_index) in (
-         select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint)
-         from ",
-    each!("$1"),
+         select item.run, item.task_no, item.map_index from ",
+    attempts!(),
     ") on conflict do nothing"
 );
 
@@ -60,7 +58,7 @@ const CLEAR: &str = concat!(
     "update task set state = 'waiting', failures = 0, losses = 0, queued_at = null, ",
     reset_columns!(),
     " from ",
-    each!("$1"),
+    attempts!(),
     is_attempt!(),
     " and task.state in ('up_for_retry', 'success', 'failed', 'upstream_failed', 'skipped', 'cancelled')"
 );
@@ -71,7 +69,7 @@ pub(super) async fn tasks_clear(conn: &mut Conn, keys: &[AttemptKey]) -> StoreRe
     if keys.is_empty() {
         return Ok(());
     }
-    let items = attempt_json(keys);
+    let items = attempts_json(keys);
     sqlx::query(CLEAR_TO_HISTORY).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
     let done = sqlx::query(CLEAR).bind(items).bind(false).execute(conn).await.map_err(write_failed)?;
     all_changed("tasks to clear", keys.len(), done.rows_affected())
@@ -85,20 +83,26 @@ pub(super) async fn tasks_queue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreR
     all_changed("tasks to queue", tasks.len(), changed)
 }
 
-pub(crate) fn queued_json(tasks: &[QueuedTask]) -> String {
-    json(tasks.iter().map(|task| {
-        let AttemptKey { task: key, attempt } = task.key;
-        (key.run, key.task, key.index, attempt, &task.name, &task.queue, task.priority, micros(task.at))
-    }))
+rowset! {
+    /// A task that ends without an attempt.
+    SettledItem<'a> in settled {
+        run: RunId as bigint,
+        task_no: TaskNo as bigint,
+        map_index: u32 as bigint,
+        name: &'a TaskName as text,
+        queue: &'a str as text,
+        state: TaskState as text,
+        error: Cow<'a, str> as text,
+        finished_at: i64 as bigint,
+    }
 }
 
 const SETTLE: &str = concat!(
     "insert into task (run, task_no, map_index, attempt, name, queue, priority, state, error, finished_at)
-     select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint),
-         0, item.value ->> 3, item.value ->> 4, 0, item.value ->> 5, item.value ->> 6,
-         cast(item.value ->> 7 as bigint)
+     select item.run, item.task_no, item.map_index, 0, item.name, item.queue, 0, item.state, item.error,
+         item.finished_at
      from ",
-    each!("$1"),
+    settled!(),
     " where true
      on conflict (run, task_no, map_index) do update set
          state = excluded.state, error = excluded.error, finished_at = excluded.finished_at
@@ -109,24 +113,44 @@ pub(super) async fn tasks_settle(conn: &mut Conn, tasks: &[SettledTask]) -> Stor
     if tasks.is_empty() {
         return Ok(());
     }
-    let items = json(tasks.iter().map(|task| {
-        let TaskKey { run, task: no, index } = task.key;
-        (run, no, index, &task.name, QueueName::DEFAULT, task.state, clean(&task.reason), micros(task.at))
+    let items = json(tasks.iter().map(|task| SettledItem {
+        run: task.key.run,
+        task_no: task.key.task,
+        map_index: task.key.index,
+        name: &task.name,
+        queue: QueueName::DEFAULT,
+        state: task.state,
+        error: clean(&task.reason),
+        finished_at: micros(task.at),
     }));
     let done = sqlx::query(SETTLE).bind(items).execute(conn).await.map_err(write_failed)?;
     all_changed("tasks to settle", tasks.len(), done.rows_affected())
 }
 
+rowset! {
+    /// An attempt that will be followed by another.
+    RetryItem<'a> in retries {
+        run: RunId as bigint,
+        task_no: TaskNo as bigint,
+        map_index: u32 as bigint,
+        attempt: u32 as bigint,
+        retry_at: i64 as bigint,
+        failures: u32 as bigint,
+        losses: u32 as bigint,
+        error: Option<Cow<'a, str>> as text,
+    }
+}
+
 const RETRY: &str = concat!(
     "update task set
          state = 'up_for_retry',
-         retry_at = cast(item.value ->> 4 as bigint),
-         failures = cast(item.value ->> 5 as bigint),
-         losses = cast(item.value ->> 6 as bigint),
-         error = coalesce(item.value ->> 7, task.error),
+         retry_at = item.retry_at,
+         failures = item.failures,
+         losses = item.losses,
+         error = coalesce(item.error, task.error),
          finished_at = coalesce(task.finished_at, $2)
      from ",
-    each!("$1"),
+    retries!(),
     is_attempt!(),
     " and task.state in ('failed', 'running')"
 );
@@ -139,19 +163,15 @@ pub(super) async fn tasks_retry(
     if retries.is_empty() {
         return Ok(());
     }
-    let items = json(retries.iter().map(|retry| {
-        let AttemptKey { task: key, attempt } = retry.key;
-        let due = micros(retry.retry_at);
-        (
-            key.run,
-            key.task,
-            key.index,
-            attempt,
-            due,
-            retry.failures,
-            retry.losses,
-            retry.error.as_deref().map(clean),
-        )
+    let items = json(retries.iter().map(|retry| RetryItem {
+        run: retry.key.task.run,
+        task_no: retry.key.task.task,
+        map_index: retry.key.task.index,
+        attempt: retry.key.attempt,
+        retry_at: micros(retry.retry_at),
+        failures: retry.failures,
+        losses: retry.losses,
+        error: retry.error.as_deref().map(clean),
     }));
     let query = sqlx::query(RETRY).bind(items).bind(micros(now));
     let done = query.execute(conn).await.map_err(write_failed)?;
@@ -164,24 +184,23 @@ const REQUEUE_TO_HISTORY: &str = concat!(
     ") select 'failed', ",
     history_columns!(),
     " from task where state = 'up_for_retry' and (run, task_no, map_index) in (
-         select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint)
-         from ",
-    each!("$1"),
+         select item.run, item.task_no, item.map_index from ",
+    queued!(),
     ")"
 );
 
 const REQUEUE: &str = concat!(
     "update task set
          state = 'queued',
-         attempt = cast(item.value ->> 3 as bigint),
-         queue = item.value ->> 5,
-         priority = cast(item.value ->> 6 as bigint),
-         queued_at = cast(item.value ->> 7 as bigint), ",
+         attempt = item.attempt,
+         queue = item.queue,
+         priority = item.priority,
+         queued_at = item.queued_at, ",
     reset_columns!(),
     " from ",
-    each!("$1"),
+    queued!(),
     is_task!(),
-    " and task.state = 'up_for_retry' and task.attempt = cast(item.value ->> 3 as bigint) - 1"
+    " and task.state = 'up_for_retry' and task.attempt = item.attempt - 1"
 );
 
 /// Starts the next attempt of tasks whose wait is over. In the history the earlier attempt is a failed one: it ended
@@ -196,10 +215,21 @@ pub(super) async fn tasks_requeue(conn: &mut Conn, tasks: &[QueuedTask]) -> Stor
     all_changed("tasks to queue again", tasks.len(), done.rows_affected())
 }
 
+rowset! {
+    /// A lost attempt that will not be followed by another.
+    AbortItem<'a> in aborted {
+        run: RunId as bigint,
+        task_no: TaskNo as bigint,
+        map_index: u32 as bigint,
+        attempt: u32 as bigint,
+        error: Cow<'a, str> as text,
+    }
+}
+
 const ABORT: &str = concat!(
-    "update task set state = 'failed', losses = task.losses + 1, error = item.value ->> 4, finished_at = $2
+    "update task set state = 'failed', losses = task.losses + 1, error = item.error, finished_at = $2
      from ",
-    each!("$1"),
+    aborted!(),
     is_attempt!(),
     " and task.state = 'running'"
 );
@@ -212,20 +242,32 @@ pub(super) async fn tasks_abort(
     if aborts.is_empty() {
         return Ok(());
     }
-    let items = json(
-        aborts
-            .iter()
-            .map(|(key, reason)| (key.task.run, key.task.task, key.task.index, key.attempt, clean(reason))),
-    );
+    let items = json(aborts.iter().map(|(key, reason)| AbortItem {
+        run: key.task.run,
+        task_no: key.task.task,
+        map_index: key.task.index,
+        attempt: key.attempt,
+        error: clean(reason),
+    }));
     let query = sqlx::query(ABORT).bind(items).bind(micros(now));
     let done = query.execute(conn).await.map_err(write_failed)?;
     all_changed("lost attempts to end", aborts.len(), done.rows_affected())
 }
 
+rowset! {
+    /// A task to cancel.
+    CancelItem<'a> in cancelled {
+        run: RunId as bigint,
+        task_no: TaskNo as bigint,
+        map_index: u32 as bigint,
+        error: Cow<'a, str> as text,
+    }
+}
+
 const CANCEL_WAITING: &str = concat!(
-    "update task set state = 'cancelled', error = item.value ->> 3, retry_at = null, finished_at = $2
+    "update task set state = 'cancelled', error = item.error, retry_at = null, finished_at = $2
      from ",
-    each!("$1"),
+    cancelled!(),
     is_task!(),
     " and task.state in ('queued', 'up_for_retry')"
 );
@@ -233,7 +275,7 @@ const CANCEL_WAITING: &str = concat!(
 const CANCEL_RUNNING: &str = concat!(
     "update task set cancel_requested = $2
      from ",
-    each!("$1"),
+    cancelled!(),
     is_task!(),
     " and task.state = 'running'"
 );
@@ -247,7 +289,12 @@ pub(super) async fn tasks_cancel(
     if cancels.is_empty() {
         return Ok(Vec::new());
     }
-    let items = json(cancels.iter().map(|(key, reason)| (key.run, key.task, key.index, clean(reason))));
+    let items = json(cancels.iter().map(|(key, reason)| CancelItem {
+        run: key.run,
+        task_no: key.task,
+        map_index: key.index,
+        error: clean(reason),
+    }));
     let waiting = sqlx::query(CANCEL_WAITING).bind(items.as_str()).bind(micros(now));
     waiting.execute(&mut *conn).await.map_err(write_failed)?;
     let running = sqlx::query(CANCEL_RUNNING).bind(items).bind(true);

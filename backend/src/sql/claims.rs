@@ -1,5 +1,6 @@
 //! A worker's side of an attempt: claim it, record how it ended, keep what it printed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -12,12 +13,13 @@ use rota_core::state::TaskState;
 use super::super::hot::finish;
 use super::late;
 use super::rows::{Cells, attempt_key, decode};
-use super::{Conn, Row, attempt_json, clean, failed, json, limit, micros, write_failed};
+use super::rowset::{attempts_json, claims_json, ids_json, json, json_of, names_json};
+use super::{Conn, Row, clean, failed, limit, micros, write_failed};
 
 const TASKS_QUEUED: &str = concat!(
     "select run, task_no, map_index, attempt from task
-     where state = 'queued' and queue in (select item.value ->> 0 from ",
-    each!("$1"),
+     where state = 'queued' and queue in (select item.name from ",
+    names!(),
     ") order by priority desc, queued_at, run, task_no, map_index limit $2"
 );
 
@@ -26,8 +28,8 @@ pub(crate) async fn tasks_queued(
     queues: &[QueueName],
     rows_max: usize,
 ) -> StoreResult<Vec<AttemptKey>> {
-    let query =
-        sqlx::query(TASKS_QUEUED).bind(json(queues.iter().map(|queue| [queue]))).bind(limit(rows_max));
+    let queues = names_json(queues.iter().map(QueueName::as_str));
+    let query = sqlx::query(TASKS_QUEUED).bind(queues).bind(limit(rows_max));
     decode(&query.fetch_all(conn).await.map_err(failed)?, attempt_key)
 }
 
@@ -60,16 +62,14 @@ const CLAIMED_LOAD: &str = concat!(
      from task as t join run as r on r.id = t.run join dag as d on d.dag = r.dag
      where t.state = 'running' and t.incarnation = $2 and t.claim_nonce = $3
          and (t.run, t.task_no, t.map_index, t.attempt) in (
-             select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint),
-                 cast(item.value ->> 2 as bigint), cast(item.value ->> 3 as bigint)
-             from ",
-    each!("$1"),
+             select item.run, item.task_no, item.map_index, item.attempt from ",
+    attempts!(),
     ") order by t.claim_token"
 );
 
 pub(crate) async fn claimed_load(conn: &mut Conn, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
     let query = sqlx::query(CLAIMED_LOAD)
-        .bind(attempt_json(&request.keys))
+        .bind(attempts_json(&request.keys))
         .bind(request.incarnation.0)
         .bind(nonce_bytes(request));
     claimed_rows(&query.fetch_all(conn).await.map_err(failed)?)
@@ -117,45 +117,55 @@ pub(crate) async fn tasks_finish(
     if finish(conn, now, finishes).await? == finishes.len() as u64 {
         return Ok(Vec::new());
     }
-    let recorded = recorded_load(conn, &finish_json(now, finishes)).await?;
+    let recorded = recorded_load(conn, &finishes_json(now, finishes)).await?;
     let late: Vec<Finish> =
         finishes.iter().filter(|finish| !recorded.contains(&finish.token)).cloned().collect();
     if late.is_empty() {
         return Ok(Vec::new());
     }
-    let counting = late::take_over(conn, now, &finish_json(now, &late)).await?;
+    let counting = late::take_over(conn, now, &finishes_json(now, &late)).await?;
     late::note(conn, &late, &counting).await?;
     let too_late = late.iter().filter(|finish| !counting.contains(&finish.key));
     Ok(too_late.map(|finish| finish.key).collect())
 }
 
-/// The row, as `t`, of the attempt and claim that an item names in its first five places.
+/// The row in this table of the attempt and claim that an item names.
 macro_rules! is_claim {
-    () => {
-        " where t.run = cast(item.value ->> 0 as bigint)
-             and t.task_no = cast(item.value ->> 1 as bigint)
-             and t.map_index = cast(item.value ->> 2 as bigint)
-             and t.attempt = cast(item.value ->> 3 as bigint)
-             and t.claim_token = cast(item.value ->> 4 as bigint)"
+    ($table:literal) => {
+        concat!(
+            " where ",
+            $table,
+            ".run = item.run and ",
+            $table,
+            ".task_no = item.task_no
+                 and ",
+            $table,
+            ".map_index = item.map_index and ",
+            $table,
+            ".attempt = item.attempt
+                 and ",
+            $table,
+            ".claim_token = item.claim_token"
+        )
     };
 }
-pub(super) use is_claim;
+pub(crate) use is_claim;
 
 /// A cancelled attempt must not begin anew elsewhere: its worker ends it.
 const GIVE_BACK: &str = concat!(
-    "update task as t set
+    "update task set
          state = 'queued', started_at = null, worker = null, incarnation = null, claim_token = null, claim_nonce = null
      from ",
-    each!("$1"),
-    is_claim!(),
-    " and t.state = 'running' and not t.cancel_requested"
+    claims!(),
+    is_claim!("task"),
+    " and task.state = 'running' and not task.cancel_requested"
 );
 
 const KEPT: &str = concat!(
-    "select t.run, t.task_no, t.map_index, t.attempt from task as t, ",
-    each!("$1"),
-    is_claim!(),
-    " and t.state = 'running' order by 1, 2, 3"
+    "select task.run, task.task_no, task.map_index, task.attempt from task, ",
+    claims!(),
+    is_claim!("task"),
+    " and task.state = 'running' order by 1, 2, 3"
 );
 
 /// Held as for a claim: whoever wants to end this life waits, and then finds nothing of what was given back.
@@ -172,11 +182,7 @@ pub(crate) async fn tasks_give_back(conn: &mut Conn, giving: &GivingBack) -> Sto
             "worker {worker}, incarnation {incarnation}, was given up"
         )));
     }
-    let items = json(
-        claims
-            .iter()
-            .map(|(AttemptKey { task, attempt }, token)| (task.run, task.task, task.index, attempt, token)),
-    );
+    let items = claims_json(claims.iter().copied());
     let given =
         sqlx::query(GIVE_BACK).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
     if given.rows_affected() == claims.len() as u64 {
@@ -189,52 +195,64 @@ const fn is_outcome(state: TaskState) -> bool {
     matches!(state, TaskState::Success | TaskState::Failed | TaskState::Cancelled)
 }
 
-/// The process's end is told by the worker's clock; the row's `finished_at` by the store's, where the two disagree:
-/// neither before the claim nor in the future.
-pub(crate) fn finish_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
-    let rows: Vec<serde_json::Value> = finishes
-        .iter()
-        .map(|finish| {
-            let AttemptKey { task, attempt } = finish.key;
-            serde_json::json!([
-                task.run,
-                task.task,
-                task.index,
-                attempt,
-                finish.token,
-                finish.state,
-                micros(finish.ended_at.min(now)),
-                finish.spawned_at.map(micros),
-                micros(finish.ended_at),
-                finish.exit_code,
-                finish.signal,
-                finish.error.as_deref().map(clean),
-                finish.outputs.as_ref().map(super::json_of),
-            ])
-        })
-        .collect();
-    super::json_of(&rows)
+rowset! {
+    /// How an attempt ended. Its process's end (`ended_at`) is told by the worker's clock; the row's `finished_at` by the
+    /// store's, where the two disagree: neither before the claim nor in the future.
+    FinishItem<'a> in finishes {
+        run: RunId as bigint,
+        task_no: TaskNo as bigint,
+        map_index: u32 as bigint,
+        attempt: u32 as bigint,
+        claim_token: ClaimToken as bigint,
+        state: TaskState as text,
+        finished_at: i64 as bigint,
+        spawned_at: Option<i64> as bigint,
+        ended_at: i64 as bigint,
+        exit_code: Option<i32> as bigint,
+        signal: Option<i32> as bigint,
+        error: Option<Cow<'a, str>> as text,
+        outputs: Option<String> as text,
+    }
+}
+pub(crate) use finishes;
+
+pub(crate) fn finishes_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
+    json(finishes.iter().map(|finish| FinishItem {
+        run: finish.key.task.run,
+        task_no: finish.key.task.task,
+        map_index: finish.key.task.index,
+        attempt: finish.key.attempt,
+        claim_token: finish.token,
+        state: finish.state,
+        finished_at: micros(finish.ended_at.min(now)),
+        spawned_at: finish.spawned_at.map(micros),
+        ended_at: micros(finish.ended_at),
+        exit_code: finish.exit_code,
+        signal: finish.signal,
+        error: finish.error.as_deref().map(clean),
+        outputs: finish.outputs.as_ref().map(json_of),
+    }))
 }
 
 const RECORDED: &str = concat!(
-    "select t.claim_token from task as t, ",
-    each!("$1"),
-    is_claim!(),
-    " and t.ended_at = cast(item.value ->> 8 as bigint)
-         and (t.state = item.value ->> 5 or item.value ->> 5 = 'failed' and t.state in ('up_for_retry', 'cancelled'))
+    "select task.claim_token from task, ",
+    finishes!(),
+    is_claim!("task"),
+    " and task.ended_at = item.ended_at
+         and (task.state = item.state or item.state = 'failed' and task.state in ('up_for_retry', 'cancelled'))
      union all
-     select t.claim_token from task_attempt as t, ",
-    each!("$1"),
-    is_claim!(),
-    " and t.ended_at = cast(item.value ->> 8 as bigint)
-         and t.state = item.value ->> 5
+     select task_attempt.claim_token from task_attempt, ",
+    finishes!(),
+    is_claim!("task_attempt"),
+    " and task_attempt.ended_at = item.ended_at and task_attempt.state = item.state
      union all
-     select t.claim_token from task_attempt as t, task as next, ",
-    each!("$1"),
-    is_claim!(),
-    " and next.run = t.run and next.task_no = t.task_no and next.map_index = t.map_index
-         and next.attempt = t.attempt + 1 and next.claim_token is null
-         and next.state = item.value ->> 5 and next.ended_at = cast(item.value ->> 8 as bigint)"
+     select task_attempt.claim_token from task_attempt, task as next, ",
+    finishes!(),
+    is_claim!("task_attempt"),
+    " and next.run = task_attempt.run and next.task_no = task_attempt.task_no
+         and next.map_index = task_attempt.map_index
+         and next.attempt = task_attempt.attempt + 1 and next.claim_token is null
+         and next.state = item.state and next.ended_at = item.ended_at"
 );
 
 /// The tokens of those finishes that are recorded just so, now or by an earlier call, with their attempt or by the
@@ -247,9 +265,9 @@ async fn recorded_load(conn: &mut Conn, items: &str) -> StoreResult<Vec<ClaimTok
 
 const OUTPUTS_LOAD: &str = concat!(
     "select task_no, map_index, outputs from task
-     where run = $1 and state = 'success' and outputs is not null
-         and task_no in (select cast(item.value ->> 0 as bigint) from ",
-    each!("$2"),
+     where run = $2 and state = 'success' and outputs is not null
+         and task_no in (select item.id from ",
+    ids!(),
     ") order by task_no, map_index"
 );
 
@@ -258,25 +276,40 @@ pub(crate) async fn outputs_load(
     run: RunId,
     tasks: &[TaskNo],
 ) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
-    let query = sqlx::query(OUTPUTS_LOAD).bind(run.0).bind(json(tasks.iter().map(|task| [task])));
+    let tasks = ids_json(tasks.iter().map(|task| i64::from(task.0)));
+    let query = sqlx::query(OUTPUTS_LOAD).bind(tasks).bind(run.0);
     decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         Ok((TaskNo(cells.number()?), cells.number()?, cells.json()?))
     })
 }
 
+rowset! {
+    /// A piece of an attempt's log.
+    ChunkItem<'a> in chunks {
+        run: RunId as bigint,
+        task_no: TaskNo as bigint,
+        map_index: u32 as bigint,
+        attempt: u32 as bigint,
+        seq: u32 as bigint,
+        body: Cow<'a, str> as text,
+    }
+}
+
 const LOG_APPEND: &str = concat!(
     "insert into log_chunk (run, task_no, map_index, attempt, seq, body)
-     select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint),
-         cast(item.value ->> 3 as bigint), cast(item.value ->> 4 as bigint), item.value ->> 5
-     from ",
-    each!("$1"),
+     select item.run, item.task_no, item.map_index, item.attempt, item.seq, item.body from ",
+    chunks!(),
     " where true on conflict do nothing"
 );
 
 pub(crate) async fn log_append(conn: &mut Conn, chunks: &[LogChunk]) -> StoreResult<()> {
-    let items = json(chunks.iter().map(|chunk| {
-        let AttemptKey { task, attempt } = chunk.key;
-        (task.run, task.task, task.index, attempt, chunk.seq, clean(&chunk.text))
+    let items = json(chunks.iter().map(|chunk| ChunkItem {
+        run: chunk.key.task.run,
+        task_no: chunk.key.task.task,
+        map_index: chunk.key.task.index,
+        attempt: chunk.key.attempt,
+        seq: chunk.seq,
+        body: clean(&chunk.text),
     }));
     sqlx::query(LOG_APPEND).bind(items).execute(conn).await.map(drop).map_err(write_failed)
 }

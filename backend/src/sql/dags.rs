@@ -1,5 +1,6 @@
 //! DAGs, their versions and the files that could not be read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,8 @@ use rota_core::port::{
 use super::audit::audit_add;
 use super::batch::slots_insert;
 use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
-use super::{Conn, Row, clean, failed, json, json_of, micros, write_failed};
+use super::rowset::{json, json_of, names_json};
+use super::{Conn, Row, clean, failed, micros, write_failed};
 
 const DAGS_LOAD: &str = concat!("select ", dag_columns!(), " from dag order by dag");
 
@@ -44,12 +46,22 @@ pub(crate) async fn files_put(conn: &mut Conn, files: &FilesPut) -> StoreResult<
     Ok(versions)
 }
 
+rowset! {
+    /// A DAG file, but its text.
+    DagItem<'a> in dags {
+        dag: &'a DagId as text,
+        path: &'a str as text,
+        hash: &'a str as text,
+        cursor: Option<i64> as bigint,
+        next_slot: Option<i64> as bigint,
+    }
+}
+
 const DAGS_PUT: &str = concat!(
     "insert into dag (dag, version, path, hash, paused, present, cursor, next_slot, updated_at)
-     select item.value ->> 0, 1, item.value ->> 1, item.value ->> 2, $3, $4, cast(item.value ->> 3 as bigint),
-         cast(item.value ->> 4 as bigint), $2
+     select item.dag, 1, item.path, item.hash, $3, $4, item.cursor, item.next_slot, $2
      from ",
-    each!("$1"),
+    dags!(),
     " where true
      on conflict (dag) do update set
          version = case when dag.hash = excluded.hash then dag.version else dag.version + 1 end,
@@ -63,17 +75,22 @@ const DAGS_PUT: &str = concat!(
              then dag.cursor else excluded.cursor end"
 );
 
+rowset! {
+    /// The text of a DAG's file.
+    SourceItem<'a> in sources { dag: &'a DagId as text, source: Cow<'a, str> as text }
+}
+
 const VERSIONS_PUT: &str = concat!(
     "insert into dag_version (dag, version, source, hash, created_at)
-     select dag.dag, dag.version, item.value ->> 1, dag.hash, $2
+     select dag.dag, dag.version, item.source, dag.hash, $2
      from ",
-    each!("$1"),
-    " join dag on dag.dag = item.value ->> 0
+    sources!(),
+    " join dag on dag.dag = item.dag
      where true on conflict do nothing returning dag, version"
 );
 
 const VERSIONS_CURRENT: &str =
-    concat!("select dag.dag, dag.version from ", each!("$1"), " join dag on dag.dag = item.value ->> 0");
+    concat!("select dag.dag, dag.version from ", names!(), " join dag on dag.dag = item.name");
 
 async fn dags_put(
     conn: &mut Conn,
@@ -83,17 +100,20 @@ async fn dags_put(
     if dags.is_empty() {
         return Ok(Vec::new());
     }
-    let heads = json(
-        dags.iter()
-            .map(|put| (&put.dag, &put.path, &put.hash, put.cursor.map(micros), put.next_slot.map(micros))),
-    );
-    let put = sqlx::query(DAGS_PUT).bind(heads).bind(micros(at)).bind(false).bind(true);
+    let items = json(dags.iter().map(|put| DagItem {
+        dag: &put.dag,
+        path: &put.path,
+        hash: &put.hash,
+        cursor: put.cursor.map(micros),
+        next_slot: put.next_slot.map(micros),
+    }));
+    let put = sqlx::query(DAGS_PUT).bind(items).bind(micros(at)).bind(false).bind(true);
     put.execute(&mut *conn).await.map_err(write_failed)?;
-    let sources = json(dags.iter().map(|put| (&put.dag, clean(&put.source))));
+    let sources = json(dags.iter().map(|put| SourceItem { dag: &put.dag, source: clean(&put.source) }));
     let put = sqlx::query(VERSIONS_PUT).bind(sources).bind(micros(at));
     let stored = put.fetch_all(&mut *conn).await.map_err(write_failed)?;
     versions_audit(conn, dags, versions(&stored)?, at).await?;
-    let names = json(dags.iter().map(|put| [&put.dag]));
+    let names = names_json(dags.iter().map(|put| put.dag.as_str()));
     let rows = sqlx::query(VERSIONS_CURRENT).bind(names).fetch_all(conn).await.map_err(failed)?;
     versions(&rows)
 }
@@ -131,8 +151,8 @@ async fn versions_audit(
 }
 
 const DAGS_GONE: &str = concat!(
-    "update dag set present = $2, next_slot = null, updated_at = $3 where dag in (select item.value ->> 0 from ",
-    each!("$1"),
+    "update dag set present = $2, next_slot = null, updated_at = $3 where dag in (select item.name from ",
+    names!(),
     ")"
 );
 
@@ -140,17 +160,27 @@ async fn dags_gone(conn: &mut Conn, gone: &[DagId], at: DateTime<Utc>) -> StoreR
     if gone.is_empty() {
         return Ok(());
     }
-    let query = sqlx::query(DAGS_GONE).bind(json(gone.iter().map(|dag| [dag]))).bind(false).bind(micros(at));
+    let gone = names_json(gone.iter().map(DagId::as_str));
+    let query = sqlx::query(DAGS_GONE).bind(gone).bind(false).bind(micros(at));
     query.execute(conn).await.map(drop).map_err(write_failed)
+}
+
+rowset! {
+    /// A file that cannot be used.
+    BrokenItem<'a> in broken {
+        path: &'a str as text,
+        errors: String as text,
+        source: Cow<'a, str> as text,
+    }
 }
 
 const ERRORS_PUT: &str = concat!(
     "insert into file_error (path, dag, errors, source, seen_at)
-     select item.value ->> 0,
-         (select d.dag from dag as d where d.path = item.value ->> 0 order by d.present desc, d.updated_at desc limit 1),
-         item.value ->> 1, item.value ->> 2, $2
+     select item.path,
+         (select d.dag from dag as d where d.path = item.path order by d.present desc, d.updated_at desc limit 1),
+         item.errors, item.source, $2
      from ",
-    each!("$1"),
+    broken!(),
     " where true
      on conflict (path) do update set
          dag = excluded.dag, errors = excluded.errors, source = excluded.source, seen_at = excluded.seen_at"
@@ -160,17 +190,21 @@ async fn errors_put(conn: &mut Conn, errors: &[FileErrorPut], at: DateTime<Utc>)
     if errors.is_empty() {
         return Ok(());
     }
-    let items = json(errors.iter().map(|put| (&put.path, json_of(&put.errors), clean(&put.source))));
+    let items = json(errors.iter().map(|put| BrokenItem {
+        path: &put.path,
+        errors: json_of(&put.errors),
+        source: clean(&put.source),
+    }));
     sqlx::query(ERRORS_PUT).bind(items).bind(micros(at)).execute(conn).await.map(drop).map_err(write_failed)
 }
 
 const ERRORS_MENDED: &str =
-    concat!("delete from file_error where path in (select item.value ->> 0 from ", each!("$1"), ")");
+    concat!("delete from file_error where path in (select item.name from ", names!(), ")");
 
 async fn errors_mended(conn: &mut Conn, mended: &[String]) -> StoreResult<()> {
     if mended.is_empty() {
         return Ok(());
     }
-    let query = sqlx::query(ERRORS_MENDED).bind(json(mended.iter().map(|path| [path])));
+    let query = sqlx::query(ERRORS_MENDED).bind(names_json(mended.iter().map(String::as_str)));
     query.execute(conn).await.map(drop).map_err(write_failed)
 }

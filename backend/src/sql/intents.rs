@@ -9,8 +9,9 @@ use rota_core::state::RunState;
 
 use super::audit::{Entry, audit};
 use super::rows::{Cells, decode, decode_opt, run_columns, run_row};
+use super::rowset::json_of;
 use super::runs::run_load;
-use super::{Conn, failed, json_of, limit, micros, write_failed};
+use super::{Conn, failed, limit, micros, write_failed};
 
 const VERSION_OF_PRESENT_DAG: &str = "
     select v.version from dag as d join dag_version as v on v.dag = d.dag and v.version = $2

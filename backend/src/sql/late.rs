@@ -4,54 +4,52 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rota_core::id::AttemptKey;
+use rota_core::id::{AttemptKey, ClaimToken, RunId, TaskKey, TaskNo};
 use rota_core::port::{Finish, StoreResult};
 
-use super::claims::is_claim;
+use super::claims::{finishes, is_claim};
 use super::rows::{attempt_key, decode};
-use super::{Conn, json, micros, write_failed};
+use super::rowset::json;
+use super::{Conn, micros, write_failed};
 
 /// What a task takes over, but the instants of its start and end.
 macro_rules! taken_over {
     () => {
-        "state = 'success', spawned_at = cast(item.value ->> 7 as bigint), ended_at = cast(item.value ->> 8 as bigint),
-         exit_code = cast(item.value ->> 9 as bigint), signal = null, outputs = item.value ->> 12, retry_at = null"
+        "state = 'success', spawned_at = item.spawned_at, ended_at = item.ended_at, exit_code = item.exit_code,
+         signal = null, outputs = item.outputs, retry_at = null"
     };
 }
 
 /// The next attempt is not planned yet. Only a finish sets `ended_at`: without one, the attempt was lost.
 const TAKE_OVER_WAITING: &str = concat!(
-    "update task as t set ",
+    "update task set ",
     taken_over!(),
-    ", finished_at = case when t.started_at > cast(item.value ->> 6 as bigint) then t.started_at
-         else cast(item.value ->> 6 as bigint) end,
-       error = coalesce(t.error || '; ', '') || 'its result came late and counts'
+    ", finished_at = case when task.started_at > item.finished_at then task.started_at else item.finished_at end,
+       error = coalesce(task.error || '; ', '') || 'its result came late and counts'
      from ",
-    each!("$1"),
-    is_claim!(),
-    " and t.state = 'up_for_retry' and t.ended_at is null and item.value ->> 5 = 'success'
-     returning run, task_no, map_index, attempt"
+    finishes!(),
+    is_claim!("task"),
+    " and task.state = 'up_for_retry' and task.ended_at is null and item.state = 'success'
+     returning task.run, task.task_no, task.map_index, task.attempt"
 );
 
 /// The next attempt is queued because of the loss, not because a person asked for it: it ends here.
 const TAKE_OVER_QUEUED: &str = concat!(
-    "update task as t set ",
+    "update task set ",
     taken_over!(),
     ", started_at = $2, finished_at = $2,
-       error = 'never started: the result of attempt ' || (item.value ->> 3) || ' came late and counts'
+       error = 'never started: the result of attempt ' || item.attempt || ' came late and counts'
      from ",
-    each!("$1"),
-    " where t.run = cast(item.value ->> 0 as bigint)
-         and t.task_no = cast(item.value ->> 1 as bigint)
-         and t.map_index = cast(item.value ->> 2 as bigint)
-         and t.attempt = cast(item.value ->> 3 as bigint) + 1
-         and t.state = 'queued' and t.losses > 0 and item.value ->> 5 = 'success'
+    finishes!(),
+    " where task.run = item.run and task.task_no = item.task_no and task.map_index = item.map_index
+         and task.attempt = item.attempt + 1
+         and task.state = 'queued' and task.losses > 0 and item.state = 'success'
          and exists (
              select 1 from task_attempt as lost
-             where lost.run = t.run and lost.task_no = t.task_no and lost.map_index = t.map_index
-                 and lost.attempt = cast(item.value ->> 3 as bigint)
-                 and lost.claim_token = cast(item.value ->> 4 as bigint) and lost.ended_at is null)
-     returning run, task_no, map_index, attempt - 1"
+             where lost.run = item.run and lost.task_no = item.task_no and lost.map_index = item.map_index
+                 and lost.attempt = item.attempt
+                 and lost.claim_token = item.claim_token and lost.ended_at is null)
+     returning task.run, task.task_no, task.map_index, task.attempt - 1"
 );
 
 /// Lets tasks take over the successes among late results, `items` as JSON; the attempts whose results count.
@@ -67,18 +65,31 @@ pub(super) async fn take_over(
     Ok(decode(&rows, attempt_key)?.into_iter().collect())
 }
 
+rowset! {
+    /// What is to be said of an attempt whose result came late.
+    NoteItem in notes {
+        run: RunId as bigint,
+        task_no: TaskNo as bigint,
+        map_index: u32 as bigint,
+        attempt: u32 as bigint,
+        claim_token: ClaimToken as bigint,
+        words: String as text,
+    }
+}
+
 /// An attempt that was given up as lost keeps its state. What its worker had to say is added to its words, once.
 macro_rules! note {
     ($table:literal) => {
         concat!(
             "update ",
             $table,
-            " as t set error = coalesce(t.error || '; ', '') || (item.value ->> 5)
-             from ",
-            each!("$1"),
-            is_claim!(),
-            " and t.state in ('failed', 'up_for_retry') and t.ended_at is null
-                 and coalesce(t.error, '') not like '%its result came %'"
+            " set error = coalesce(",
+            $table,
+            ".error || '; ', '') || item.words from ",
+            notes!(),
+            is_claim!($table),
+            " and state in ('failed', 'up_for_retry') and ended_at is null
+                 and coalesce(error, '') not like '%its result came %'"
         )
     };
 }
@@ -90,10 +101,10 @@ pub(super) async fn note(
     counting: &BTreeSet<AttemptKey>,
 ) -> StoreResult<()> {
     let items = json(late.iter().map(|finish| {
-        let AttemptKey { task, attempt } = finish.key;
+        let AttemptKey { task: TaskKey { run, task: task_no, index: map_index }, attempt } = finish.key;
         let how = if counting.contains(&finish.key) { "late and counts" } else { "too late" };
         let words = format!("its result came {how}: {}", finish.state);
-        (task.run, task.task, task.index, attempt, finish.token, words)
+        NoteItem { run, task_no, map_index, attempt, claim_token: finish.token, words }
     }));
     for statement in [note!("task"), note!("task_attempt")] {
         sqlx::query(statement).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;

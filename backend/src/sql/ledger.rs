@@ -8,7 +8,8 @@ use rota_core::port::{
 };
 
 use super::rows::{Cells, decode, slot_columns, slot_row};
-use super::{Conn, failed, json, limit, micros};
+use super::rowset::names_json;
+use super::{Conn, failed, limit, micros};
 
 /// Two branches, because two indexes: entries by their first slot, and ranges by their last.
 macro_rules! overlapping {
@@ -156,24 +157,24 @@ const VIEW_SLOT_STEPS: &str = concat!(
     "select step, count(case when kind = 'failed' then 1 end), count(case when kind = 'active' then 1 end),
          count(case when kind = 'often' then 1 end), count(case when kind = 'fired' then 1 end)
      from (
-         select (s.slot - $1) / $3 as step, case
+         select (s.slot - $2) / $4 as step, case
              when r.state = 'failed' then 'failed'
              when r.state in ('queued', 'running') then 'active'
-             when s.dag in (select item.value ->> 0 from ",
-    each!("$4"),
+             when s.dag in (select item.name from ",
+    names!(),
     ") then 'often' else 'fired' end as kind
          from slot as s left join run as r on r.id = s.run
-         where s.slot >= $1 and s.slot < $2 and s.outcome = 'fired'
+         where s.slot >= $2 and s.slot < $3 and s.outcome = 'fired'
      ) as told group by step order by step"
 );
 
 pub(crate) async fn view_slot_steps(conn: &mut Conn, filter: &StepFilter) -> StoreResult<Vec<SlotStep>> {
     let step_us = filter.step.num_microseconds().unwrap_or(i64::MAX).max(1_000_000);
     let query = sqlx::query(VIEW_SLOT_STEPS)
+        .bind(names_json(filter.often.iter().map(DagId::as_str)))
         .bind(micros(filter.window.from))
         .bind(micros(filter.window.until))
-        .bind(step_us)
-        .bind(json(filter.often.iter().map(|dag| [dag])));
+        .bind(step_us);
     decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         Ok(SlotStep {
             step: cells.number()?,

@@ -1,9 +1,12 @@
 //! The statements, one file per group of verbs. Compiled inside an adapter's module, whose `dialect` says which
 //! database it is; nothing here depends on that otherwise.
 //!
-//! Rules: a list goes to the database as one JSON list of lists (`each!`), so that a verb is a fixed number of
-//! statements however long its list is. Every write names the state it expects, and the number of rows that it
+//! Rules: a list goes to the database as one JSON text, whose columns the statement knows by name (`rowset.rs`), so that a
+//! verb is a fixed number of statements however long its list is. Every write names the state it expects, and the number of rows that it
 //! changed is compared with the number it was meant to change. Instants are microseconds.
+
+#[macro_use]
+pub(super) mod rowset;
 
 mod audit;
 mod batch;
@@ -48,25 +51,13 @@ pub(super) use workers::{worker_beat, worker_register, workers_reap};
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use rota_core::id::AttemptKey;
 use rota_core::port::{StoreError, StoreResult};
-use serde::Serialize;
 
 use super::dialect::{Conn, Db, Row};
 
 /// A store that cannot do what it was asked, in words.
 pub(super) fn unavailable(why: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(why.to_string())
-}
-
-/// A list for `each!`.
-pub(super) fn json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
-    let rows: Vec<T> = rows.into_iter().collect();
-    json_of(&rows)
-}
-
-pub(super) fn json_of<T: Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).expect("ids, numbers and texts always have a JSON form")
 }
 
 /// Text as both databases can keep it: SQLite's JSON functions end a text at a NUL, Postgres refuses one.
@@ -76,10 +67,6 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
 
 pub(super) fn micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
-}
-
-pub(super) fn attempt_json(keys: &[AttemptKey]) -> String {
-    json(keys.iter().map(|key| (key.task.run, key.task.task, key.task.index, key.attempt)))
 }
 
 pub(super) fn limit(rows: usize) -> i64 {

@@ -3,7 +3,8 @@
 use rota_core::port::{PruneRequest, StoreResult};
 
 use super::rows::Cells;
-use super::{Conn, failed, json_of, micros, write_failed};
+use super::rowset::ids_json;
+use super::{Conn, failed, micros, write_failed};
 
 /// Ledger entries without a run, and rows of dead workers, per run that may go.
 const OTHERS_PER_RUN: i64 = 10;
@@ -11,20 +12,11 @@ const OTHERS_PER_RUN: i64 = 10;
 const RUNS_OLD: &str =
     "select id from run where finished_at is not null and finished_at < $1 order by finished_at limit $2";
 
-const LOGS_DELETE: &str = concat!(
-    "delete from log_chunk where run in (select cast(item.value ->> 0 as bigint) from ",
-    each!("$1"),
-    ")"
-);
-const ATTEMPTS_DELETE: &str = concat!(
-    "delete from task_attempt where run in (select cast(item.value ->> 0 as bigint) from ",
-    each!("$1"),
-    ")"
-);
-const TASKS_DELETE: &str =
-    concat!("delete from task where run in (select cast(item.value ->> 0 as bigint) from ", each!("$1"), ")");
-const RUNS_DELETE: &str =
-    concat!("delete from run where id in (select cast(item.value ->> 0 as bigint) from ", each!("$1"), ")");
+const LOGS_DELETE: &str = concat!("delete from log_chunk where run in (select item.id from ", ids!(), ")");
+const ATTEMPTS_DELETE: &str =
+    concat!("delete from task_attempt where run in (select item.id from ", ids!(), ")");
+const TASKS_DELETE: &str = concat!("delete from task where run in (select item.id from ", ids!(), ")");
+const RUNS_DELETE: &str = concat!("delete from run where id in (select item.id from ", ids!(), ")");
 
 const SLOTS_DELETE: &str = "
     delete from slot where (dag, slot) in (
@@ -48,9 +40,8 @@ pub(crate) async fn prune(conn: &mut Conn, request: PruneRequest) -> StoreResult
     let before = micros(request.before);
     let query = sqlx::query(RUNS_OLD).bind(before).bind(i64::from(request.runs_max));
     let rows = query.fetch_all(&mut *conn).await.map_err(failed)?;
-    let runs: Vec<[i64; 1]> =
-        rows.iter().map(|row| Ok([Cells::of(row).take()?])).collect::<StoreResult<_>>()?;
-    let items = json_of(&runs);
+    let runs: Vec<i64> = rows.iter().map(|row| Cells::of(row).take()).collect::<StoreResult<_>>()?;
+    let items = ids_json(runs.iter().copied());
     for statement in [LOGS_DELETE, ATTEMPTS_DELETE, TASKS_DELETE, RUNS_DELETE] {
         sqlx::query(statement).bind(items.as_str()).execute(&mut *conn).await.map_err(write_failed)?;
     }

@@ -5,18 +5,19 @@ use rota_core::id::{QueueName, RunId, TaskName};
 use rota_core::port::{QueuedTask, StoreResult, TaskRow};
 
 use super::rows::{decode, task_columns, task_row};
-use super::{Conn, failed, json, limit, micros};
+use super::rowset::ids_json;
+use super::{Conn, failed, limit, micros};
 
 const TASKS_OF_RUNS: &str = concat!(
     "select ",
     task_columns!(),
-    " from task where run in (select cast(item.value ->> 0 as bigint) from ",
-    each!("$1"),
+    " from task where run in (select item.id from ",
+    ids!(),
     ") order by run, task_no, map_index"
 );
 
 pub(crate) async fn tasks_of_runs(conn: &mut Conn, runs: &[RunId]) -> StoreResult<Vec<TaskRow>> {
-    let query = sqlx::query(TASKS_OF_RUNS).bind(json(runs.iter().map(|run| [run.0])));
+    let query = sqlx::query(TASKS_OF_RUNS).bind(ids_json(runs.iter().map(|run| run.0)));
     decode(&query.fetch_all(conn).await.map_err(failed)?, task_row)
 }
 

@@ -6,18 +6,29 @@ use rota_core::id::{DagId, ReplicaId};
 use rota_core::port::{FileRecord, FileSeen, StoreResult};
 
 use super::rows::{Cells, decode};
-use super::{Conn, failed, json, micros, write_failed};
+use super::rowset::json;
+use super::{Conn, failed, micros, write_failed};
 
 const KIND_DAG: &str = "dag";
 const KIND_FILE: &str = "file";
+
+rowset! {
+    /// What a replica sees of a DAG or of a file that cannot be used.
+    SeenItem<'a> in seen_files {
+        kind: &'static str as text,
+        name: &'a str as text,
+        path: &'a str as text,
+        hash: Option<&'a str> as text,
+    }
+}
 
 /// A record's content and a DAG's state in the store are compared as texts: a hash, or nothing for an absence. `known`
 /// is the DAG's row if the store has just what this replica moves away from.
 const FILES_SEEN: &str = concat!(
     "insert into replica_file (replica, kind, name, path, hash, prev_hash, seen_at)
-     select $3, item.value ->> 0, item.value ->> 1, item.value ->> 2, item.value ->> 3, null, $2
+     select $3, item.kind, item.name, item.path, item.hash, null, $2
      from ",
-    each!("$1"),
+    seen_files!(),
     " where true
      on conflict (replica, kind, name) do update set
          path = excluded.path,
@@ -42,9 +53,12 @@ pub(crate) async fn files_seen(
     replica: &ReplicaId,
     seen: &[FileSeen],
 ) -> StoreResult<()> {
-    let items = json(seen.iter().map(|seen| match &seen.dag {
-        Some(dag) => (KIND_DAG, dag.as_str(), seen.path.as_str(), seen.hash.as_deref()),
-        None => (KIND_FILE, seen.path.as_str(), seen.path.as_str(), seen.hash.as_deref()),
+    let items = json(seen.iter().map(|seen| {
+        let (kind, name) = match &seen.dag {
+            Some(dag) => (KIND_DAG, dag.as_str()),
+            None => (KIND_FILE, seen.path.as_str()),
+        };
+        SeenItem { kind, name, path: &seen.path, hash: seen.hash.as_deref() }
     }));
     let insert = sqlx::query(FILES_SEEN).bind(items).bind(micros(now)).bind(replica.as_str());
     insert.execute(conn).await.map(drop).map_err(write_failed)
@@ -69,10 +83,15 @@ fn file_record(cells: &mut Cells<'_>) -> StoreResult<FileRecord> {
     })
 }
 
+rowset! {
+    /// A content of a DAG's file.
+    ContentItem<'a> in contents { dag: &'a DagId as text, hash: &'a str as text }
+}
+
 const VERSIONS_KNOWN: &str = concat!(
     "select distinct v.dag, v.hash from ",
-    each!("$1"),
-    " join dag_version as v on v.dag = item.value ->> 0 and v.hash = item.value ->> 1"
+    contents!(),
+    " join dag_version as v on v.dag = item.dag and v.hash = item.hash"
 );
 
 pub(crate) async fn versions_known(
@@ -82,6 +101,7 @@ pub(crate) async fn versions_known(
     if contents.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(VERSIONS_KNOWN).bind(json(contents)).fetch_all(conn).await.map_err(failed)?;
+    let items = json(contents.iter().map(|(dag, hash)| ContentItem { dag, hash }));
+    let rows = sqlx::query(VERSIONS_KNOWN).bind(items).fetch_all(conn).await.map_err(failed)?;
     decode(&rows, |cells| Ok((cells.text(DagId::trusted)?, cells.take()?)))
 }

@@ -11,7 +11,8 @@ use super::rows::{
     dag_columns, dag_row, decode, decode_opt, run_columns, run_row, task_columns, task_row, worker_columns,
     worker_row,
 };
-use super::{Conn, failed, json, limit, micros};
+use super::rowset::names_json;
+use super::{Conn, failed, limit, micros};
 
 /// How long workers that are no more stay in the list.
 const WORKERS_SEEN_WITHIN: TimeDelta = TimeDelta::days(1);
@@ -40,9 +41,9 @@ const VIEW_RECENT_RUNS: &str = concat!(
     run_columns!(),
     " from run where id in (
          select r.id from ",
-    each!("$1"),
-    " join run as r on r.dag = item.value ->> 0 and r.id in (
-             select x.id from run as x where x.dag = item.value ->> 0 order by x.id desc limit $2))
+    names!(),
+    " join run as r on r.dag = item.name and r.id in (
+             select x.id from run as x where x.dag = item.name order by x.id desc limit $2))
      order by dag, id desc"
 );
 
@@ -51,32 +52,33 @@ pub(crate) async fn view_recent_runs(
     dags: &[DagId],
     per_dag: usize,
 ) -> StoreResult<Vec<RunRow>> {
-    let query = sqlx::query(VIEW_RECENT_RUNS).bind(json(dags.iter().map(|dag| [dag]))).bind(limit(per_dag));
+    let dags = names_json(dags.iter().map(DagId::as_str));
+    let query = sqlx::query(VIEW_RECENT_RUNS).bind(dags).bind(limit(per_dag));
     decode(&query.fetch_all(conn).await.map_err(failed)?, run_row)
 }
 
 const VIEW_RUNS: &str = concat!(
     "select ",
     run_columns!(),
-    " from run where id < $1 and ($3 or state in (select item.value ->> 0 from ",
-    each!("$2"),
+    " from run where id < $2 and ($3 or state in (select item.name from ",
+    names!(),
     ")) order by id desc limit $4"
 );
 
 const VIEW_RUNS_ACTIVE: &str = concat!(
     "select ",
     run_columns!(),
-    " from run where id < $1 and state in ('queued', 'running')
-         and ($3 or state in (select item.value ->> 0 from ",
-    each!("$2"),
+    " from run where id < $2 and state in ('queued', 'running')
+         and ($3 or state in (select item.name from ",
+    names!(),
     ")) order by id desc limit $4"
 );
 
 const VIEW_RUNS_OF_DAG: &str = concat!(
     "select ",
     run_columns!(),
-    " from run where dag = $5 and id < $1 and ($3 or state in (select item.value ->> 0 from ",
-    each!("$2"),
+    " from run where dag = $5 and id < $2 and ($3 or state in (select item.name from ",
+    names!(),
     ")) order by id desc limit $4"
 );
 
@@ -90,8 +92,8 @@ pub(crate) async fn view_runs(conn: &mut Conn, filter: &RunFilter) -> StoreResul
         None => VIEW_RUNS,
     };
     let mut query = sqlx::query(statement)
+        .bind(names_json(filter.states.iter().map(|state| state.as_str())))
         .bind(filter.before.map_or(i64::MAX, |run| run.0))
-        .bind(json(filter.states.iter().map(|state| [state])))
         .bind(any_state)
         .bind(limit(filter.limit));
     if let Some(dag) = &filter.dag {

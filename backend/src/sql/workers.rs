@@ -9,7 +9,8 @@ use rota_core::port::{
 };
 
 use super::rows::{Cells, attempt_key, decode, decode_opt};
-use super::{Conn, clean, failed, json_of, micros, write_failed};
+use super::rowset::json_of;
+use super::{Conn, clean, failed, micros, write_failed};
 
 /// From a heartbeat to when others may take over what the worker ran, in microseconds: a sixth more than the lease, by
 /// when the worker has long killed everything itself (at 5/6 of the lease).

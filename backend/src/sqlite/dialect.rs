@@ -11,10 +11,10 @@ pub(crate) type Conn = SqliteConnection;
 /// A row from it.
 pub(crate) type Row = SqliteRow;
 
-/// A JSON list as a table: one row per element, its column `item.value`.
+/// The first parameter, a JSON list, as a table: one row per element, its column `value`.
 macro_rules! each {
-    ($param:literal) => {
-        concat!("json_each(", $param, ") as item")
+    () => {
+        "json_each($1)"
     };
 }
 

@@ -1,14 +1,14 @@
 //! The statements that every task passes through, as SQLite wants them: several in the writer's transaction.
 
 use chrono::{DateTime, Utc};
-use rota_core::id::TaskKey;
+use rota_core::id::{ClaimToken, RunId, TaskKey, TaskNo};
 use rota_core::port::{ClaimRequest, Claimed, Finish, QueuedTask, StoreResult, TaskRow};
 
 use super::dialect::Conn;
-use super::sql::batch_tasks::queued_json;
-use super::sql::claims::{claimed_load, finish_json, lease_check, nonce_bytes};
+use super::sql::claims::{claimed_load, finishes, finishes_json, is_claim, lease_check, nonce_bytes};
 use super::sql::rows::{Cells, decode, task_columns, task_row};
-use super::sql::{failed, json, limit, micros, write_failed};
+use super::sql::rowset::{claims_json, json, queued_json};
+use super::sql::{failed, limit, micros, write_failed};
 
 /// Claims what is still queued and answers with everything that this nonce holds.
 pub(super) async fn tasks_claim(
@@ -38,14 +38,11 @@ async fn tokens_take(conn: &mut Conn, count: usize) -> StoreResult<i64> {
 const CLAIM: &str = concat!(
     "update task set
          state = 'running', started_at = $2, worker = $3, incarnation = $4, claim_nonce = $5,
-         claim_token = cast(item.value ->> 4 as bigint)
+         claim_token = item.claim_token
      from ",
-    each!("$1"),
-    " where task.run = cast(item.value ->> 0 as bigint)
-         and task.task_no = cast(item.value ->> 1 as bigint)
-         and task.map_index = cast(item.value ->> 2 as bigint)
-         and task.attempt = cast(item.value ->> 3 as bigint)
-         and task.state = 'queued'"
+    claims!(),
+    " where task.run = item.run and task.task_no = item.task_no and task.map_index = item.map_index
+         and task.attempt = item.attempt and task.state = 'queued'"
 );
 
 async fn claim(
@@ -54,13 +51,8 @@ async fn claim(
     request: &ClaimRequest,
     first_token: i64,
 ) -> StoreResult<()> {
-    let items = json(
-        request
-            .keys
-            .iter()
-            .zip(first_token..)
-            .map(|(key, token)| (key.task.run, key.task.task, key.task.index, key.attempt, token)),
-    );
+    let tokens = (first_token..).map(ClaimToken);
+    let items = claims_json(request.keys.iter().copied().zip(tokens));
     let query = sqlx::query(CLAIM)
         .bind(items)
         .bind(micros(now))
@@ -72,38 +64,32 @@ async fn claim(
 
 const FINISH: &str = concat!(
     "update task set
-         state = item.value ->> 5,
-         finished_at = case when task.started_at > cast(item.value ->> 6 as bigint)
-             then task.started_at else cast(item.value ->> 6 as bigint) end,
-         spawned_at = cast(item.value ->> 7 as bigint),
-         ended_at = cast(item.value ->> 8 as bigint),
-         exit_code = cast(item.value ->> 9 as bigint),
-         signal = cast(item.value ->> 10 as bigint),
-         error = item.value ->> 11,
-         outputs = item.value ->> 12
+         state = item.state,
+         finished_at = case when task.started_at > item.finished_at then task.started_at else item.finished_at end,
+         spawned_at = item.spawned_at,
+         ended_at = item.ended_at,
+         exit_code = item.exit_code,
+         signal = item.signal,
+         error = item.error,
+         outputs = item.outputs
      from ",
-    each!("$1"),
-    " where task.run = cast(item.value ->> 0 as bigint)
-         and task.task_no = cast(item.value ->> 1 as bigint)
-         and task.map_index = cast(item.value ->> 2 as bigint)
-         and task.attempt = cast(item.value ->> 3 as bigint)
-         and task.claim_token = cast(item.value ->> 4 as bigint)
-         and task.state = 'running'"
+    finishes!(),
+    is_claim!("task"),
+    " and task.state = 'running'"
 );
 
 /// Records outcomes; returns how many rows that changed.
 pub(super) async fn finish(conn: &mut Conn, now: DateTime<Utc>, finishes: &[Finish]) -> StoreResult<u64> {
-    let query = sqlx::query(FINISH).bind(finish_json(now, finishes));
+    let query = sqlx::query(FINISH).bind(finishes_json(now, finishes));
     query.execute(conn).await.map(|done| done.rows_affected()).map_err(write_failed)
 }
 
 const QUEUE: &str = concat!(
     "insert into task (run, task_no, map_index, attempt, name, queue, priority, queued_at, state)
-     select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint),
-         cast(item.value ->> 3 as bigint), item.value ->> 4, item.value ->> 5, cast(item.value ->> 6 as bigint),
-         cast(item.value ->> 7 as bigint), 'queued'
+     select item.run, item.task_no, item.map_index, item.attempt, item.name, item.queue, item.priority,
+         item.queued_at, 'queued'
      from ",
-    each!("$1"),
+    queued!(),
     " where true
      on conflict (run, task_no, map_index) do update set
          attempt = excluded.attempt, name = excluded.name, queue = excluded.queue, priority = excluded.priority,
@@ -117,21 +103,23 @@ pub(super) async fn queue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreResult<
     query.execute(conn).await.map(|done| done.rows_affected()).map_err(write_failed)
 }
 
+rowset! {
+    /// A task.
+    TaskItem in tasks { run: RunId as bigint, task_no: TaskNo as bigint, map_index: u32 as bigint }
+}
+
 const TASKS_LOAD: &str = concat!(
     "select ",
     task_columns!(),
     " from task where (run, task_no, map_index) in (
-         select cast(item.value ->> 0 as bigint), cast(item.value ->> 1 as bigint), cast(item.value ->> 2 as bigint)
-         from ",
-    each!("$1"),
+         select item.run, item.task_no, item.map_index from ",
+    tasks!(),
     ") order by run, task_no, map_index"
 );
 
 pub(super) async fn tasks_load(conn: &mut Conn, keys: &[TaskKey]) -> StoreResult<Vec<TaskRow>> {
-    let query = sqlx::query(TASKS_LOAD).bind(key_json(keys));
+    let items =
+        json(keys.iter().map(|key| TaskItem { run: key.run, task_no: key.task, map_index: key.index }));
+    let query = sqlx::query(TASKS_LOAD).bind(items);
     decode(&query.fetch_all(conn).await.map_err(failed)?, task_row)
-}
-
-fn key_json(keys: &[TaskKey]) -> String {
-    json(keys.iter().map(|key| (key.run, key.task, key.index)))
 }

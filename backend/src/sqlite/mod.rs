@@ -3,10 +3,11 @@
 
 #[macro_use]
 mod dialect;
-mod hot;
 mod private;
+#[macro_use]
 #[path = "../sql/mod.rs"]
 mod sql;
+mod hot;
 mod writer;
 
 use std::path::Path;
