@@ -127,7 +127,7 @@ impl From<StoreError> for Error {
                 )
             }
             StoreError::Damaged(_) => Self::StoreAway(error.to_string()),
-            StoreError::Unavailable(why) => Self::StoreAway(why),
+            StoreError::Unavailable(why) | StoreError::Undone(why) => Self::StoreAway(why),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What of `sql/` is Postgres's own.
 
+use rota_core::port::StoreError;
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 
 use super::sql::Fault;
@@ -68,9 +69,15 @@ pub(crate) fn words(error: &sqlx::Error) -> String {
     }
 }
 
-/// Whether these words tell that the server undid an operation because it crossed another one: it may be tried again at once.
-pub(super) fn is_deadlock(words: &str) -> bool {
-    ["40P01", "40001"].iter().any(|code| words.ends_with(&format!("(SQLSTATE {code})")))
+/// The server undid a transaction that crossed another one: a deadlock, or what it takes for one.
+const UNDONE: [&str; 2] = ["40P01", "40001"];
+
+/// An error that says nothing about what was asked: an operation that was undone may be tried again at once.
+pub(crate) fn outage(code: Option<&str>, words: String) -> StoreError {
+    match code {
+        Some(code) if UNDONE.contains(&code) => StoreError::Undone(words),
+        _ => StoreError::Unavailable(words),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +107,9 @@ mod tests {
 
     #[test]
     fn a_deadlock_is_known_in_every_language() {
-        assert!(is_deadlock("Verklemmung entdeckt (SQLSTATE 40P01)"));
-        assert!(!is_deadlock("deadlock detected in the name of a table (SQLSTATE 42P01)"));
+        let undone = |code, words: &str| matches!(outage(code, words.to_owned()), StoreError::Undone(_));
+        assert!(undone(Some("40P01"), "Verklemmung entdeckt"));
+        assert!(!undone(Some("42P01"), "deadlock detected in the name of a table (SQLSTATE 40P01)"));
+        assert!(!undone(None, "deadlock detected"));
     }
 }

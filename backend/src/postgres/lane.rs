@@ -19,7 +19,6 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::dialect::is_deadlock;
 use super::host::primary;
 use super::options::PostgresOptions;
 use super::sql::{failed, fence_check, unavailable};
@@ -108,8 +107,8 @@ impl Lane {
                     return answer;
                 }
                 // Nothing of it was done, and the others that it was in the way of have gone on.
-                Ok(Used::Deadlock(_)) if attempt < TRIES_MAX => self.give_back(session),
-                Ok(Used::Deadlock(error)) => return Err(error),
+                Ok(Used::Undone(_)) if attempt < TRIES_MAX => self.give_back(session),
+                Ok(Used::Undone(words)) => return Err(StoreError::Unavailable(words)),
                 Ok(Used::Broken(error)) => {
                     self.forget_idle();
                     return Err(error);
@@ -169,10 +168,20 @@ impl Lane {
 enum Used<T> {
     /// An answer, be it a refusal; the connection is as it was.
     Answered(StoreResult<T>),
-    /// The server ended the operation, nothing was done.
-    Deadlock(StoreError),
+    /// The server undid the operation, and said why.
+    Undone(String),
     /// Nobody knows what the connection is good for.
     Broken(StoreError),
+}
+
+impl<T> Used<T> {
+    /// The end of a use that did not come to its answer, not even to being undone as a whole.
+    fn broken(error: StoreError) -> Self {
+        Self::Broken(match error {
+            StoreError::Undone(words) => StoreError::Unavailable(words),
+            error => error,
+        })
+    }
 }
 
 async fn execute<T, F>(
@@ -186,7 +195,7 @@ where
 {
     let now = match now(connection, clock).await {
         Ok(now) => now,
-        Err(error) => return Used::Broken(error),
+        Err(error) => return Used::broken(error),
     };
     let begun = match mode {
         Mode::Statements => return used(operation(connection, now).await),
@@ -196,20 +205,18 @@ where
     let answer = match begun {
         Ok(()) => operation(connection, now).await,
         Err(error @ StoreError::Fenced(_)) => Err(error),
-        Err(error) => return Used::Broken(error),
+        Err(error) => return Used::broken(error),
     };
     let end = if answer.is_ok() { "commit" } else { "rollback" };
     match (answer, step(connection, end).await) {
         (answer, Ok(())) => used(answer),
-        (Ok(_), Err(error)) | (Err(error), Err(_)) => Used::Broken(error),
+        (Ok(_), Err(error)) | (Err(error), Err(_)) => Used::broken(error),
     }
 }
 
 fn used<T>(answer: StoreResult<T>) -> Used<T> {
     match answer {
-        Err(StoreError::Unavailable(why)) if is_deadlock(&why) => {
-            Used::Deadlock(StoreError::Unavailable(why))
-        }
+        Err(StoreError::Undone(words)) => Used::Undone(words),
         Err(error @ StoreError::Unavailable(_)) => Used::Broken(error),
         answer => Used::Answered(answer),
     }

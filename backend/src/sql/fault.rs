@@ -1,7 +1,7 @@
 //! What an error of the database means to who asked. Told by its code (`dialect::fault`), never by its words, which come in
 //! the server's language.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 
 use rota_core::port::StoreError;
 
@@ -30,23 +30,24 @@ const FULL: &str = "its disk is full, make room and rota goes on by itself";
 pub(crate) fn failed(error: impl Borrow<sqlx::Error>) -> StoreError {
     let error = error.borrow();
     let words = dialect::words(error);
-    match fault(error) {
+    let code = code(error);
+    match code.as_deref().map_or(Fault::Other, dialect::fault) {
         Fault::Data | Fault::Taken => StoreError::Data(words),
         Fault::Damaged => StoreError::Damaged(words),
         Fault::Full => unavailable(format!("{FULL}: {words}")),
-        Fault::Other => unavailable(words),
+        Fault::Other => dialect::outage(code.as_deref(), words),
     }
 }
 
 /// An error of a write: a row that must be unique and is there already is a conflict.
 pub(crate) fn write_failed(error: sqlx::Error) -> StoreError {
-    match (fault(&error), error.as_database_error()) {
-        (Fault::Taken, Some(database)) => StoreError::Conflict(database.message().to_owned()),
+    let is_taken = code(&error).is_some_and(|code| dialect::fault(&code) == Fault::Taken);
+    match error.as_database_error() {
+        Some(database) if is_taken => StoreError::Conflict(database.message().to_owned()),
         _ => failed(error),
     }
 }
 
-fn fault(error: &sqlx::Error) -> Fault {
-    let code = error.as_database_error().and_then(|database| database.code());
-    code.map_or(Fault::Other, |code| dialect::fault(&code))
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(|database| database.code())
 }

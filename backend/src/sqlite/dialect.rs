@@ -1,5 +1,6 @@
 //! What SQLite does in its own way. Everything in `sql/` is written against these names.
 
+use rota_core::port::StoreError;
 use sqlx::{Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use super::sql::Fault;
@@ -67,6 +68,11 @@ pub(crate) fn fault(code: &str) -> Fault {
         (_, CORRUPT | NO_DATABASE) => Fault::Damaged,
         _ => Fault::Other,
     }
+}
+
+/// An error that says nothing about what was asked. Nothing that was undone comes this far: there is one writer.
+pub(crate) fn outage(_code: Option<&str>, words: String) -> StoreError {
+    StoreError::Unavailable(words)
 }
 
 /// What SQLite said, with its code.

@@ -27,13 +27,17 @@ pub enum StoreError {
     /// The store cannot be reached or answered with an error; the write may or may not have happened.
     #[error("store unavailable: {0}")]
     Unavailable(String),
+    /// The store undid the operation because it crossed another one: nothing was written, and asking again at once helps.
+    /// Adapters do so themselves and answer `Unavailable` in the end, so callers need not know it apart.
+    #[error("store unavailable: {0}")]
+    Undone(String),
 }
 
 impl StoreError {
     /// Whether the store itself is in trouble. That says nothing about what was asked, which is to be kept and asked again.
     pub const fn is_outage(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Damaged(_) => true,
+            Self::Unavailable(_) | Self::Undone(_) | Self::Damaged(_) => true,
             Self::Fenced(_) | Self::Conflict(_) | Self::NotFound(_) | Self::Refused(_) | Self::Data(_) => {
                 false
             }
