@@ -7,6 +7,7 @@
 pub mod dag;
 pub mod hex;
 pub mod id;
+pub mod late_result;
 pub mod plan;
 pub mod port;
 pub mod schedule;

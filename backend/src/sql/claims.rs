@@ -123,7 +123,7 @@ pub(crate) async fn tasks_finish(
     if late.is_empty() {
         return Ok(Vec::new());
     }
-    let counting = late::take_over(conn, now, &finishes_json(now, &late)).await?;
+    let counting = late::take_over(&mut *conn, now, &late).await?;
     late::note(conn, &late, &counting).await?;
     let too_late = late.iter().filter(|finish| !counting.contains(&finish.key));
     Ok(too_late.map(|finish| finish.key).collect())

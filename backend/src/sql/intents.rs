@@ -5,7 +5,6 @@ use rota_core::id::{DagId, DagVersion, IntentId, RunId, WorkerId};
 use rota_core::port::{
     Actor, Intent, IntentKind, RunRow, StoreError, StoreResult, TriggerRequest, Triggered,
 };
-use rota_core::state::RunState;
 
 use super::audit::{Entry, audit};
 use super::rows::{Cells, decode, decode_opt, run_columns, run_row};
@@ -107,7 +106,9 @@ pub(crate) async fn intent_add(
     let Some(row) = run_load(conn, run).await? else {
         return Err(StoreError::NotFound(format!("run {run}")));
     };
-    is_sensible(&row, kind)?;
+    if let Some(why) = kind.refusal(run, row.state) {
+        return Err(StoreError::Refused(why));
+    }
     let query = sqlx::query(INTENT_INSERT)
         .bind(run.0)
         .bind(json_of(kind))
@@ -122,20 +123,6 @@ pub(crate) async fn intent_add(
     audit(conn, Entry { now, actor, action, subject: run.to_string(), outcome: None, intent: Some(id) })
         .await?;
     Ok(id)
-}
-
-fn is_sensible(run: &RunRow, kind: &IntentKind) -> StoreResult<()> {
-    match kind {
-        IntentKind::Cancel if run.state.is_terminal() => Err(StoreError::Refused(format!(
-            "run {} has ended already ({}): there is nothing to cancel",
-            run.id, run.state
-        ))),
-        IntentKind::Retry(_) if run.state == RunState::Queued => Err(StoreError::Refused(format!(
-            "run {} has not started yet: there is nothing to run again",
-            run.id
-        ))),
-        IntentKind::Cancel | IntentKind::Retry(_) => Ok(()),
-    }
 }
 
 const INTENTS_PENDING: &str =

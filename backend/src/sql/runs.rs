@@ -27,7 +27,7 @@ pub(crate) async fn runs_active(conn: &mut Conn, after: RunId, rows_max: usize) 
 const RUNS_QUEUED: &str = concat!(
     "select ",
     run_columns!(),
-    " from run where state in ('queued', 'running') and state = 'queued' and trigger_kind = 'manual' and id > $1
+    " from run where state in ('queued', 'running') and state = 'queued' and trigger_kind <> 'schedule' and id > $1
      order by id limit $2"
 );
 

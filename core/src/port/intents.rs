@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Object, RunRow, StoreResult};
 use crate::id::{DagId, DagVersion, IntentId, RunId, TaskName, WorkerId};
+use crate::state::RunState;
 
 /// Who asks, for the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,21 @@ pub enum IntentKind {
     Cancel,
     /// Run some of its tasks again.
     Retry(RetrySelection),
+}
+
+impl IntentKind {
+    /// Why it makes no sense for a run in this state, in words; `None`: it does.
+    pub fn refusal(&self, run: RunId, state: RunState) -> Option<String> {
+        match self {
+            Self::Cancel if state.is_terminal() => {
+                Some(format!("run {run} has ended already ({state}): there is nothing to cancel"))
+            }
+            Self::Retry(_) if state == RunState::Queued => {
+                Some(format!("run {run} has not started yet: there is nothing to run again"))
+            }
+            Self::Cancel | Self::Retry(_) => None,
+        }
+    }
 }
 
 /// An intent that waits for the leader.

@@ -310,7 +310,8 @@ pub trait Plans: Send + Sync {
     async fn runs_active(&self, after: RunId, limit: usize) -> StoreResult<Vec<RunRow>>;
     /// One run.
     async fn run_load(&self, run: RunId) -> StoreResult<Option<RunRow>>;
-    /// Manual runs in state `queued` with ids above `after`, oldest first: those that the leader does not know yet.
+    /// Runs in state `queued` with ids above `after` that the leader did not make itself for a slot, oldest first: those
+    /// that it may not know yet.
     async fn runs_queued(&self, after: RunId, limit: usize) -> StoreResult<Vec<RunRow>>;
     /// Rows of these runs' tasks (current attempts), by key.
     async fn tasks_of_runs(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>>;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rota_core::id::{AttemptKey, DagId, DagVersion, QueueName, RunId, TaskKey, TaskName, WorkerId};
+use rota_core::late_result::{Standing, taken_over};
 use rota_core::port::{Batch, Committed, DagRow, Intent, QueuedTask, RunRow, SlotOutcome, SlotRow, TaskRow};
 use rota_core::state::{RunState, TaskState, Trigger};
 
@@ -268,12 +269,12 @@ impl Model {
     /// A lost attempt's success comes after all. Returns whether its task takes it over.
     pub(crate) fn take_over(&mut self, key: AttemptKey, now: DateTime<Utc>) -> bool {
         let Some(row) = self.tasks.get_mut(&key.task) else { return false };
-        let waits = row.state == TaskState::UpForRetry && row.attempt == key.attempt;
-        let is_queued = row.state == TaskState::Queued && row.attempt == key.attempt + 1 && row.losses > 0;
-        if waits || is_queued {
+        let standing = Standing { attempt: row.attempt, state: row.state, losses: row.losses };
+        let counts = taken_over(TaskState::Success, key.attempt, standing).is_some();
+        if counts {
             (row.state, row.finished_at, row.retry_at) = (TaskState::Success, Some(now), None);
         }
-        waits || is_queued
+        counts
     }
 
     pub(crate) fn lose(&mut self, keys: BTreeSet<AttemptKey>) {
