@@ -28,14 +28,14 @@ macro_rules! fence {
 
 /// Keeps a worker's life from being ended until the commit. A heartbeat, which changes no key, is not in the way of this
 /// lock and does not wait for it, however many claims follow each other.
-macro_rules! held {
+macro_rules! for_key_share {
     () => {
         " for key share"
     };
 }
 
 /// Waits for those who hold a life, looks at it again, and keeps others from holding it.
-macro_rules! taken {
+macro_rules! for_update {
     () => {
         " for update"
     };

@@ -2,7 +2,7 @@
 //! JSON.
 //!
 //! Postgres keeps a statement's plan for as long as its statistics stand, so a plan that was made while hardly any row was
-//! there serves a million of them a minute later. These statements therefore leave it no choice: `placed!` looks each item
+//! there serves a million of them a minute later. These statements therefore leave it no choice: `by_primary_key!` looks each item
 //! up by the primary key, in a subquery that cannot be pulled up, and the row is then taken by its place. That needs
 //! `enable_seqscan = off` (the lanes of leader and workers set it), for a table of one page would be read as a whole; and
 //! `state || ''`, which no partial index on states matches. A row that another transaction moves meanwhile may be missed:
@@ -46,7 +46,7 @@ impl Keys {
 }
 
 /// Where the row of each `item` is.
-macro_rules! placed {
+macro_rules! by_primary_key {
     () => {
         " cross join lateral (
              select it.ctid as place from task as it
@@ -61,13 +61,13 @@ const CLAIM: &str = concat!(
     "with lease as (
          select 1 from worker where incarnation = $5 and id = $6 and state = 'live' and lease_until > ",
     clock!("$7"),
-    held!(),
+    for_key_share!(),
     "), claimed as (
          update task set
              state = 'running', started_at = $7, worker = $6, incarnation = $5, claim_nonce = $8,
              claim_token = nextval('claim_token')
          from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as item(run, task_no, map_index, attempt)",
-    placed!(),
+    by_primary_key!(),
     "where task.ctid = found.place and task.attempt = item.attempt and task.state || '' = 'queued'
              and exists (select 1 from lease)
          returning task.run, task.task_no, task.map_index, task.attempt, task.claim_token, task.name)
@@ -136,7 +136,7 @@ const FINISH: &str = concat!(
             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::text[])
         as item(run, task_no, map_index, attempt, token, state, finished_at, spawned_at, ended_at, exit_code, signal,
             error, outputs)",
-    placed!(),
+    by_primary_key!(),
     "where task.ctid = found.place and task.attempt = item.attempt and task.claim_token = item.token
          and task.state || '' = 'running'"
 );

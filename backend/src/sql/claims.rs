@@ -36,7 +36,7 @@ pub(crate) async fn tasks_queued(
 const LEASE_CHECK: &str = concat!(
     "select 1 from worker where incarnation = $1 and id = $2 and state = 'live' and lease_until > ",
     clock!("$3"),
-    held!()
+    for_key_share!()
 );
 
 pub(crate) async fn lease_check(
@@ -171,7 +171,7 @@ const KEPT: &str = concat!(
 /// Held as for a claim: whoever wants to end this life waits, and then finds nothing of what was given back.
 const LIFE_CHECK: &str = concat!(
     "select 1 from worker where incarnation = $1 and id = $2 and state in ('live', 'draining')",
-    held!()
+    for_key_share!()
 );
 
 pub(crate) async fn tasks_give_back(conn: &mut Conn, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {

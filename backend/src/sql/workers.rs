@@ -22,7 +22,7 @@ fn given_up_after(lease: Duration) -> i64 {
 const EARLIER_LIVES_END: &str = concat!(
     "update worker set state = 'dead' where incarnation in (
          select incarnation from worker where id = $1 and state in ('live', 'draining')",
-    taken!(),
+    for_update!(),
     ")"
 );
 
@@ -99,7 +99,7 @@ const WORKERS_EXPIRE: &str = concat!(
     "update worker set state = 'dead' where incarnation in (
          select incarnation from worker where state in ('live', 'draining') and lease_until <= ",
     clock!("$1"),
-    taken!(),
+    for_update!(),
     ") returning id"
 );
 

@@ -27,14 +27,14 @@ macro_rules! fence {
 }
 
 /// Keeps a worker's life from being ended until the commit, without being in the way of its heartbeats.
-macro_rules! held {
+macro_rules! for_key_share {
     () => {
         ""
     };
 }
 
 /// Waits for those who hold a life, and keeps others from holding it.
-macro_rules! taken {
+macro_rules! for_update {
     () => {
         ""
     };

@@ -11,7 +11,7 @@ use crate::id::{DagId, DagVersion, IntentId, RunId, TaskName, WorkerId};
 use crate::state::RunState;
 
 /// Who asks, for the audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// `admin`, a user's name, or `cli`.
     pub name: String,

@@ -2,7 +2,6 @@
 //! counted, a range counts with the part of it that lies within the window.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
 
 use super::{SlotOutcome, SlotRow};
 use crate::id::DagId;
@@ -43,7 +42,7 @@ pub struct SlotPlace {
 }
 
 /// Slots, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SlotCounts {
     /// Slots with a run.
     pub fired: u64,

@@ -14,7 +14,7 @@ use crate::state::{RunState, TaskState, Trigger};
 pub type Object = Map<String, Value>;
 
 /// A DAG as the store knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DagRow {
     /// Its name.
     pub dag: DagId,
@@ -37,7 +37,7 @@ pub struct DagRow {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
     /// Its number.
     pub id: RunId,
@@ -68,7 +68,7 @@ pub struct RunRow {
 }
 
 /// Why an active run is being ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ending {
     /// `Failed` (time limit) or `Cancelled`.
     pub state: RunState,
@@ -78,7 +78,7 @@ pub struct Ending {
 
 /// A task with its current attempt, or an earlier attempt of it. Tasks that wait have no row, unless a person cleared
 /// them: then `attempt` is the last one so far.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TaskRow {
     /// Which task.
     pub key: TaskKey,
@@ -177,7 +177,7 @@ impl SlotOutcome {
 }
 
 /// A file of the DAG directory that cannot be used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FileErrorRow {
     /// Its path, relative to the DAG directory.
     pub path: String,
@@ -192,7 +192,7 @@ pub struct FileErrorRow {
 }
 
 /// A worker incarnation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WorkerRow {
     /// Its name.
     pub id: WorkerId,
@@ -261,7 +261,7 @@ impl WorkerState {
 }
 
 /// Who leads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LeaderRow {
     /// The current epoch; 0 before the first term.
     pub epoch: Epoch,
@@ -272,7 +272,7 @@ pub struct LeaderRow {
 }
 
 /// A scheduler replica.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReplicaRow {
     /// Its name.
     pub id: ReplicaId,
@@ -327,7 +327,7 @@ impl ReplicaState {
 }
 
 /// One term of leadership.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TermRow {
     /// Its epoch.
     pub epoch: Epoch,
