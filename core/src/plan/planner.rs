@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::lane::Lane;
 use super::questions::Questions;
+use super::ready_queue::Lane;
 use super::run::{Effects, RunWalk};
 use crate::dag::Dag;
 use crate::id::{AttemptKey, DagId, QueueName, RunId, TaskKey, WorkerId};

@@ -1,6 +1,6 @@
 //! `when`: whether a task whose trigger rule says "run" is to run.
 
-use super::run::RunWalk;
+use super::RunWalk;
 use crate::dag::{Answer, DefaultShell, Scope, Task, eval_when};
 
 /// Evaluates a task's `when` with the run's parameters and the outputs of tasks above it. It is looked at before the

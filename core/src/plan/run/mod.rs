@@ -1,13 +1,15 @@
 //! One active run as the leader sees it: where each task is, and what follows from each fact. A fact costs time in the
 //! out-degree of its task (and of the tasks that it settles), never in the size of the run.
 
+mod failures;
+mod when;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::failures::RunFailures;
 use super::retry::retry_wait;
 use super::rule::{Tally, Verdict, verdict};
 use crate::dag::{Dag, LOSSES_MAX, OnLost, Task};
@@ -15,6 +17,8 @@ use crate::id::{AttemptKey, RunId, TaskKey, TaskName, TaskNo};
 use crate::port::{Ending, PlannedRetry, RetrySelection, RunRow, SettledTask, TaskRow};
 use crate::seeded;
 use crate::state::{IllegalTransition, RunState, TaskEvent, TaskState, task_next};
+
+use failures::RunFailures;
 
 /// Why a run fails whose leaf did not succeed, with no failure on record.
 const NO_FAILURE: &str = "a leaf task did not succeed, and no row says why";
@@ -530,7 +534,7 @@ impl RunWalk {
         if !asks {
             return Ok(0);
         }
-        let answer = super::condition::evaluate(self, task);
+        let answer = when::evaluate(self, task);
         let ends = match answer.holds {
             Ok(true) => {
                 self.make_ready(no, effects);
