@@ -156,10 +156,43 @@ pub struct TaskKey {
     pub index: u32,
 }
 
+impl TaskNo {
+    /// The place as an index into what is kept by task.
+    pub const fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One task of a run, where the run goes without saying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId {
+    /// The task's place in the run's DAG version.
+    pub task: TaskNo,
+    /// See [`TaskKey::index`].
+    pub index: u32,
+}
+
+impl NodeId {
+    /// The only instance of `task`.
+    pub const fn single(task: TaskNo) -> Self {
+        Self { task, index: 0 }
+    }
+
+    /// This task of `run`.
+    pub const fn of(self, run: RunId) -> TaskKey {
+        TaskKey { run, task: self.task, index: self.index }
+    }
+}
+
 impl TaskKey {
     /// The only instance of `task` in `run`.
     pub fn single(run: RunId, task: TaskNo) -> Self {
-        Self { run, task, index: 0 }
+        NodeId::single(task).of(run)
+    }
+
+    /// The task's address in its run.
+    pub const fn node(self) -> NodeId {
+        NodeId { task: self.task, index: self.index }
     }
 
     /// The `attempt`-th attempt of this task.

@@ -275,7 +275,7 @@ fn needs(
     up.dedup_by(|later, first| {
         let twice = later.0 == first.0;
         if twice {
-            let message = format!("task `{}` stands twice in `needs`", entries[later.0.0 as usize].key);
+            let message = format!("task `{}` stands twice in `needs`", entries[later.0.place()].key);
             reader.sink.push(later.1, message);
         }
         twice
@@ -288,9 +288,8 @@ fn link(reader: &mut Reader<'_>, up: Vec<Vec<TaskNo>>, entries: &[Entry<'_>]) ->
         Ok(graph) => Some(graph),
         Err(cycles) => {
             for cycle in cycles {
-                let text =
-                    graph::cycle_text(&cycle, |task| entries[task.0 as usize].key.clone().into_owned());
-                let pos = cycle.first().map_or(Pos::START, |first| entries[first.0 as usize].key_pos);
+                let text = graph::cycle_text(&cycle, |task| entries[task.place()].key.clone().into_owned());
+                let pos = cycle.first().map_or(Pos::START, |first| entries[first.place()].key_pos);
                 reader.sink.push_hint(
                     pos,
                     format!("tasks need each other in a circle: {text}"),

@@ -22,7 +22,7 @@ pub(super) fn build(up: Vec<Vec<TaskNo>>) -> Result<Graph, Vec<Vec<TaskNo>>> {
     let mut down = vec![Vec::new(); up.len()];
     for (task, needs) in up.iter().enumerate() {
         for need in needs {
-            down[need.0 as usize].push(TaskNo(task as u32));
+            down[need.place()].push(TaskNo(task as u32));
         }
     }
     let order = order(&up, &down);
@@ -40,9 +40,9 @@ fn order(up: &[Vec<TaskNo>], down: &[Vec<TaskNo>]) -> Vec<TaskNo> {
     let mut order = Vec::with_capacity(up.len());
     while let Some(Reverse(task)) = ready.pop() {
         order.push(task);
-        for next in &down[task.0 as usize] {
-            missing[next.0 as usize] -= 1;
-            if missing[next.0 as usize] == 0 {
+        for next in &down[task.place()] {
+            missing[next.place()] -= 1;
+            if missing[next.place()] == 0 {
                 ready.push(Reverse(*next));
             }
         }
@@ -71,7 +71,7 @@ fn cycle(start: usize, up: &[Vec<TaskNo>], knot_of: &[usize]) -> Vec<TaskNo> {
     let mut came_from: HashMap<usize, usize> = HashMap::new();
     let mut queue = VecDeque::from([start]);
     while let Some(task) = queue.pop_front() {
-        for need in up[task].iter().map(|need| need.0 as usize) {
+        for need in up[task].iter().map(|need| need.place()) {
             if need == start {
                 let mut path = vec![TaskNo(task as u32)];
                 let mut at = task;
@@ -109,13 +109,13 @@ pub(super) fn cycle_text(cycle: &[TaskNo], name: impl Fn(TaskNo) -> String) -> S
 pub fn layers(dag: &Dag) -> Vec<Vec<TaskNo>> {
     let mut depth = vec![0_usize; dag.tasks.len()];
     for task in &dag.graph.order {
-        let needs = &dag.graph.up[task.0 as usize];
-        depth[task.0 as usize] = needs.iter().map(|need| depth[need.0 as usize] + 1).max().unwrap_or(0);
+        let needs = dag.graph.up_of(*task);
+        depth[task.place()] = needs.iter().map(|need| depth[need.place()] + 1).max().unwrap_or(0);
     }
     let count = depth.iter().max().map_or(0, |deepest| deepest + 1);
     let mut layers = vec![Vec::new(); count];
     for task in dag.task_nos() {
-        layers[depth[task.0 as usize]].push(task);
+        layers[depth[task.place()]].push(task);
     }
     layers
 }
@@ -141,7 +141,7 @@ pub fn render_graph(dag: &Dag) -> String {
 }
 
 fn task_line(dag: &Dag, task: TaskNo, width: usize) -> String {
-    let needs = &dag.graph.up[task.0 as usize];
+    let needs = dag.graph.up_of(task);
     let task = dag.task(task);
     let action = match &task.action {
         Action::Script(_) => "script",

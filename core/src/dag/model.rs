@@ -55,6 +55,18 @@ pub struct Graph {
     pub order: Vec<TaskNo>,
 }
 
+impl Graph {
+    /// The tasks that this one needs, ascending.
+    pub fn up_of(&self, task: TaskNo) -> &[TaskNo] {
+        &self.up[task.place()]
+    }
+
+    /// The tasks that need this one, ascending.
+    pub fn down_of(&self, task: TaskNo) -> &[TaskNo] {
+        &self.down[task.place()]
+    }
+}
+
 /// One task.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -264,7 +276,7 @@ pub enum ParamKind {
 impl Dag {
     /// The task of that number.
     pub fn task(&self, task: TaskNo) -> &Task {
-        &self.tasks[task.0 as usize]
+        &self.tasks[task.place()]
     }
 
     /// The number of the task of that name.

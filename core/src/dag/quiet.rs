@@ -19,14 +19,14 @@ pub(super) fn remark(reader: &mut Reader<'_>, tasks: &[Task], graph: &Graph, ent
     for (no, task) in tasks.iter().enumerate() {
         let above = &graph.up[no];
         let is_quiet = |up: &&TaskNo| {
-            let up = up.0 as usize;
+            let up = up.place();
             let fails = tasks[up].action != Action::Noop && !loud.failed[up];
             let hears = fallible[up] && !loud.upstream_failed[up];
             fails && !task.trigger_rule.passes_on(TaskState::Failed, above.len())
                 || hears && !task.trigger_rule.passes_on(TaskState::UpstreamFailed, above.len())
         };
         let quiet: Vec<&str> =
-            above.iter().filter(is_quiet).map(|up| tasks[up.0 as usize].name.as_str()).collect();
+            above.iter().filter(is_quiet).map(|up| tasks[up.place()].name.as_str()).collect();
         if !quiet.is_empty() {
             let (message, hint) = words(task, &quiet);
             reader.remarks.push(entries[no].key_pos, message, Some(hint));
@@ -63,9 +63,9 @@ fn words(task: &Task, quiet: &[&str]) -> (String, String) {
 fn fallible(tasks: &[Task], graph: &Graph) -> Vec<bool> {
     let mut fallible = vec![false; tasks.len()];
     for task in &graph.order {
-        let above = &graph.up[task.0 as usize];
-        fallible[task.0 as usize] =
-            above.iter().any(|up| fallible[up.0 as usize] || tasks[up.0 as usize].action != Action::Noop);
+        let above = graph.up_of(*task);
+        fallible[task.place()] =
+            above.iter().any(|up| fallible[up.place()] || tasks[up.place()].action != Action::Noop);
     }
     fallible
 }
@@ -79,7 +79,7 @@ struct Loud {
 impl Loud {
     fn of(tasks: &[Task], graph: &Graph) -> Self {
         let mut loud = Self { failed: vec![false; tasks.len()], upstream_failed: vec![false; tasks.len()] };
-        for no in graph.order.iter().rev().map(|task| task.0 as usize) {
+        for no in graph.order.iter().rev().map(|task| task.place()) {
             loud.failed[no] = loud.reaches(tasks, graph, (no, TaskState::Failed));
             loud.upstream_failed[no] = loud.reaches(tasks, graph, (no, TaskState::UpstreamFailed));
         }
@@ -89,7 +89,7 @@ impl Loud {
     fn reaches(&self, tasks: &[Task], graph: &Graph, (no, end): (usize, TaskState)) -> bool {
         let below = &graph.down[no];
         below.is_empty()
-            || below.iter().map(|down| down.0 as usize).any(|down| {
+            || below.iter().map(|down| down.place()).any(|down| {
                 self.upstream_failed[down] && tasks[down].trigger_rule.passes_on(end, graph.up[down].len())
             })
     }

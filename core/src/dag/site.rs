@@ -70,7 +70,7 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
     ) -> Self {
         let mut places = vec![0; drafts.len()];
         for (place, task) in graph.iter().flat_map(|graph| &graph.order).enumerate() {
-            places[task.0 as usize] = place as u32;
+            places[task.place()] = place as u32;
         }
         let seen = vec![0; drafts.len()];
         Self { params, names, drafts, graph, places, seen, searches: 0, steps: 0 }
@@ -88,7 +88,7 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
         let mut command = Vec::new();
         let mut when = Vec::new();
         let drafts = self.drafts;
-        for site in &drafts[task.0 as usize].sites {
+        for site in &drafts[task.place()].sites {
             let reads = if site.kind == SiteKind::When { &mut when } else { &mut command };
             reads.extend(self.check(reader, *site, Some(task)));
         }
@@ -113,7 +113,7 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
         for path in &uses.paths {
             reads.extend(self.path(reader, site.node, path, task));
         }
-        let shell = task.and_then(|task| self.drafts[task.0 as usize].task.shell.as_deref());
+        let shell = task.and_then(|task| self.drafts[task.place()].task.shell.as_deref());
         match site.kind {
             SiteKind::Script if is_posix(shell) => {
                 places::check_script(reader, site.node, text, blocks, self.params);
@@ -191,13 +191,13 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
             return None;
         };
         if !self.is_upstream(read, task) {
-            let own = &self.drafts[task.0 as usize].task.name;
+            let own = &self.drafts[task.place()].task.name;
             let message =
                 format!("task `{name}` is not upstream of `{own}`, so its outputs are not there yet");
             reader.sink.push_hint(reader.locate(node, path.at), message, format!("add `{name}` to `needs`"));
             return None;
         }
-        let promised = &self.drafts[read.0 as usize].task.outputs;
+        let promised = &self.drafts[read.place()].task.outputs;
         match (path.parts.get(2).map(String::as_str), path.parts.get(3)) {
             (Some("outputs"), Some(key)) if !promised.is_empty() && !promised.contains(key) => {
                 let what = format!("output of `{name}`:");
@@ -218,20 +218,20 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
     /// beyond that only direct needs count.
     fn is_upstream(&mut self, other: TaskNo, task: TaskNo) -> bool {
         let Some(graph) = self.graph else { return true };
-        if graph.up[task.0 as usize].binary_search(&other).is_ok() {
+        if graph.up_of(task).binary_search(&other).is_ok() {
             return true;
         }
         self.searches += 1;
-        let floor = self.places[other.0 as usize];
+        let floor = self.places[other.place()];
         let mut stack = vec![task];
         while let Some(at) = stack.pop() {
-            for need in &graph.up[at.0 as usize] {
+            for need in graph.up_of(at) {
                 self.steps += 1;
                 if *need == other {
                     return true;
                 }
-                let seen = &mut self.seen[need.0 as usize];
-                if *seen != self.searches && self.places[need.0 as usize] > floor {
+                let seen = &mut self.seen[need.place()];
+                if *seen != self.searches && self.places[need.place()] > floor {
                     *seen = self.searches;
                     stack.push(*need);
                 }
