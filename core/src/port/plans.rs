@@ -10,7 +10,7 @@ use super::{DagRow, Ending, Intent, Object, ReplicaState, RunRow, SlotRow, Store
 use crate::id::{
     AttemptKey, DagId, DagVersion, Epoch, IntentId, QueueName, ReplicaId, RunId, TaskKey, TaskName, WorkerId,
 };
-use crate::state::{RunState, TaskState};
+use crate::state::{RunState, TaskState, Trigger};
 
 /// One fenced transaction of the leader: all of it or nothing. Guards that do not hold make it a `Conflict`.
 /// Applied in the order of the fields.
@@ -73,6 +73,27 @@ pub struct NewRun {
     pub params: Object,
     /// When it was decided.
     pub at: DateTime<Utc>,
+}
+
+impl NewRun {
+    /// The row that a store writes for it, under the id that the store gave.
+    pub fn into_row(self, id: RunId) -> RunRow {
+        RunRow {
+            id,
+            dag: self.dag,
+            version: self.version,
+            slot: Some(self.slot),
+            interval_start: self.interval_start,
+            trigger: Trigger::Schedule,
+            state: self.state,
+            params: self.params,
+            reason: None,
+            created_at: self.at,
+            started_at: (self.state == RunState::Running).then_some(self.at),
+            finished_at: None,
+            ending: None,
+        }
+    }
 }
 
 /// A cursor that moves forward.
@@ -156,6 +177,21 @@ pub struct Committed {
     pub runs: Vec<RunId>,
     /// The rows of `cancels` as they are now (tasks without a row are left out).
     pub cancelled: Vec<TaskRow>,
+}
+
+impl Committed {
+    /// The workers that run attempts which are to be cancelled, each once: told at once, they need not wait for their next
+    /// heartbeat to hear of it.
+    pub fn workers_to_tell(&self) -> Vec<WorkerId> {
+        let mut workers: Vec<WorkerId> = Vec::new();
+        let running = self.cancelled.iter().filter(|row| row.state == TaskState::Running);
+        for worker in running.filter_map(|row| row.worker.as_ref()) {
+            if !workers.contains(worker) {
+                workers.push(worker.clone());
+            }
+        }
+        workers
+    }
 }
 
 /// A DAG file that was read and is good.
