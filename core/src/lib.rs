@@ -8,6 +8,7 @@ pub mod dag;
 pub mod hex;
 pub mod id;
 pub mod late_result;
+pub mod lease;
 pub mod plan;
 pub mod port;
 pub mod schedule;

@@ -1,7 +1,7 @@
 //! A life's right to run tasks, as the worker itself has to see it: it ends before the others may think it has.
 //!
-//! Counted from the *start* of the last heartbeat that was answered, TERM goes out at 4/6 of the lease and KILL at 5/6;
-//! the leader looks for another worker at 7/6. Where there are no others, it ends with the process only.
+//! Counted from the *start* of the last heartbeat that was answered; [`rota_core::lease`] says when what happens. Where there
+//! are no others, it ends with the process only.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Lease {
     /// Between beats.
     pub(crate) fn beat_every(&self) -> Duration {
         match self.tenure {
-            Tenure::Lease(length) => length / 6,
+            Tenure::Lease(length) => rota_core::lease::beat_every(length),
             Tenure::Process => BEAT_ALONE,
         }
     }
@@ -49,17 +49,17 @@ impl Lease {
 
     /// When tasks are told to end.
     pub(crate) fn end_at(&self) -> BootTime {
-        self.sixths(4)
+        self.after(rota_core::lease::term_after)
     }
 
     /// When tasks are killed.
     pub(crate) fn kill_at(&self) -> BootTime {
-        self.sixths(5)
+        self.after(rota_core::lease::kill_after)
     }
 
-    fn sixths(&self, count: u32) -> BootTime {
+    fn after(&self, time: fn(Duration) -> Duration) -> BootTime {
         match self.tenure {
-            Tenure::Lease(length) => BootTime(self.renewed.load(Ordering::Relaxed)).after(length * count / 6),
+            Tenure::Lease(length) => BootTime(self.renewed.load(Ordering::Relaxed)).after(time(length)),
             Tenure::Process => BootTime::NEVER,
         }
     }

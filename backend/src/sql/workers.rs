@@ -7,16 +7,16 @@ use rota_core::id::{Incarnation, QueueName, WorkerId};
 use rota_core::port::{
     Beat, BeatReply, QueueCapacity, Reaped, StoreError, StoreResult, WorkerHello, WorkerState,
 };
+use rota_core::{lease, seeded};
 
 use super::rows::{Cells, attempt_key, decode, decode_opt};
 use super::rowset::json_of;
 use super::{Conn, clean, failed, micros, write_failed};
 
-/// From a heartbeat to when others may take over what the worker ran, in microseconds: a sixth more than the lease, by
-/// when the worker has long killed everything itself (at 5/6 of the lease).
+/// From a heartbeat to when others may take over what the worker ran, in microseconds. Bounded, because it is added to a time.
 fn given_up_after(lease: Duration) -> i64 {
-    let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
-    if rota_core::seeded::bug("reap-early") { lease_us / 3 } else { lease_us + lease_us / 6 }
+    let wait = if seeded::bug("reap-early") { lease / 3 } else { lease::given_up_after(lease) };
+    i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
 }
 
 const EARLIER_LIVES_END: &str = concat!(
