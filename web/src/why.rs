@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::Dag;
-use rota_core::id::RunId;
-use rota_core::plan::why::{Surroundings, capacity_of, run_cause, task_cause};
-use rota_core::plan::{Effects, RunWalk};
+use rota_core::id::{NodeId, RunId};
+use rota_core::plan::RunWalk;
+use rota_core::plan::why::{WaitContext, capacity_of, run_cause, task_cause};
 use rota_core::port::{DagRow, QueueCapacity, RunRow, TaskRow, WorkerState};
 use rota_core::state::{RunState, TaskState};
 
@@ -82,9 +82,7 @@ impl Waits {
             return Ok(Self::Over(run.reason.clone()));
         }
         let now = ctx.moment.now;
-        // The walk is only asked why; what it would do is the leader's business.
-        let walk =
-            dag.and_then(|dag| RunWalk::load(run.clone(), dag, rows, now, &mut Effects::default()).ok());
+        let walk = dag.and_then(|dag| RunWalk::look(run.clone(), dag, rows, now).ok());
         let Some(walk) = walk else { return Ok(Self::Unknown) };
         let store = &*ctx.app.ports.store;
         let active = store.view_active_runs(Some(&run.dag), ACTIVE_NAMED).await?;
@@ -103,7 +101,7 @@ impl Waits {
     pub(crate) fn task(&self, task: &TaskNow) -> Option<String> {
         match self {
             Self::Open(around) => {
-                task_cause(&around.walk, task.no, task.row.as_ref(), &around.surroundings())
+                task_cause(&around.walk, NodeId::single(task.no), task.row.as_ref(), &around.context())
             }
             Self::Over(_) | Self::Unknown => None,
         }
@@ -142,7 +140,7 @@ impl Waits {
         match self {
             Self::Open(around) => {
                 let max_active_runs = around.walk.dag().max_active_runs;
-                run_cause(around.walk.row(), max_active_runs, &around.surroundings())
+                run_cause(around.walk.row(), max_active_runs, &around.context())
             }
             Self::Over(reason) => reason.clone(),
             Self::Unknown => {
@@ -153,8 +151,8 @@ impl Waits {
 }
 
 impl Around {
-    fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings {
+    fn context(&self) -> WaitContext<'_> {
+        WaitContext {
             now: self.now,
             capacity: &self.supply.capacity,
             running: self.supply.running,

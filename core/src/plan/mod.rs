@@ -1,6 +1,11 @@
 //! What comes next. The planner is a pure fold: facts, intents and the time go in, one batch of changes comes out
 //! ([`Planner`]). Nothing here makes a call or waits, so a simulation can drive it through any sequence of crashes.
 
+mod active_runs;
+mod admission;
+mod draft;
+mod intents;
+mod ledger;
 mod planner;
 mod questions;
 mod ready_queue;
@@ -8,9 +13,10 @@ mod retry;
 mod rule;
 mod run;
 mod slots;
+mod timers;
 pub mod why;
 
 pub use planner::{Aftermath, Planner};
 pub use retry::retry_wait;
 pub use rule::{Tally, Verdict, verdict};
-pub use run::{Effects, RunWalk};
+pub use run::RunWalk;

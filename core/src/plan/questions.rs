@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use chrono::{DateTime, Utc};
-
-use super::planner::Planner;
+use super::active_runs::ActiveRuns;
+use super::draft::Draft;
 use crate::id::{RunId, TaskKey, TaskNo};
 use crate::state::IllegalTransition;
 
-/// Steps after which [`Planner::plan`] leaves the rest to the next call. With the last question, which takes as many again
-/// at most, that is some 40 ms.
+/// Steps after which a plan leaves the rest to the next one. With the last question, which takes as many again at most, that
+/// is some 40 ms.
 const STEPS_PER_PLAN: u64 = 200_000;
 
 /// What each question takes beside the steps of its evaluation.
@@ -26,8 +25,14 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub(super) fn extend(&mut self, asks: Vec<TaskKey>) {
-        self.open.extend(asks);
+    /// Lets answers begin: with the run that is `turn`-th among those that ask.
+    pub(super) fn begin(&mut self, turn: u64) {
+        if self.last.is_some() {
+            return;
+        }
+        let runs: BTreeSet<RunId> = self.open.iter().map(|key| key.run).collect();
+        let before = usize::try_from(turn % (runs.len().max(1) as u64)).unwrap_or(0);
+        self.last = Some(runs.into_iter().nth(before).unwrap_or(RunId(0)));
     }
 
     /// Whether there is something to answer, and it may be answered.
@@ -35,10 +40,31 @@ impl Questions {
         self.last.is_some() && !self.open.is_empty()
     }
 
+    /// Takes in what asks, and evaluates as far as the steps go. Returns whether anything was evaluated.
+    pub(super) fn answer(
+        &mut self,
+        runs: &mut ActiveRuns,
+        draft: &mut Draft<'_>,
+    ) -> Result<bool, IllegalTransition> {
+        let mut steps = 0;
+        self.open.extend(draft.asks.drain(..));
+        while steps < STEPS_PER_PLAN
+            && let Some(key) = self.next()
+        {
+            steps += STEPS_PER_QUESTION;
+            let Some(walk) = runs.walk_mut(key.run) else { continue };
+            steps += walk.answer(key.node(), draft)?;
+            runs.touch(key.run);
+            // What follows from the answer may ask as well.
+            self.open.extend(draft.asks.drain(..));
+        }
+        Ok(steps > 0)
+    }
+
     /// Takes the next question: one of each run in turn.
     fn next(&mut self) -> Option<TaskKey> {
         let last = self.last?;
-        let after = TaskKey { index: u32::MAX, ..TaskKey::single(last, TaskNo(u32::MAX)) };
+        let after = TaskKey { run: last, task: TaskNo(u32::MAX), index: u32::MAX };
         let next = self.open.range((Bound::Excluded(after), Bound::Unbounded)).next();
         let key = next.or_else(|| self.open.first()).copied()?;
         self.open.remove(&key);
@@ -47,45 +73,17 @@ impl Questions {
     }
 }
 
-impl Planner {
-    /// From now on `when`s are evaluated. A leader says so when all that was stored for its runs (cancels above all) has been
-    /// heard, and the rest of what it found was committed. `turn` decides which run is first: another one each term, so that
-    /// a run whose evaluation was under way when the last leader died is not the first again.
-    pub fn begin_answers(&mut self, turn: u64) {
-        if self.questions.last.is_some() {
-            return;
-        }
-        let runs: BTreeSet<RunId> = self.questions.open.iter().map(|key| key.run).collect();
-        let before = usize::try_from(turn % (runs.len().max(1) as u64)).unwrap_or(0);
-        self.questions.last = Some(runs.into_iter().nth(before).unwrap_or(RunId(0)));
-    }
-
-    /// Evaluates what is asked, as far as the steps go. Returns whether anything was.
-    pub(super) fn answer_questions(&mut self, now: DateTime<Utc>) -> Result<bool, IllegalTransition> {
-        let mut steps = 0;
-        while steps < STEPS_PER_PLAN
-            && let Some(key) = self.questions.next()
-        {
-            steps += STEPS_PER_QUESTION;
-            let Some(walk) = self.runs.get_mut(&key.run) else { continue };
-            steps += walk.answer(key.task, now, &mut self.effects)?;
-            self.touched.insert(key.run);
-            // What follows from the answer may ask as well.
-            self.absorb(now);
-        }
-        Ok(steps > 0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use chrono::{DateTime, Utc};
     use serde_json::Map;
 
     use super::*;
     use crate::dag::{self, Dag};
     use crate::id::{DagId, DagVersion, IntentId};
+    use crate::plan::Planner;
     use crate::port::{Batch, Committed, Intent, IntentKind, RunRow};
     use crate::state::{RunState, TaskState, Trigger};
 

@@ -4,11 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::id::{RunId, TaskKey, TaskNo};
+use crate::id::{NodeId, RunId, TaskKey};
 
 /// Ready tasks of one queue and how many of its tasks are out already.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct ReadyQueue {
     levels: BTreeMap<Reverse<i32>, Turns>,
     /// Attempts that are queued or running.
     pub(super) outstanding: u32,
@@ -20,11 +20,11 @@ pub(super) struct Lane {
 #[derive(Debug, Default)]
 struct Turns {
     order: VecDeque<RunId>,
-    tasks: HashMap<RunId, VecDeque<TaskNo>>,
+    tasks: HashMap<RunId, VecDeque<NodeId>>,
 }
 
-impl Lane {
-    /// An empty lane.
+impl ReadyQueue {
+    /// An empty one.
     pub(super) fn new(window: u32) -> Self {
         Self { window, ..Self::default() }
     }
@@ -36,7 +36,7 @@ impl Lane {
         if tasks.is_empty() {
             turns.order.push_back(task.run);
         }
-        tasks.push_back(task.task);
+        tasks.push_back(task.node());
     }
 
     /// The next ready task, whether or not there is room.
@@ -54,7 +54,7 @@ impl Lane {
         if turns.order.is_empty() {
             level.remove();
         }
-        Some(TaskKey::single(run, task))
+        Some(task.of(run))
     }
 
     /// Whether another task may be let in.
@@ -66,17 +66,27 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::TaskNo;
 
     #[test]
     fn higher_priority_goes_first_and_runs_take_turns() {
-        let mut lane = Lane::default();
+        let mut queue = ReadyQueue::default();
         for task in 0..3 {
-            lane.push(0, TaskKey::single(RunId(1), TaskNo(task)));
+            queue.push(0, TaskKey::single(RunId(1), TaskNo(task)));
         }
-        lane.push(0, TaskKey::single(RunId(2), TaskNo(0)));
-        lane.push(5, TaskKey::single(RunId(3), TaskNo(0)));
+        queue.push(0, TaskKey::single(RunId(2), TaskNo(0)));
+        queue.push(5, TaskKey::single(RunId(3), TaskNo(0)));
         let order: Vec<(i64, u32)> =
-            std::iter::from_fn(|| lane.pop()).map(|key| (key.run.0, key.task.0)).collect();
+            std::iter::from_fn(|| queue.pop()).map(|key| (key.run.0, key.task.0)).collect();
         assert_eq!(order, [(3, 0), (1, 0), (2, 0), (1, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn instances_of_one_task_come_out_as_they_went_in() {
+        let mut queue = ReadyQueue::default();
+        let keys: Vec<TaskKey> =
+            (0..3).map(|index| TaskKey { index, ..TaskKey::single(RunId(1), TaskNo(7)) }).collect();
+        keys.iter().for_each(|key| queue.push(0, *key));
+        assert_eq!(std::iter::from_fn(|| queue.pop()).collect::<Vec<_>>(), keys);
     }
 }

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 
 use super::rule::{Verdict, verdict};
 use super::run::RunWalk;
-use crate::id::{QueueName, RunId, TaskNo};
+use crate::id::{NodeId, QueueName, RunId, TaskNo};
 use crate::port::{DagRow, QueueCapacity, RunRow, TaskRow, WorkerRow, WorkerState};
 use crate::schedule::format_duration;
 use crate::state::{RunState, TaskState, Trigger};
 
 /// What a run's own rows do not say.
 #[derive(Debug, Clone)]
-pub struct Surroundings<'a> {
+pub struct WaitContext<'a> {
     /// The time.
     pub now: DateTime<Utc>,
     /// What live workers offer ([`capacity_of`]).
@@ -48,7 +48,7 @@ pub fn capacity_of(workers: &[WorkerRow]) -> Vec<QueueCapacity> {
 }
 
 /// Why a run that has not ended does not move: `None` if it does.
-pub fn run_cause(run: &RunRow, max_active_runs: u32, around: &Surroundings<'_>) -> Option<String> {
+pub fn run_cause(run: &RunRow, max_active_runs: u32, around: &WaitContext<'_>) -> Option<String> {
     match run.state {
         RunState::Success | RunState::Failed | RunState::Cancelled => None,
         RunState::Running => {
@@ -77,9 +77,9 @@ pub fn run_cause(run: &RunRow, max_active_runs: u32, around: &Surroundings<'_>) 
 /// Why a task that has not ended does not move: `None` if it runs or has ended. `row`: its row, if it has one.
 pub fn task_cause(
     walk: &RunWalk,
-    task: TaskNo,
+    id: NodeId,
     row: Option<&TaskRow>,
-    around: &Surroundings<'_>,
+    around: &WaitContext<'_>,
 ) -> Option<String> {
     let state = row.map_or(TaskState::Waiting, |row| row.state);
     match state {
@@ -92,36 +92,32 @@ pub fn task_cause(
         TaskState::Running => {
             row.filter(|row| row.cancel_requested).map(|_| "is being ended on its worker".to_owned())
         }
-        TaskState::Waiting => Some(waiting_cause(walk, task, around)),
-        TaskState::Queued => Some(queued_cause(&walk.dag().task(task).queue, around)),
-        TaskState::UpForRetry => Some(retry_cause(walk, task, row, around)),
+        TaskState::Waiting => Some(waiting_cause(walk, id, around)),
+        TaskState::Queued => Some(queued_cause(&walk.dag().task(id.task).queue, around)),
+        TaskState::UpForRetry => Some(retry_cause(walk, id.task, row, around)),
     }
 }
 
 const NO_LEADER: &str = "waits because no scheduler leads";
 
-fn waiting_cause(walk: &RunWalk, task: TaskNo, around: &Surroundings<'_>) -> String {
+fn waiting_cause(walk: &RunWalk, id: NodeId, around: &WaitContext<'_>) -> String {
     if walk.row().state == RunState::Queued {
         return "waits for its run to start".to_owned();
     }
     if !around.has_leader {
         return NO_LEADER.to_owned();
     }
-    if walk.is_ready(task) {
-        let queue = &walk.dag().task(task).queue;
-        return format!("waits for room in queue {queue}, which is full with tasks that go first");
+    let task = walk.dag().task(id.task);
+    if walk.is_ready(id) {
+        return format!("waits for room in queue {}, which is full with tasks that go first", task.queue);
     }
-    let spec = walk.dag().task(task);
-    if verdict(spec.trigger_rule, walk.tally(task)) == Verdict::Run
-        && let Some(read) = walk.when_waits_for(spec)
+    if verdict(task.trigger_rule, walk.tally(id)) == Verdict::Run
+        && let Some(read) = walk.when_waits_for(task)
     {
         return format!("waits for task {}, whose outputs its `when` reads", walk.dag().task(read).name);
     }
-    let open: Vec<TaskNo> = walk.dag().graph.up[task.0 as usize]
-        .iter()
-        .copied()
-        .filter(|up| !walk.state(*up).is_terminal())
-        .collect();
+    let up = walk.dag().graph.up_of(id.task).iter().copied();
+    let open: Vec<TaskNo> = up.filter(|up| !walk.state(NodeId::single(*up)).is_terminal()).collect();
     match open.as_slice() {
         [] => "starts as soon as the leader gets to it".to_owned(),
         [up] => format!("waits for task {}", walk.dag().task(*up).name),
@@ -129,7 +125,7 @@ fn waiting_cause(walk: &RunWalk, task: TaskNo, around: &Surroundings<'_>) -> Str
     }
 }
 
-fn queued_cause(queue: &QueueName, around: &Surroundings<'_>) -> String {
+fn queued_cause(queue: &QueueName, around: &WaitContext<'_>) -> String {
     match around.capacity.iter().find(|offered| offered.queue == *queue) {
         None => format!("waits because no live worker serves queue {queue}"),
         Some(QueueCapacity { workers: 0, .. }) => {
@@ -144,7 +140,7 @@ fn queued_cause(queue: &QueueName, around: &Surroundings<'_>) -> String {
     }
 }
 
-fn retry_cause(walk: &RunWalk, task: TaskNo, row: Option<&TaskRow>, around: &Surroundings<'_>) -> String {
+fn retry_cause(walk: &RunWalk, task: TaskNo, row: Option<&TaskRow>, around: &WaitContext<'_>) -> String {
     let retries = walk.dag().task(task).retries;
     let used = row.map_or(0, |row| row.failures);
     let wait = row.and_then(|row| row.retry_at).map(|at| (at - around.now).to_std().unwrap_or_default());

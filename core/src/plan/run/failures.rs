@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::id::TaskNo;
+use crate::id::NodeId;
 
 /// See the module's text. Holds at most one failure per task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RunFailures {
-    words: BTreeMap<(DateTime<Utc>, TaskNo), String>,
+    words: BTreeMap<(DateTime<Utc>, NodeId), String>,
 }
 
 impl RunFailures {
     /// A task ended badly at `at`. What ended at an unknown time comes last.
-    pub(super) fn note(&mut self, task: TaskNo, at: Option<DateTime<Utc>>, words: String) {
+    pub(super) fn note(&mut self, task: NodeId, at: Option<DateTime<Utc>>, words: String) {
         self.words.entry((at.unwrap_or(DateTime::<Utc>::MAX_UTC), task)).or_insert(words);
     }
 
     /// These tasks are to run again.
-    pub(super) fn forget(&mut self, tasks: &[TaskNo]) {
-        let tasks: BTreeSet<TaskNo> = tasks.iter().copied().collect();
+    pub(super) fn forget(&mut self, tasks: &[NodeId]) {
+        let tasks: BTreeSet<NodeId> = tasks.iter().copied().collect();
         self.words.retain(|(_, task), _| !tasks.contains(task));
     }
 
