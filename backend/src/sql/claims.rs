@@ -214,6 +214,10 @@ rowset! {
         outputs: Option<String> as text,
     }
 }
+#[expect(
+    clippy::single_component_path_imports,
+    reason = "`rowset!` makes a macro of that name, which the lint does not see"
+)]
 pub(crate) use finishes;
 
 pub(crate) fn finishes_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
