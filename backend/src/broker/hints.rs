@@ -21,25 +21,25 @@ const ANNOUNCEMENTS_AT_ONCE: usize = 64;
 /// Rings at every listener's door.
 #[derive(Default)]
 pub(crate) struct Doorbell {
-    doors: Mutex<Vec<Weak<Door>>>,
+    inboxes: Mutex<Vec<Weak<ListenerInbox>>>,
 }
 
 #[derive(Default)]
-struct Door {
-    rung: Mutex<Rung>,
+struct ListenerInbox {
+    rung: Mutex<RungBells>,
     wake: Notify,
 }
 
 /// What was rung since the last look: at most one bell of each kind.
 #[derive(Default)]
-struct Rung {
+struct RungBells {
     finished: Vec<AttemptKey>,
     intent: bool,
     workers: bool,
     files: bool,
 }
 
-impl Rung {
+impl RungBells {
     fn add(&mut self, bell: &Bell) {
         match bell {
             Bell::Finished(keys) => {
@@ -74,25 +74,25 @@ impl Doorbell {
 
     /// Rings several bells at once: a listener hears all or none of them.
     pub(crate) fn ring_all(&self, bells: &[Bell]) {
-        lock(&self.doors).retain(|door| {
-            let Some(door) = door.upgrade() else { return false };
-            let mut rung = lock(&door.rung);
+        lock(&self.inboxes).retain(|inbox| {
+            let Some(inbox) = inbox.upgrade() else { return false };
+            let mut rung = lock(&inbox.rung);
             bells.iter().for_each(|bell| rung.add(bell));
             drop(rung);
-            door.wake.notify_one();
+            inbox.wake.notify_one();
             true
         });
     }
 
     pub(crate) fn listen(&self) -> DoorbellListener {
-        let door = Arc::new(Door::default());
-        lock(&self.doors).push(Arc::downgrade(&door));
-        DoorbellListener { door }
+        let inbox = Arc::new(ListenerInbox::default());
+        lock(&self.inboxes).push(Arc::downgrade(&inbox));
+        DoorbellListener { inbox }
     }
 }
 
 pub(crate) struct DoorbellListener {
-    door: Arc<Door>,
+    inbox: Arc<ListenerInbox>,
 }
 
 #[async_trait]
@@ -100,13 +100,13 @@ impl Bells for DoorbellListener {
     async fn next(&mut self, max: usize) -> Result<Vec<Bell>, BrokerError> {
         loop {
             let bells: Vec<Bell> = {
-                let mut rung = lock(&self.door.rung);
+                let mut rung = lock(&self.inbox.rung);
                 std::iter::from_fn(|| rung.take_one()).take(max).collect()
             };
             if !bells.is_empty() {
                 return Ok(bells);
             }
-            self.door.wake.notified().await;
+            self.inbox.wake.notified().await;
         }
     }
 }
@@ -263,6 +263,6 @@ mod tests {
         let doorbell = Doorbell::default();
         drop(doorbell.listen());
         doorbell.ring(Bell::Files);
-        assert!(lock(&doorbell.doors).is_empty());
+        assert!(lock(&doorbell.inboxes).is_empty());
     }
 }

@@ -2,7 +2,7 @@
 //! nothing is kept when the process ends: messages are hints, the store knows better.
 
 pub(crate) mod hints;
-mod lanes;
+mod queues;
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use rota_core::id::{AttemptKey, QueueName, WorkerId};
 use rota_core::port::{Bell, Bells, Broker, BrokerError, Change, Changes, Consumer, Dispatch, Nudges};
 
 use hints::{ChangeFeed, Doorbell, NudgeBoard};
-use lanes::Lanes;
+use queues::QueueBuffers;
 
 /// The embedded broker. Clones share the queues.
 #[derive(Clone, Default)]
 pub struct InProcessBroker {
-    lanes: Arc<Lanes>,
+    queues: Arc<QueueBuffers>,
     doorbell: Arc<Doorbell>,
     nudges: Arc<NudgeBoard>,
     changes: Arc<ChangeFeed>,
@@ -32,11 +32,11 @@ impl InProcessBroker {
 #[async_trait]
 impl Broker for InProcessBroker {
     async fn publish(&self, dispatches: &[Dispatch]) -> Result<Vec<AttemptKey>, BrokerError> {
-        Ok(self.lanes.publish(dispatches))
+        Ok(self.queues.publish(dispatches))
     }
 
     async fn consume(&self, queues: &[QueueName]) -> Result<Box<dyn Consumer>, BrokerError> {
-        Ok(Box::new(Lanes::consume(&self.lanes, queues)))
+        Ok(Box::new(QueueBuffers::consume(&self.queues, queues)))
     }
 
     async fn ring(&self, bell: Bell) -> Result<(), BrokerError> {

@@ -16,36 +16,36 @@ const WAITING_MAX: usize = 65_536;
 
 /// All queues.
 #[derive(Default)]
-pub(super) struct Lanes {
-    state: Mutex<State>,
+pub(super) struct QueueBuffers {
+    state: Mutex<BufferState>,
 }
 
 #[derive(Default)]
-struct State {
-    lanes: HashMap<QueueName, Lane>,
+struct BufferState {
+    buffers: HashMap<QueueName, QueueBuffer>,
     published: u64,
 }
 
 #[derive(Default)]
-struct Lane {
-    waiting: BTreeMap<Place, AttemptKey>,
+struct QueueBuffer {
+    waiting: BTreeMap<QueuePlace, AttemptKey>,
     /// The keys in `waiting`: publishing one of them again changes nothing.
     keys: HashSet<AttemptKey>,
     consumers: Vec<Weak<Notify>>,
 }
 
 /// Where an attempt stands in its queue.
-type Place = (Reverse<i32>, u64);
+type QueuePlace = (Reverse<i32>, u64);
 
 /// One consumer's view of some queues.
-pub(super) struct LaneConsumer {
-    lanes: Arc<Lanes>,
+pub(super) struct BufferConsumer {
+    buffers: Arc<QueueBuffers>,
     queues: Vec<QueueName>,
     wake: Arc<Notify>,
-    unacked: HashMap<u64, (QueueName, Place, AttemptKey)>,
+    unacked: HashMap<u64, (QueueName, QueuePlace, AttemptKey)>,
 }
 
-impl Lanes {
+impl QueueBuffers {
     /// Queues what fits and wakes those who wait for it. Returns what did not fit.
     pub(super) fn publish(&self, dispatches: &[Dispatch]) -> Vec<AttemptKey> {
         let mut refused = Vec::new();
@@ -54,51 +54,56 @@ impl Lanes {
         for dispatch in dispatches {
             state.published += 1;
             let place = (Reverse(dispatch.priority), state.published);
-            if !state.lane(&dispatch.queue).put(place, dispatch.key) {
+            if !state.buffer(&dispatch.queue).put(place, dispatch.key) {
                 refused.push(dispatch.key);
             } else if touched.last() != Some(&&dispatch.queue) {
                 touched.push(&dispatch.queue);
             }
         }
         for queue in touched {
-            state.lane(queue).wake();
+            state.buffer(queue).wake();
         }
         refused
     }
 
-    pub(super) fn consume(lanes: &Arc<Self>, queues: &[QueueName]) -> LaneConsumer {
+    pub(super) fn consume(buffers: &Arc<Self>, queues: &[QueueName]) -> BufferConsumer {
         let wake = Arc::new(Notify::new());
-        let mut state = lanes.lock();
+        let mut state = buffers.lock();
         for queue in queues {
-            state.lane(queue).consumers.push(Arc::downgrade(&wake));
+            state.buffer(queue).consumers.push(Arc::downgrade(&wake));
         }
         drop(state);
-        LaneConsumer { lanes: Arc::clone(lanes), queues: queues.to_vec(), wake, unacked: HashMap::new() }
+        BufferConsumer {
+            buffers: Arc::clone(buffers),
+            queues: queues.to_vec(),
+            wake,
+            unacked: HashMap::new(),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BufferState> {
         lock(&self.state)
     }
 }
 
-impl State {
-    fn lane(&mut self, queue: &QueueName) -> &mut Lane {
-        self.lanes.entry(queue.clone()).or_default()
+impl BufferState {
+    fn buffer(&mut self, queue: &QueueName) -> &mut QueueBuffer {
+        self.buffers.entry(queue.clone()).or_default()
     }
 
     /// The queue among `queues` whose first attempt goes first, and that attempt's place.
-    fn first(&self, queues: &[QueueName]) -> Option<(QueueName, Place)> {
+    fn first(&self, queues: &[QueueName]) -> Option<(QueueName, QueuePlace)> {
         let heads = queues.iter().filter_map(|queue| {
-            let (place, _) = self.lanes.get(queue)?.waiting.first_key_value()?;
+            let (place, _) = self.buffers.get(queue)?.waiting.first_key_value()?;
             Some((*place, queue))
         });
         heads.min_by_key(|(place, _)| *place).map(|(place, queue)| (queue.clone(), place))
     }
 }
 
-impl Lane {
+impl QueueBuffer {
     /// False if there is no room. An attempt that waits already keeps its place.
-    fn put(&mut self, place: Place, key: AttemptKey) -> bool {
+    fn put(&mut self, place: QueuePlace, key: AttemptKey) -> bool {
         if self.keys.contains(&key) {
             return true;
         }
@@ -110,7 +115,7 @@ impl Lane {
         true
     }
 
-    fn take(&mut self, place: Place) -> Option<AttemptKey> {
+    fn take(&mut self, place: QueuePlace) -> Option<AttemptKey> {
         let key = self.waiting.remove(&place)?;
         self.keys.remove(&key);
         Some(key)
@@ -127,13 +132,13 @@ impl Lane {
     }
 }
 
-impl LaneConsumer {
+impl BufferConsumer {
     fn take(&mut self, max: usize) -> Vec<Delivery> {
-        let mut state = self.lanes.lock();
+        let mut state = self.buffers.lock();
         let mut deliveries = Vec::new();
         while deliveries.len() < max {
             let Some((queue, place)) = state.first(&self.queues) else { break };
-            let Some(key) = state.lane(&queue).take(place) else { break };
+            let Some(key) = state.buffer(&queue).take(place) else { break };
             let tag = place.1;
             self.unacked.insert(tag, (queue, place, key));
             deliveries.push(Delivery { key, tag });
@@ -143,7 +148,7 @@ impl LaneConsumer {
 }
 
 #[async_trait]
-impl Consumer for LaneConsumer {
+impl Consumer for BufferConsumer {
     /// Cancel safe: whatever is taken is returned without another await.
     async fn next(&mut self, max: usize) -> Result<Vec<Delivery>, BrokerError> {
         loop {
@@ -164,18 +169,18 @@ impl Consumer for LaneConsumer {
     }
 }
 
-impl Drop for LaneConsumer {
+impl Drop for BufferConsumer {
     fn drop(&mut self) {
-        let mut state = self.lanes.lock();
+        let mut state = self.buffers.lock();
         for (_, (queue, place, key)) in self.unacked.drain() {
-            let lane = state.lane(&queue);
-            if lane.keys.insert(key) {
-                lane.waiting.insert(place, key);
+            let buffer = state.buffer(&queue);
+            if buffer.keys.insert(key) {
+                buffer.waiting.insert(place, key);
             }
         }
         // Its wake-up may have been meant for work that is still there: pass it on.
         for queue in &self.queues {
-            state.lane(queue).wake();
+            state.buffer(queue).wake();
         }
     }
 }
@@ -190,8 +195,8 @@ mod tests {
         Dispatch { key, queue: QueueName::trusted("a"), priority }
     }
 
-    fn consumer(lanes: &Arc<Lanes>) -> LaneConsumer {
-        Lanes::consume(lanes, &[QueueName::trusted("a")])
+    fn consumer(buffers: &Arc<QueueBuffers>) -> BufferConsumer {
+        QueueBuffers::consume(buffers, &[QueueName::trusted("a")])
     }
 
     fn numbers(deliveries: &[Delivery]) -> Vec<u32> {
@@ -200,40 +205,40 @@ mod tests {
 
     #[test]
     fn higher_priority_goes_first_and_equals_keep_their_order() {
-        let lanes = Arc::new(Lanes::default());
-        lanes.publish(&[dispatch(0, 0), dispatch(1, 5), dispatch(2, -1), dispatch(3, 5), dispatch(4, 0)]);
-        assert_eq!(numbers(&consumer(&lanes).take(10)), [1, 3, 0, 4, 2]);
+        let buffers = Arc::new(QueueBuffers::default());
+        buffers.publish(&[dispatch(0, 0), dispatch(1, 5), dispatch(2, -1), dispatch(3, 5), dispatch(4, 0)]);
+        assert_eq!(numbers(&consumer(&buffers).take(10)), [1, 3, 0, 4, 2]);
     }
 
     #[test]
     fn an_attempt_that_waits_already_is_not_queued_again() {
-        let lanes = Arc::new(Lanes::default());
-        lanes.publish(&[dispatch(0, 0), dispatch(1, 0)]);
-        assert_eq!(lanes.publish(&[dispatch(0, 9)]), vec![]);
-        let mut consumer = consumer(&lanes);
+        let buffers = Arc::new(QueueBuffers::default());
+        buffers.publish(&[dispatch(0, 0), dispatch(1, 0)]);
+        assert_eq!(buffers.publish(&[dispatch(0, 9)]), vec![]);
+        let mut consumer = consumer(&buffers);
         assert_eq!(numbers(&consumer.take(10)), [0, 1]);
-        lanes.publish(&[dispatch(0, 0)]);
+        buffers.publish(&[dispatch(0, 0)]);
         assert_eq!(numbers(&consumer.take(10)), [0], "once delivered it may be published again");
     }
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let lanes = Arc::new(Lanes::default());
+        let buffers = Arc::new(QueueBuffers::default());
         let most = u32::try_from(WAITING_MAX).unwrap();
         let all: Vec<Dispatch> = (0..most + 2).map(|number| dispatch(number, 0)).collect();
-        let refused = lanes.publish(&all);
+        let refused = buffers.publish(&all);
         assert_eq!(refused, [dispatch(most, 0).key, dispatch(most + 1, 0).key]);
-        assert_eq!(consumer(&lanes).take(usize::MAX).len(), WAITING_MAX);
-        assert_eq!(lanes.publish(&all[..2]), vec![]);
+        assert_eq!(consumer(&buffers).take(usize::MAX).len(), WAITING_MAX);
+        assert_eq!(buffers.publish(&all[..2]), vec![]);
     }
 
     #[test]
     fn what_is_given_back_has_its_old_place() {
-        let lanes = Arc::new(Lanes::default());
-        lanes.publish(&[dispatch(0, 0), dispatch(1, 0)]);
-        let mut first = consumer(&lanes);
+        let buffers = Arc::new(QueueBuffers::default());
+        buffers.publish(&[dispatch(0, 0), dispatch(1, 0)]);
+        let mut first = consumer(&buffers);
         assert_eq!(numbers(&first.take(1)), [0]);
         drop(first);
-        assert_eq!(numbers(&consumer(&lanes).take(10)), [0, 1]);
+        assert_eq!(numbers(&consumer(&buffers).take(10)), [0, 1]);
     }
 }

@@ -23,17 +23,17 @@ pub(super) fn random() -> u16 {
 
 /// Longer and longer pauses.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(super) struct ReconnectBackoff {
     pause: DoublingPause,
 }
 
-impl Default for Backoff {
+impl Default for ReconnectBackoff {
     fn default() -> Self {
         Self { pause: DoublingPause::new(PAUSE_MIN, PAUSE_MAX) }
     }
 }
 
-impl Backoff {
+impl ReconnectBackoff {
     /// Waits after a failure.
     pub(super) async fn pause(&mut self) {
         let pause = self.pause.after_failure();

@@ -11,30 +11,30 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::RELEASE_MAX;
-use super::lease::{LeaseView, Order};
-use super::observer::{Seat, SeatView};
-use super::seat::{Seats, Taken};
-use super::term::{EtcdTerm, Hold};
-use super::trouble::Trouble;
+use super::error::EtcdError;
+use super::key_observer::{LeaderKeyState, LeaderKeyView};
+use super::leader_key::{LeaderKey, TakeOutcome};
+use super::lease::{LeaseOrder, LeaseView};
+use super::term::{EtcdTerm, TermHold};
 
 /// After an attempt that came to nothing.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// One call of `campaign`, waiting for a term.
-pub(super) type Ballot = oneshot::Sender<Result<Box<dyn Term>, LeadershipError>>;
+pub(super) type CampaignRequest = oneshot::Sender<Result<Box<dyn Term>, LeadershipError>>;
 
 /// See the module's text.
 pub(super) struct Election {
     /// How the key is read and written.
-    pub(super) seats: Seats,
+    pub(super) leader_key: LeaderKey,
     /// Campaigns, served one after another.
-    pub(super) ballots: mpsc::Receiver<Ballot>,
+    pub(super) campaigns: mpsc::Receiver<CampaignRequest>,
     /// To the keeper of the lease.
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) orders: mpsc::Sender<LeaseOrder>,
     /// From the keeper of the lease.
     pub(super) leases: watch::Receiver<LeaseView>,
     /// From the observer.
-    pub(super) views: watch::Receiver<SeatView>,
+    pub(super) views: watch::Receiver<LeaderKeyView>,
     /// Whether a campaign waits, for the fast path.
     pub(super) is_standing: watch::Sender<bool>,
     /// The lease that this replica leads on, for the fast path.
@@ -43,17 +43,17 @@ pub(super) struct Election {
 
 /// The seat, taken.
 #[derive(Debug, Clone, Copy)]
-struct Mine {
+struct OwnKey {
     lease: i64,
     revision: i64,
 }
 
 /// What a candidate may do.
-enum Step {
+enum CampaignStep {
     /// Nothing; a person must mend something.
     Refused(String),
     /// The seat is ours already: the answer to an earlier attempt was lost.
-    Have(Mine),
+    Have(OwnKey),
     /// Take the free seat with this lease, from that instant on.
     Take(i64, Instant),
     /// Wait for news.
@@ -61,7 +61,7 @@ enum Step {
 }
 
 /// What is known about a seat that was ours.
-enum Standing {
+enum KeyCheck {
     /// It is ours, or nobody can be asked.
     Same,
     /// It may not be; ask again soon.
@@ -73,17 +73,17 @@ enum Standing {
 impl Election {
     /// Serves campaigns until nobody can start any.
     pub(super) async fn run(mut self) {
-        while let Some(mut ballot) = self.ballots.recv().await {
+        while let Some(mut request) = self.campaigns.recv().await {
             // The keeper ends after this loop, so it takes orders.
-            let _ = self.orders.send(Order::Hold).await;
+            let _ = self.orders.send(LeaseOrder::Hold).await;
             self.is_standing.send_replace(true);
-            let stood = self.stand(&mut ballot).await;
+            let stood = self.stand(&mut request).await;
             self.is_standing.send_replace(false);
             match stood {
-                Some(Ok(mine)) => self.lead(ballot, mine).await,
+                Some(Ok(mine)) => self.lead(request, mine).await,
                 Some(Err(refused)) => {
                     self.release().await;
-                    let _ = ballot.send(Err(refused));
+                    let _ = request.send(Err(refused));
                 }
                 // Also gives back what an attempt may have won without an answer.
                 None => self.release().await,
@@ -92,16 +92,16 @@ impl Election {
     }
 
     /// Waits for the seat. `None` if the campaign was given up.
-    async fn stand(&mut self, ballot: &mut Ballot) -> Option<Result<Mine, LeadershipError>> {
+    async fn stand(&mut self, request: &mut CampaignRequest) -> Option<Result<OwnKey, LeadershipError>> {
         let mut not_before = Instant::now();
         loop {
             let step = self.step();
             let wake = match step {
-                Step::Refused(why) => return Some(Err(LeadershipError(why))),
-                Step::Have(mine) => return Some(Ok(mine)),
-                Step::Take(lease, from) => {
+                CampaignStep::Refused(why) => return Some(Err(LeadershipError(why))),
+                CampaignStep::Have(mine) => return Some(Ok(mine)),
+                CampaignStep::Take(lease, from) => {
                     let from = from.max(not_before);
-                    if Instant::now() >= from && !ballot.is_closed() {
+                    if Instant::now() >= from && !request.is_closed() {
                         match self.take(lease).await {
                             Ok(Some(mine)) => return Some(Ok(mine)),
                             Ok(None) => not_before = Instant::now() + RETRY,
@@ -111,10 +111,10 @@ impl Election {
                     }
                     Some(from)
                 }
-                Step::Wait => None,
+                CampaignStep::Wait => None,
             };
             tokio::select! {
-                () = ballot.closed() => return None,
+                () = request.closed() => return None,
                 seen = self.views.changed() => seen.ok()?,
                 kept = self.leases.changed() => kept.ok()?,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
@@ -122,32 +122,34 @@ impl Election {
         }
     }
 
-    fn step(&mut self) -> Step {
+    fn step(&mut self) -> CampaignStep {
         let view = self.views.borrow_and_update();
         let leases = self.leases.borrow_and_update();
         if let Some(why) = view.refused.as_ref().or(leases.refused.as_ref()) {
-            return Step::Refused(why.clone());
+            return CampaignStep::Refused(why.clone());
         }
-        match (&view.seat, leases.lease) {
-            (Seat::Held(held), Some(lease)) if held.lease == lease.id => {
-                Step::Have(Mine { lease: lease.id, revision: view.revision })
+        match (&view.state, leases.lease) {
+            (LeaderKeyState::Held(held), Some(lease)) if held.lease == lease.id => {
+                CampaignStep::Have(OwnKey { lease: lease.id, revision: view.revision })
             }
-            (Seat::Free(from), Some(lease)) if lease.is_trusted() => Step::Take(lease.id, *from),
-            _ => Step::Wait,
+            (LeaderKeyState::Free(from), Some(lease)) if lease.is_trusted() => {
+                CampaignStep::Take(lease.id, *from)
+            }
+            _ => CampaignStep::Wait,
         }
     }
 
     /// Tries once. `None` if that came to nothing.
-    async fn take(&self, lease: i64) -> Result<Option<Mine>, LeadershipError> {
-        match self.seats.take(lease, None).await {
-            Ok(Taken::Ours(revision)) => Ok(Some(Mine { lease, revision })),
-            Ok(Taken::Theirs(_)) => Ok(None),
-            Err(Trouble::NoLease) => {
-                let _ = self.orders.send(Order::Dead(lease)).await;
+    async fn take(&self, lease: i64) -> Result<Option<OwnKey>, LeadershipError> {
+        match self.leader_key.take(lease, None).await {
+            Ok(TakeOutcome::Ours(revision)) => Ok(Some(OwnKey { lease, revision })),
+            Ok(TakeOutcome::Theirs(_)) => Ok(None),
+            Err(EtcdError::NoLease) => {
+                let _ = self.orders.send(LeaseOrder::Dead(lease)).await;
                 Ok(None)
             }
-            Err(Trouble::Refused(why)) => Err(LeadershipError(why)),
-            Err(Trouble::Away(why)) => {
+            Err(EtcdError::Refused(why)) => Err(LeadershipError(why)),
+            Err(EtcdError::Away(why)) => {
                 tracing::debug!("the seat was not taken: {why}");
                 Ok(None)
             }
@@ -155,13 +157,13 @@ impl Election {
     }
 
     /// Holds the seat until it is lost or given up.
-    async fn lead(&mut self, ballot: Ballot, mut mine: Mine) {
-        let (hold, held) = watch::channel(Hold::On(mine.lease));
+    async fn lead(&mut self, request: CampaignRequest, mut mine: OwnKey) {
+        let (hold, held) = watch::channel(TermHold::On(mine.lease));
         let (leave, mut left) = oneshot::channel();
         self.leads_on.send_replace(Some(mine.lease));
         let term = EtcdTerm { hold: held, leases: self.leases.clone(), leave };
         // A campaign that is gone drops the term right here, which is one way to leave.
-        let _ = ballot.send(Ok(Box::new(term)));
+        let _ = request.send(Ok(Box::new(term)));
         let mut is_sure = true;
         let done = loop {
             let standing = tokio::select! {
@@ -170,10 +172,10 @@ impl Election {
                 standing = self.watch_over(&mut mine, &hold, is_sure) => standing,
             };
             is_sure = match standing {
-                Standing::Same => true,
-                Standing::Unsure => false,
-                Standing::Lost => {
-                    hold.send_replace(Hold::Over);
+                KeyCheck::Same => true,
+                KeyCheck::Unsure => false,
+                KeyCheck::Lost => {
+                    hold.send_replace(TermHold::Over);
                     self.leads_on.send_replace(None);
                     return;
                 }
@@ -181,7 +183,7 @@ impl Election {
         };
         // Others may campaign before their connections to this replica end and before anybody here goes on.
         self.release().await;
-        hold.send_replace(Hold::Over);
+        hold.send_replace(TermHold::Over);
         self.leads_on.send_replace(None);
         if let Some(done) = done {
             let _ = done.send(());
@@ -190,25 +192,30 @@ impl Election {
 
     /// Waits for news about the seat and asks etcd if there is any doubt. May be dropped at any time: whoever leaves
     /// also revokes the lease that an attempt under way would use.
-    async fn watch_over(&mut self, mine: &mut Mine, hold: &watch::Sender<Hold>, is_sure: bool) -> Standing {
+    async fn watch_over(
+        &mut self,
+        mine: &mut OwnKey,
+        hold: &watch::Sender<TermHold>,
+        is_sure: bool,
+    ) -> KeyCheck {
         tokio::select! {
-            seen = self.views.changed() => if seen.is_err() { return Standing::Lost },
-            kept = self.leases.changed() => if kept.is_err() { return Standing::Lost },
+            seen = self.views.changed() => if seen.is_err() { return KeyCheck::Lost },
+            kept = self.leases.changed() => if kept.is_err() { return KeyCheck::Lost },
             () = sleep(RETRY), if !is_sure => {}
         }
         let view = self.views.borrow_and_update().clone();
         let lease = self.leases.borrow_and_update().lease;
-        let is_seen = matches!(&view.seat, Seat::Held(held) if held.lease == mine.lease);
+        let is_seen = matches!(&view.state, LeaderKeyState::Held(held) if held.lease == mine.lease);
         if !is_seen && view.revision > mine.revision {
-            hold.send_replace(Hold::Doubtful);
+            hold.send_replace(TermHold::Doubtful);
         }
-        let Some(lease) = lease else { return Standing::Same };
+        let Some(lease) = lease else { return KeyCheck::Same };
         if is_seen && lease.id == mine.lease {
-            hold.send_replace(Hold::On(mine.lease));
-            return Standing::Same;
+            hold.send_replace(TermHold::On(mine.lease));
+            return KeyCheck::Same;
         }
-        match self.seats.take(lease.id, Some(mine.lease)).await {
-            Ok(Taken::Ours(revision)) => {
+        match self.leader_key.take(lease.id, Some(mine.lease)).await {
+            Ok(TakeOutcome::Ours(revision)) => {
                 if lease.id != mine.lease {
                     tracing::warn!(
                         "the lease {:x} was lost, the lead was not: it goes on with {:x}",
@@ -216,30 +223,30 @@ impl Election {
                         lease.id
                     );
                 }
-                *mine = Mine { lease: lease.id, revision };
-                hold.send_replace(Hold::On(lease.id));
+                *mine = OwnKey { lease: lease.id, revision };
+                hold.send_replace(TermHold::On(lease.id));
                 self.leads_on.send_replace(Some(lease.id));
-                Standing::Same
+                KeyCheck::Same
             }
-            Ok(Taken::Theirs(held)) => {
+            Ok(TakeOutcome::Theirs(held)) => {
                 let by = held
                     .holder
                     .map_or_else(|| "an unknown holder".to_owned(), |holder| holder.replica.to_string());
                 tracing::warn!("the lead was lost to {by}");
-                Standing::Lost
+                KeyCheck::Lost
             }
-            Err(Trouble::NoLease) => {
-                let _ = self.orders.send(Order::Dead(lease.id)).await;
-                Standing::Unsure
+            Err(EtcdError::NoLease) => {
+                let _ = self.orders.send(LeaseOrder::Dead(lease.id)).await;
+                KeyCheck::Unsure
             }
-            Err(_) => Standing::Unsure,
+            Err(_) => KeyCheck::Unsure,
         }
     }
 
     /// Gives up the lease and all that hangs on it.
     async fn release(&self) {
         let (done, is_done) = oneshot::channel();
-        if self.orders.send(Order::Release(done)).await.is_ok() {
+        if self.orders.send(LeaseOrder::Release(done)).await.is_ok() {
             let _ = timeout(RELEASE_MAX * 2, is_done).await;
         }
     }

@@ -7,7 +7,7 @@ use etcd_client::Error;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum EtcdError {
     /// No answer, or one that another try may change.
     Away(String),
     /// An answer that stays the same until a person mends something.
@@ -16,7 +16,7 @@ pub(super) enum Trouble {
     NoLease,
 }
 
-impl Trouble {
+impl EtcdError {
     /// The same, with the endpoint that it happened at.
     pub(super) fn at(self, endpoint: &str) -> Self {
         match self {
@@ -27,7 +27,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for EtcdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Away(why) | Self::Refused(why) => f.write_str(why),
@@ -36,7 +36,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for EtcdError {
     fn from(error: Error) -> Self {
         let why = why(&error);
         let lower = why.to_lowercase();

@@ -10,10 +10,10 @@ use etcd_client::{Client, Event, EventType, WatchOptions, WatchResponse, WatchSt
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::line::CALL_MAX;
-use super::pace::{Backoff, jitter};
-use super::seat::{Held, Seats};
-use super::trouble::Trouble;
+use super::backoff::{ReconnectBackoff, jitter};
+use super::connection::CALL_MAX;
+use super::error::EtcdError;
+use super::leader_key::{HeldKey, LeaderKey};
 use crate::Link;
 
 /// How far apart standbys try when they see a free seat at the same time.
@@ -21,103 +21,103 @@ const JITTER_MAX: Duration = Duration::from_millis(20);
 
 /// The seat as last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Seat {
+pub(super) enum LeaderKeyState {
     /// Not seen yet.
     Unknown,
     /// Nobody holds it. Standbys may take it from this instant on; whoever held it last may at once.
     Free(Instant),
     /// Somebody holds it.
-    Held(Held),
+    Held(HeldKey),
 }
 
 /// What is known about the seat.
 #[derive(Debug, Clone)]
-pub(super) struct SeatView {
+pub(super) struct LeaderKeyView {
     /// The seat.
-    pub(super) seat: Seat,
+    pub(super) state: LeaderKeyState,
     /// At which revision of etcd. A wiped etcd counts from the start again.
     pub(super) revision: i64,
     /// Why nothing will be seen until a person mends something.
     pub(super) refused: Option<String>,
 }
 
-impl Default for SeatView {
+impl Default for LeaderKeyView {
     fn default() -> Self {
-        Self { seat: Seat::Unknown, revision: 0, refused: None }
+        Self { state: LeaderKeyState::Unknown, revision: 0, refused: None }
     }
 }
 
-impl SeatView {
+impl LeaderKeyView {
     /// Takes over what a look found. A seat that somebody held when last seen is left alone until `later`.
-    fn looked(&mut self, held: Option<Held>, revision: i64, now: Instant, later: Instant) {
+    fn looked(&mut self, held: Option<HeldKey>, revision: i64, now: Instant, later: Instant) {
         self.refused = None;
         self.revision = revision;
-        self.seat = match (held, &self.seat) {
-            (Some(held), _) => Seat::Held(held),
-            (None, Seat::Free(from)) => Seat::Free(*from),
-            (None, Seat::Unknown) => Seat::Free(now),
-            (None, Seat::Held(_)) => Seat::Free(later),
+        self.state = match (held, &self.state) {
+            (Some(held), _) => LeaderKeyState::Held(held),
+            (None, LeaderKeyState::Free(from)) => LeaderKeyState::Free(*from),
+            (None, LeaderKeyState::Unknown) => LeaderKeyState::Free(now),
+            (None, LeaderKeyState::Held(_)) => LeaderKeyState::Free(later),
         };
     }
 
     /// Takes over a change that a watch reported, and says whether it was news.
-    fn saw(&mut self, held: Option<Held>, revision: i64, now: Instant) -> bool {
-        let seat = match (held, &self.seat) {
-            (Some(held), _) if revision > self.revision => Seat::Held(held),
-            (None, _) if revision > self.revision => Seat::Free(now),
+    fn saw(&mut self, held: Option<HeldKey>, revision: i64, now: Instant) -> bool {
+        let state = match (held, &self.state) {
+            (Some(held), _) if revision > self.revision => LeaderKeyState::Held(held),
+            (None, _) if revision > self.revision => LeaderKeyState::Free(now),
             // A look was faster than the watch: the seat was not lost from sight, so it need not be left alone.
-            (None, Seat::Free(from)) if *from > now => Seat::Free(now),
+            (None, LeaderKeyState::Free(from)) if *from > now => LeaderKeyState::Free(now),
             _ => return false,
         };
         self.revision = self.revision.max(revision);
-        self.seat = seat;
+        self.state = state;
         true
     }
 }
 
 /// See the module's text.
-pub(super) struct Observer {
-    seats: Seats,
+pub(super) struct KeyObserver {
+    leader_key: LeaderKey,
     look_every: Duration,
     /// How long a seat that was found free, instead of being seen to become free, is left to the one who had it: etcd
     /// was away or wiped, and its holder, who goes on, is about to take it again.
     grace: Duration,
-    view: watch::Sender<SeatView>,
+    view: watch::Sender<LeaderKeyView>,
     link: watch::Sender<Link>,
 }
 
-impl Observer {
+impl KeyObserver {
     /// An observer for an election with this TTL.
     pub(super) fn new(
-        seats: Seats,
+        leader_key: LeaderKey,
         ttl: Duration,
-        view: watch::Sender<SeatView>,
+        view: watch::Sender<LeaderKeyView>,
         link: watch::Sender<Link>,
     ) -> Self {
-        Self { seats, look_every: ttl.min(super::QUIET_MAX), grace: ttl / 2, view, link }
+        Self { leader_key, look_every: ttl.min(super::QUIET_MAX), grace: ttl / 2, view, link }
     }
 
     /// Observes until it is dropped.
     pub(super) async fn run(self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = ReconnectBackoff::default();
         loop {
             match self.look(None).await {
                 Ok(revision) => {
-                    let trouble = self.follow(revision, &mut backoff).await;
-                    tracing::debug!("looking at the leader's key anew: {trouble}");
-                    self.seats.line().hang_up();
+                    let error = self.follow(revision, &mut backoff).await;
+                    tracing::debug!("looking at the leader's key anew: {error}");
+                    self.leader_key.connection().hang_up();
                 }
-                Err(trouble) => self.is_down(&trouble),
+                Err(error) => self.is_down(&error),
             }
             backoff.pause().await;
         }
     }
 
     /// Follows changes after `revision` until anything is odd.
-    async fn follow(&self, revision: i64, backoff: &mut Backoff) -> Trouble {
+    async fn follow(&self, revision: i64, backoff: &mut ReconnectBackoff) -> EtcdError {
         let mut stream = match self.watch(revision + 1).await {
             Ok(stream) => stream,
-            Err(trouble) => return trouble,
+            Err(error) => return error,
         };
         let mut next_look = Instant::now() + self.look_every;
         loop {
@@ -128,13 +128,13 @@ impl Observer {
                         backoff.reset();
                         message.events().iter().for_each(|event| self.changed(event));
                     }
-                    Ok(None) => return Trouble::Away("the watch ended".to_owned()),
+                    Ok(None) => return EtcdError::Away("the watch ended".to_owned()),
                     Err(error) => return error.into(),
                 },
                 () = sleep_until(next_look) => {
                     let newest = self.view.borrow().revision;
-                    if let Err(trouble) = self.look(Some(newest)).await {
-                        return trouble;
+                    if let Err(error) = self.look(Some(newest)).await {
+                        return error;
                     }
                     next_look = Instant::now() + self.look_every;
                 }
@@ -142,22 +142,22 @@ impl Observer {
         }
     }
 
-    async fn watch(&self, from: i64) -> Result<WatchStream, Trouble> {
-        let key = self.seats.leader_key();
+    async fn watch(&self, from: i64) -> Result<WatchStream, EtcdError> {
+        let key = self.leader_key.name();
         let watch = |client: Client| {
             let key = key.clone();
             async move {
                 client.watch_client().watch(key, Some(WatchOptions::new().with_start_revision(from))).await
             }
         };
-        self.seats.line().call(CALL_MAX, watch).await
+        self.leader_key.connection().call(CALL_MAX, watch).await
     }
 
     /// Reads the key. Fails if etcd is `newest` or less far than it was.
-    async fn look(&self, newest: Option<i64>) -> Result<i64, Trouble> {
-        let (held, revision) = self.seats.read().await?;
+    async fn look(&self, newest: Option<i64>) -> Result<i64, EtcdError> {
+        let (held, revision) = self.leader_key.read().await?;
         if newest.is_some_and(|newest| revision < newest) {
-            return Err(Trouble::Away("its revision went back: it was wiped or restored".to_owned()));
+            return Err(EtcdError::Away("its revision went back: it was wiped or restored".to_owned()));
         }
         self.is_up();
         let now = Instant::now() + jitter(JITTER_MAX);
@@ -168,7 +168,7 @@ impl Observer {
     fn changed(&self, event: &Event) {
         let Some(kv) = event.kv() else { return };
         let held = match event.event_type() {
-            EventType::Put => Some(Held::from(kv)),
+            EventType::Put => Some(HeldKey::from(kv)),
             EventType::Delete => None,
         };
         let now = Instant::now() + jitter(JITTER_MAX);
@@ -187,9 +187,9 @@ impl Observer {
     }
 
     /// The first failure is logged, later ones only change the words.
-    fn is_down(&self, trouble: &Trouble) {
-        let why = trouble.to_string();
-        if let Trouble::Refused(why) = trouble {
+    fn is_down(&self, error: &EtcdError) {
+        let why = error.to_string();
+        if let EtcdError::Refused(why) = error {
             self.view.send_modify(|view| view.refused = Some(why.clone()));
         }
         self.link.send_if_modified(|link| {
@@ -203,8 +203,8 @@ impl Observer {
     }
 }
 
-fn cancelled(message: &WatchResponse) -> Trouble {
-    Trouble::Away(format!(
+fn cancelled(message: &WatchResponse) -> EtcdError {
+    EtcdError::Away(format!(
         "the watch was cancelled (compacted at {}): {}",
         message.compact_revision(),
         message.cancel_reason()
@@ -218,12 +218,12 @@ mod tests {
     const SOON: Duration = Duration::from_millis(10);
     const LATER: Duration = Duration::from_secs(1);
 
-    fn held(lease: i64) -> Option<Held> {
-        Some(Held { lease, holder: None })
+    fn held(lease: i64) -> Option<HeldKey> {
+        Some(HeldKey { lease, holder: None })
     }
 
-    fn view_of(held: Option<Held>, revision: i64) -> SeatView {
-        let mut view = SeatView::default();
+    fn view_of(held: Option<HeldKey>, revision: i64) -> LeaderKeyView {
+        let mut view = LeaderKeyView::default();
         let now = Instant::now();
         view.looked(held, revision, now, now + LATER);
         view
@@ -234,7 +234,7 @@ mod tests {
         let now = Instant::now();
         let mut view = view_of(held(1), 5);
         assert!(view.saw(None, 6, now + SOON));
-        assert_eq!((view.seat, view.revision), (Seat::Free(now + SOON), 6));
+        assert_eq!((view.state, view.revision), (LeaderKeyState::Free(now + SOON), 6));
     }
 
     #[test]
@@ -242,11 +242,11 @@ mod tests {
         let now = Instant::now();
         let mut view = view_of(held(1), 5);
         view.looked(None, 6, now, now + LATER);
-        assert_eq!(view.seat, Seat::Free(now + LATER));
+        assert_eq!(view.state, LeaderKeyState::Free(now + LATER));
         view.looked(None, 7, now + SOON, now + SOON + LATER);
-        assert_eq!(view.seat, Seat::Free(now + LATER), "another look does not prolong it");
+        assert_eq!(view.state, LeaderKeyState::Free(now + LATER), "another look does not prolong it");
         assert!(
-            matches!(view_of(None, 1).seat, Seat::Free(from) if from < now + LATER),
+            matches!(view_of(None, 1).state, LeaderKeyState::Free(from) if from < now + LATER),
             "nobody held it before"
         );
     }
@@ -257,7 +257,7 @@ mod tests {
         let mut view = view_of(held(1), 5);
         view.looked(None, 9, now, now + LATER);
         assert!(view.saw(None, 6, now + SOON));
-        assert_eq!((view.seat, view.revision), (Seat::Free(now + SOON), 9));
+        assert_eq!((view.state, view.revision), (LeaderKeyState::Free(now + SOON), 9));
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         let mut view = view_of(held(2), 7);
         assert!(!view.saw(None, 6, Instant::now()));
         assert!(!view.saw(held(1), 5, Instant::now()));
-        assert_eq!(Some(view.seat), held(2).map(Seat::Held));
+        assert_eq!(Some(view.state), held(2).map(LeaderKeyState::Held));
     }
 
     #[test]
@@ -274,6 +274,6 @@ mod tests {
         let now = Instant::now();
         view.looked(None, 2, now, now + LATER);
         assert!(view.saw(held(3), 3, now));
-        assert_eq!(Some(view.seat), held(3).map(Seat::Held));
+        assert_eq!(Some(view.state), held(3).map(LeaderKeyState::Held));
     }
 }

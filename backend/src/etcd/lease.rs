@@ -12,10 +12,10 @@ use rota_kit::boottime::BootTime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::line::CALL_MAX;
-use super::pace::{Backoff, jitter};
-use super::seat::Seats;
-use super::trouble::Trouble;
+use super::backoff::{ReconnectBackoff, jitter};
+use super::connection::CALL_MAX;
+use super::error::EtcdError;
+use super::leader_key::LeaderKey;
 use super::{QUIET_MAX, RELEASE_MAX};
 
 /// Most of the TTL that is given away for clocks that differ and for answers under way.
@@ -47,7 +47,7 @@ pub(super) struct LeaseView {
 }
 
 /// What the election asks for.
-pub(super) enum Order {
+pub(super) enum LeaseOrder {
     /// Have a lease.
     Hold,
     /// Have none: revoke it, then answer.
@@ -57,16 +57,16 @@ pub(super) enum Order {
 }
 
 /// Keeps the lease.
-pub(super) struct Keeper {
-    seats: Seats,
+pub(super) struct LeaseTask {
+    leader_key: LeaderKey,
     ttl_s: i64,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<LeaseOrder>,
     view: watch::Sender<LeaseView>,
     stream: Option<(LeaseKeeper, LeaseKeepAliveStream)>,
 }
 
 /// Why a lease is no longer kept.
-enum Over {
+enum LeaseEnd {
     /// etcd does not know it.
     Lost,
     /// It was given up.
@@ -74,54 +74,54 @@ enum Over {
 }
 
 /// A granted lease and its rhythm.
-struct Granted {
+struct GrantedLease {
     id: i64,
     beat: Duration,
     is_registered: bool,
 }
 
-impl Keeper {
+impl LeaseTask {
     /// A keeper without a lease.
     pub(super) fn new(
-        seats: Seats,
+        leader_key: LeaderKey,
         ttl_s: i64,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<LeaseOrder>,
         view: watch::Sender<LeaseView>,
     ) -> Self {
-        Self { seats, ttl_s, orders, view, stream: None }
+        Self { leader_key, ttl_s, orders, view, stream: None }
     }
 
     /// Follows orders until nobody can give any.
     pub(super) async fn run(mut self) {
         while let Some(order) = self.orders.recv().await {
             match order {
-                Order::Hold => self.hold().await,
-                Order::Release(done) => drop(done.send(())),
-                Order::Dead(_) => {}
+                LeaseOrder::Hold => self.hold().await,
+                LeaseOrder::Release(done) => drop(done.send(())),
+                LeaseOrder::Dead(_) => {}
             }
         }
     }
 
     /// Has a lease, a new one when one is lost, until it is released.
     async fn hold(&mut self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = ReconnectBackoff::default();
         loop {
             let granted = tokio::select! {
                 biased;
                 done = released(&mut self.orders) => return self.none(done),
-                granted = grant(&self.seats, self.ttl_s) => granted,
+                granted = grant(&self.leader_key, self.ttl_s) => granted,
             };
             match granted {
                 Ok((granted, lease)) => {
                     backoff.reset();
                     self.publish(Some(lease), None);
-                    if matches!(self.keep(granted).await, Over::Released) {
+                    if matches!(self.keep(granted).await, LeaseEnd::Released) {
                         return;
                     }
                     self.publish(None, None);
                 }
-                Err(trouble) => {
-                    let refused = matches!(trouble, Trouble::Refused(_)).then(|| trouble.to_string());
+                Err(error) => {
+                    let refused = matches!(error, EtcdError::Refused(_)).then(|| error.to_string());
                     self.publish(None, refused);
                     tokio::select! {
                         biased;
@@ -134,25 +134,25 @@ impl Keeper {
     }
 
     /// Keeps one lease alive until it is over.
-    async fn keep(&mut self, mut granted: Granted) -> Over {
+    async fn keep(&mut self, mut granted: GrantedLease) -> LeaseEnd {
         self.stream = None;
         let mut next = Instant::now();
         loop {
             let order = tokio::select! {
                 biased;
                 order = self.orders.recv() => order,
-                answered = beat(&self.seats, &mut self.stream, &mut granted, next) => {
+                answered = beat(&self.leader_key, &mut self.stream, &mut granted, next) => {
                     match answered {
                         Ok(lease) => {
                             next += granted.beat;
                             self.publish(Some(lease), None);
                         }
-                        Err(Trouble::NoLease) => {
+                        Err(EtcdError::NoLease) => {
                             tracing::warn!("etcd does not know the lease {:x} any more", granted.id);
-                            return Over::Lost;
+                            return LeaseEnd::Lost;
                         }
-                        Err(trouble) => {
-                            tracing::debug!("lease {:x}: {trouble}", granted.id);
+                        Err(error) => {
+                            tracing::debug!("lease {:x}: {error}", granted.id);
                             next = Instant::now() + granted.beat / 8 + jitter(granted.beat / 8);
                         }
                     }
@@ -161,17 +161,17 @@ impl Keeper {
                 }
             };
             match order {
-                Some(Order::Hold) => {}
-                Some(Order::Dead(id)) if id == granted.id => return Over::Lost,
-                Some(Order::Dead(_)) => {}
-                Some(Order::Release(done)) => {
+                Some(LeaseOrder::Hold) => {}
+                Some(LeaseOrder::Dead(id)) if id == granted.id => return LeaseEnd::Lost,
+                Some(LeaseOrder::Dead(_)) => {}
+                Some(LeaseOrder::Release(done)) => {
                     self.release(granted.id).await;
                     self.none(Some(done));
-                    return Over::Released;
+                    return LeaseEnd::Released;
                 }
                 None => {
                     self.release(granted.id).await;
-                    return Over::Released;
+                    return LeaseEnd::Released;
                 }
             }
         }
@@ -182,9 +182,9 @@ impl Keeper {
         self.stream = None;
         self.publish(None, None);
         // Half of the time for one member, so that another can still be asked.
-        match timeout(RELEASE_MAX, self.seats.revoke(lease, RELEASE_MAX / 2)).await {
+        match timeout(RELEASE_MAX, self.leader_key.revoke(lease, RELEASE_MAX / 2)).await {
             Ok(Ok(())) => {}
-            Ok(Err(trouble)) => tracing::debug!("the lease {lease:x} will run out: {trouble}"),
+            Ok(Err(error)) => tracing::debug!("the lease {lease:x} will run out: {error}"),
             Err(_) => tracing::debug!("the lease {lease:x} will run out: no answer within {RELEASE_MAX:?}"),
         }
     }
@@ -204,32 +204,32 @@ impl Keeper {
 }
 
 /// Waits for an order to release; other orders ask for what is being done already.
-async fn released(orders: &mut mpsc::Receiver<Order>) -> Option<oneshot::Sender<()>> {
+async fn released(orders: &mut mpsc::Receiver<LeaseOrder>) -> Option<oneshot::Sender<()>> {
     loop {
         match orders.recv().await {
-            Some(Order::Release(done)) => return Some(done),
-            Some(Order::Hold | Order::Dead(_)) => {}
+            Some(LeaseOrder::Release(done)) => return Some(done),
+            Some(LeaseOrder::Hold | LeaseOrder::Dead(_)) => {}
             None => return None,
         }
     }
 }
 
-async fn grant(seats: &Seats, ttl_s: i64) -> Result<(Granted, Lease), Trouble> {
+async fn grant(leader_key: &LeaderKey, ttl_s: i64) -> Result<(GrantedLease, Lease), EtcdError> {
     let start = BootTime::now();
     let call = |client: Client| async move { client.lease_client().grant(ttl_s, None).await };
-    let answer = seats.line().call(CALL_MAX, call).await?;
+    let answer = leader_key.connection().call(CALL_MAX, call).await?;
     let ttl = seconds(answer.ttl());
-    let granted = Granted { id: answer.id(), beat: (ttl / 3).min(QUIET_MAX), is_registered: false };
+    let granted = GrantedLease { id: answer.id(), beat: (ttl / 3).min(QUIET_MAX), is_registered: false };
     Ok((granted, Lease { id: answer.id(), trusted_until: trusted_until(start, ttl) }))
 }
 
 /// Waits for `next`, then has the lease prolonged. Whatever stops it midway also drops the stream.
 async fn beat(
-    seats: &Seats,
+    leader_key: &LeaderKey,
     stream: &mut Option<(LeaseKeeper, LeaseKeepAliveStream)>,
-    granted: &mut Granted,
+    granted: &mut GrantedLease,
     next: Instant,
-) -> Result<Lease, Trouble> {
+) -> Result<Lease, EtcdError> {
     sleep_until(next).await;
     let start = BootTime::now();
     let id = granted.id;
@@ -238,28 +238,28 @@ async fn beat(
     let answered = match open {
         Some(open) => {
             let answered = match timeout(limit, prolong(open)).await {
-                Ok(answered) => answered.map_err(Trouble::from),
-                Err(_) => Err(Trouble::Away(format!("no answer within {} ms", limit.as_millis()))),
+                Ok(answered) => answered.map_err(EtcdError::from),
+                Err(_) => Err(EtcdError::Away(format!("no answer within {} ms", limit.as_millis()))),
             };
-            if matches!(answered, Err(Trouble::Away(_) | Trouble::Refused(_))) {
+            if matches!(answered, Err(EtcdError::Away(_) | EtcdError::Refused(_))) {
                 // The next beat opens a stream with a fresh client.
-                seats.line().hang_up();
+                leader_key.connection().hang_up();
             }
             answered
         }
         None => {
             let call =
                 |client: Client| async move { prolong(client.lease_client().keep_alive(id).await?).await };
-            seats.line().call(limit, call).await
+            leader_key.connection().call(limit, call).await
         }
     };
     let (ttl_s, open) = answered?;
     if ttl_s <= 0 {
-        return Err(Trouble::NoLease);
+        return Err(EtcdError::NoLease);
     }
     *stream = Some(open);
     if !granted.is_registered {
-        granted.is_registered = matches!(timeout(limit, seats.register(id)).await, Ok(Ok(())));
+        granted.is_registered = matches!(timeout(limit, leader_key.register(id)).await, Ok(Ok(())));
     }
     Ok(Lease { id, trusted_until: trusted_until(start, seconds(ttl_s)) })
 }

@@ -1,28 +1,28 @@
 //! Leadership by an election in etcd. One key under a prefix, put on a lease by a transaction that expects it to be
 //! absent; standbys watch it go and try to put it themselves.
 //!
-//! - `line` is a connection with limits on every call; `trouble` says what its errors mean.
-//! - `seat` reads and writes the key; `lease` keeps the lease it hangs on; `observer` follows what happens to the key.
+//! - `connection` has limits on every call; `error` says what its errors mean; `backoff` how fast to try again.
+//! - `leader_key` reads and writes the key; `lease` keeps the lease it hangs on; `key_observer` follows what happens to the key.
 //! - `election` puts these together into campaigns and terms; `term` is what the scheduler holds.
-//! - `peer` and `shadow` are the fast path: standbys notice a killed leader by its closed connections.
+//! - `peer` and `probe` are the fast path: standbys notice a killed leader by its closed connections.
 //!
 //! All of it runs on a thread of its own with its own runtime, so that a busy scheduler does not lose its lease. It
 //! decides who tries to lead and never what is true: two replicas may well believe that they lead for a moment, and the
 //! store's epoch lets only one of them write. That is also why a leader without etcd goes on: while nobody else has begun
 //! a term in the store, its writes are good. [`Term::is_trusted`](rota_core::port::Term::is_trusted) says no meanwhile.
 
+mod backoff;
+mod connection;
 mod election;
+mod error;
+mod key_observer;
+mod leader_key;
 mod lease;
-mod line;
-mod observer;
 mod options;
-mod pace;
 mod peer;
-mod seat;
-mod shadow;
+mod probe;
 mod term;
 mod thread;
-mod trouble;
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use rota_core::id::ReplicaId;
 use rota_core::port::{Leadership, LeadershipError, Term};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::election::Ballot;
+use self::election::CampaignRequest;
 pub use self::options::{EtcdOptions, EtcdTls, PeerOptions};
 use crate::Link;
 
@@ -49,7 +49,7 @@ type Question = oneshot::Sender<Result<Vec<ReplicaId>, LeadershipError>>;
 /// clone and the last term are dropped, its lease is given up and its thread ends.
 #[derive(Debug, Clone)]
 pub struct EtcdLeadership {
-    ballots: mpsc::Sender<Ballot>,
+    campaigns: mpsc::Sender<CampaignRequest>,
     questions: mpsc::Sender<Question>,
     link: watch::Receiver<Link>,
 }
@@ -77,8 +77,8 @@ impl Leadership for EtcdLeadership {
     /// # Errors
     /// When a person must mend something: etcd refuses the user, the certificates, or any write.
     async fn campaign(&self) -> Result<Box<dyn Term>, LeadershipError> {
-        let (ballot, term) = oneshot::channel();
-        self.ballots.send(ballot).await.map_err(|_| gone())?;
+        let (request, term) = oneshot::channel();
+        self.campaigns.send(request).await.map_err(|_| gone())?;
         term.await.map_err(|_| gone())?
     }
 

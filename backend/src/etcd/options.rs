@@ -77,7 +77,7 @@ impl EtcdOptions {
     /// In words: no or wrong endpoints, a wrong prefix, unreadable certificates.
     pub fn validate(&self) -> Result<(), LeadershipError> {
         for endpoint in self.endpoints_checked()? {
-            self.connect_options(if endpoint.starts_with("https://") { Tls::On } else { Tls::Off })?;
+            self.connect_options(if endpoint.starts_with("https://") { TlsMode::On } else { TlsMode::Off })?;
         }
         Ok(())
     }
@@ -122,15 +122,15 @@ impl EtcdOptions {
     }
 
     /// The client's options, without the user.
-    pub(super) fn connect_options(&self, is_tls: Tls) -> Result<ConnectOptions, LeadershipError> {
+    pub(super) fn connect_options(&self, is_tls: TlsMode) -> Result<ConnectOptions, LeadershipError> {
         let options = ConnectOptions::new()
             .with_connect_timeout(CONNECT_MAX)
             .with_keep_alive(PING, PING)
             .with_keep_alive_while_idle(false)
             .with_require_leader(true);
         match is_tls {
-            Tls::Off => Ok(options),
-            Tls::On => Ok(options.with_tls(self.tls.clone().unwrap_or_default().load()?)),
+            TlsMode::Off => Ok(options),
+            TlsMode::On => Ok(options.with_tls(self.tls.clone().unwrap_or_default().load()?)),
         }
     }
 
@@ -159,7 +159,7 @@ impl fmt::Debug for EtcdOptions {
 
 /// Whether an endpoint speaks TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tls {
+pub(super) enum TlsMode {
     /// `https`.
     On,
     /// `http`.

@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::line::CALL_MAX;
-use super::observer::{Seat, SeatView};
-use super::seat::Seats;
+use super::connection::CALL_MAX;
+use super::key_observer::{LeaderKeyState, LeaderKeyView};
+use super::leader_key::LeaderKey;
 
 /// What a leader says, before its lease in hexadecimal.
 pub(super) const GREETING: &str = "rota leader ";
@@ -36,9 +36,9 @@ const RETRY: Duration = Duration::from_millis(100);
 const REFUSALS_MAX: u32 = 3;
 
 /// See the module's text.
-pub(super) struct Shadow {
-    seats: Seats,
-    view: watch::Receiver<SeatView>,
+pub(super) struct LeaderProbe {
+    leader_key: LeaderKey,
+    view: watch::Receiver<LeaderKeyView>,
     is_standing: watch::Receiver<bool>,
     /// The lease that a leader greeted with.
     greeted_by: Option<i64>,
@@ -47,20 +47,20 @@ pub(super) struct Shadow {
 
 /// A leader to hold on to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
+struct ProbeTarget {
     lease: i64,
     address: String,
     replica: String,
 }
 
-impl Shadow {
-    /// A shadow of whoever leads while this replica stands by.
+impl LeaderProbe {
+    /// One that holds on to whoever leads while this replica stands by.
     pub(super) fn new(
-        seats: Seats,
-        view: watch::Receiver<SeatView>,
+        leader_key: LeaderKey,
+        view: watch::Receiver<LeaderKeyView>,
         is_standing: watch::Receiver<bool>,
     ) -> Self {
-        Self { seats, view, is_standing, greeted_by: None, refusals: 0 }
+        Self { leader_key, view, is_standing, greeted_by: None, refusals: 0 }
     }
 
     /// Follows leaders until it is dropped.
@@ -76,7 +76,7 @@ impl Shadow {
     }
 
     /// One connection, from the attempt to its end and what follows from that.
-    async fn hold_on(&mut self, target: &Target) {
+    async fn hold_on(&mut self, target: &ProbeTarget) {
         let mut connection = match greeted(target, GREETED_MAX).await {
             Ok(connection) => connection,
             Err(error) => return self.not_greeted(target, &error).await,
@@ -96,7 +96,7 @@ impl Shadow {
         }
     }
 
-    async fn not_greeted(&mut self, target: &Target, error: &Error) {
+    async fn not_greeted(&mut self, target: &ProbeTarget, error: &Error) {
         tracing::debug!("no connection to the leader {} at {}: {error}", target.replica, target.address);
         let is_refused = error.kind() == ErrorKind::ConnectionRefused;
         self.refusals = if is_refused { self.refusals + 1 } else { 0 };
@@ -108,24 +108,27 @@ impl Shadow {
     }
 
     /// Revokes the leader's lease if the key still hangs on it. The observer then sees the key go.
-    async fn suspect(&mut self, target: &Target) {
-        let revoked = match self.seats.read().await {
+    async fn suspect(&mut self, target: &ProbeTarget) {
+        let revoked = match self.leader_key.read().await {
             Ok((Some(held), _)) if held.lease == target.lease => {
                 tracing::warn!("the leader {} closed its connections: revoking its lease", target.replica);
-                self.seats.revoke(target.lease, CALL_MAX).await
+                self.leader_key.revoke(target.lease, CALL_MAX).await
             }
             Ok(_) => Ok(()),
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         };
-        if let Err(trouble) = revoked {
-            tracing::warn!("the lease of the leader {} was not revoked: {trouble}", target.replica);
+        if let Err(error) = revoked {
+            tracing::warn!("the lease of the leader {} was not revoked: {error}", target.replica);
         }
         sleep(RETRY).await;
     }
 }
 
 /// Waits for a leader to hold on to.
-async fn target(view: &mut watch::Receiver<SeatView>, is_standing: &mut watch::Receiver<bool>) -> Target {
+async fn target(
+    view: &mut watch::Receiver<LeaderKeyView>,
+    is_standing: &mut watch::Receiver<bool>,
+) -> ProbeTarget {
     loop {
         let seen = if *is_standing.borrow_and_update() { seen(&view.borrow_and_update()) } else { None };
         if let Some(target) = seen {
@@ -143,8 +146,8 @@ async fn target(view: &mut watch::Receiver<SeatView>, is_standing: &mut watch::R
 
 /// Waits until there is nothing to hold on to.
 async fn gone(
-    target: &Target,
-    view: &mut watch::Receiver<SeatView>,
+    target: &ProbeTarget,
+    view: &mut watch::Receiver<LeaderKeyView>,
     is_standing: &mut watch::Receiver<bool>,
 ) {
     tokio::select! {
@@ -153,15 +156,15 @@ async fn gone(
     }
 }
 
-fn seen(view: &SeatView) -> Option<Target> {
-    let Seat::Held(held) = &view.seat else { return None };
+fn seen(view: &LeaderKeyView) -> Option<ProbeTarget> {
+    let LeaderKeyState::Held(held) = &view.state else { return None };
     let holder = held.holder.as_ref()?;
     let address = holder.peer.clone()?;
-    Some(Target { lease: held.lease, address, replica: holder.replica.to_string() })
+    Some(ProbeTarget { lease: held.lease, address, replica: holder.replica.to_string() })
 }
 
 /// A connection that was greeted with the target's lease.
-async fn greeted(target: &Target, limit: Duration) -> Result<BufReader<TcpStream>, Error> {
+async fn greeted(target: &ProbeTarget, limit: Duration) -> Result<BufReader<TcpStream>, Error> {
     let connect = timeout(limit, TcpStream::connect(target.address.as_str()));
     let mut connection = BufReader::new(connect.await.map_err(|_| Error::from(ErrorKind::TimedOut))??);
     let mut line = String::new();

@@ -14,7 +14,7 @@ const RESIGN_MAX: Duration = Duration::from_secs(1);
 
 /// What holds the seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum TermHold {
     /// This lease, as far as is known.
     On(i64),
     /// Perhaps nothing: the key was seen without our lease, and we are about to ask.
@@ -29,7 +29,7 @@ pub(super) type Leave = oneshot::Sender<oneshot::Sender<()>>;
 /// A term on an etcd lease. Dropping it gives the seat away in the background.
 pub(super) struct EtcdTerm {
     /// What holds the seat.
-    pub(super) hold: watch::Receiver<Hold>,
+    pub(super) hold: watch::Receiver<TermHold>,
     /// The replica's lease.
     pub(super) leases: watch::Receiver<LeaseView>,
     /// The way out.
@@ -39,13 +39,13 @@ pub(super) struct EtcdTerm {
 #[async_trait]
 impl Term for EtcdTerm {
     fn is_trusted(&self) -> bool {
-        let Hold::On(lease) = *self.hold.borrow() else { return false };
+        let TermHold::On(lease) = *self.hold.borrow() else { return false };
         self.leases.borrow().lease.is_some_and(|held| held.id == lease && held.is_trusted())
     }
 
     async fn ended(&self) {
         // An election that is gone without a word holds nothing either.
-        let _ = self.hold.clone().wait_for(|hold| *hold == Hold::Over).await;
+        let _ = self.hold.clone().wait_for(|hold| *hold == TermHold::Over).await;
     }
 
     async fn resign(self: Box<Self>) {

@@ -8,13 +8,13 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
-use super::election::{Ballot, Election};
-use super::lease::{Keeper, LeaseView};
-use super::line::Line;
-use super::observer::{Observer, SeatView};
+use super::connection::EtcdConnection;
+use super::election::{CampaignRequest, Election};
+use super::key_observer::{KeyObserver, LeaderKeyView};
+use super::leader_key::{LeaderKey, LeaderRecord};
+use super::lease::{LeaseTask, LeaseView};
 use super::options::EtcdOptions;
-use super::seat::{Holder, Seats};
-use super::shadow::Shadow;
+use super::probe::LeaderProbe;
 use super::{EtcdLeadership, NOT_YET, Question, peer};
 use crate::Link;
 
@@ -24,10 +24,10 @@ const WAITING_MAX: usize = 16;
 const ORDERS_MAX: usize = 4;
 
 /// What the thread is started with.
-struct Parts {
+struct ThreadParts {
     options: EtcdOptions,
     listener: Option<std::net::TcpListener>,
-    ballots: mpsc::Receiver<Ballot>,
+    campaigns: mpsc::Receiver<CampaignRequest>,
     questions: mpsc::Receiver<Question>,
     link: watch::Sender<Link>,
 }
@@ -35,41 +35,41 @@ struct Parts {
 /// See [`EtcdLeadership::start`].
 pub(super) fn start(options: EtcdOptions) -> Result<EtcdLeadership, LeadershipError> {
     let listener = options.peer.as_ref().map(peer::bind).transpose()?;
-    let (ballots, ballots_in) = mpsc::channel(WAITING_MAX);
+    let (campaigns, campaigns_in) = mpsc::channel(WAITING_MAX);
     let (questions, questions_in) = mpsc::channel(WAITING_MAX);
     let (link, link_out) = watch::channel(Link::Down(NOT_YET.to_owned()));
-    let parts = Parts { options, listener, ballots: ballots_in, questions: questions_in, link };
+    let parts = ThreadParts { options, listener, campaigns: campaigns_in, questions: questions_in, link };
     let (told, tells) = std::sync::mpsc::sync_channel(1);
     let run = move || {
-        let (runtime, line) = match begin(&parts.options) {
+        let (runtime, connection) = match begin(&parts.options) {
             Ok(begun) => begun,
             Err(error) => return drop(told.send(Err(error))),
         };
         // Whoever started this waits for the word.
         let _ = told.send(Ok(()));
-        runtime.block_on(parts.run(line));
+        runtime.block_on(parts.run(connection));
     };
     let thread = std::thread::Builder::new().name("rota-etcd".to_owned()).spawn(run);
     thread.map_err(|error| LeadershipError(format!("cannot start the election's thread: {error}")))?;
     tells.recv().map_err(|_| super::gone())??;
-    Ok(EtcdLeadership { ballots, questions, link: link_out })
+    Ok(EtcdLeadership { campaigns, questions, link: link_out })
 }
 
-fn begin(options: &EtcdOptions) -> Result<(Runtime, Line), LeadershipError> {
+fn begin(options: &EtcdOptions) -> Result<(Runtime, EtcdConnection), LeadershipError> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| LeadershipError(format!("cannot start the election's runtime: {error}")))?;
-    let line = runtime.block_on(Line::new(options))?;
-    Ok((runtime, line))
+    let connection = runtime.block_on(EtcdConnection::new(options))?;
+    Ok((runtime, connection))
 }
 
-impl Parts {
+impl ThreadParts {
     /// Runs all parts until the election is over and the lease is given up. A part that panics ends them all, and with
     /// them every term.
-    async fn run(self, line: Line) {
-        let Self { options, listener, ballots, questions, link } = self;
+    async fn run(self, connection: EtcdConnection) {
+        let Self { options, listener, campaigns, questions, link } = self;
         let listener = listener.map(|listener| TcpListener::from_std(listener).expect("a bound listener"));
-        let me = Holder {
+        let me = LeaderRecord {
             replica: options.replica.clone(),
             host: host_name(),
             pid: std::process::id(),
@@ -77,24 +77,25 @@ impl Parts {
             lease: String::new(),
         };
         // The lease has a connection of its own: nothing may stand in its way.
-        let lease_line = line.another();
-        let seats = Seats::new(line, options.prefix.clone(), me);
-        let (view, views) = watch::channel(SeatView::default());
+        let lease_connection = connection.another();
+        let leader_key = LeaderKey::new(connection, options.prefix.clone(), me);
+        let (view, views) = watch::channel(LeaderKeyView::default());
         let (lease_view, leases) = watch::channel(LeaseView::default());
         let (orders, orders_in) = mpsc::channel(ORDERS_MAX);
         let is_standing = watch::Sender::new(false);
         let leads_on = watch::Sender::new(None);
         let ttl = Duration::from_secs(options.ttl_s().unsigned_abs());
-        let keeper = Keeper::new(seats.over(lease_line), options.ttl_s(), orders_in, lease_view);
-        let observer = Observer::new(seats.clone(), ttl, view, link);
-        let shadow = Shadow::new(seats.clone(), views.clone(), is_standing.subscribe());
+        let keeper =
+            LeaseTask::new(leader_key.over(lease_connection), options.ttl_s(), orders_in, lease_view);
+        let observer = KeyObserver::new(leader_key.clone(), ttl, view, link);
+        let probe = LeaderProbe::new(leader_key.clone(), views.clone(), is_standing.subscribe());
         let listening = peer::listen(listener, leads_on.subscribe());
-        let answering = answer(seats.clone(), questions);
-        let election = Election { seats, ballots, orders, leases, views, is_standing, leads_on };
+        let answering = answer(leader_key.clone(), questions);
+        let election = Election { leader_key, campaigns, orders, leases, views, is_standing, leads_on };
         tokio::select! {
             ((), ()) = async { tokio::join!(election.run(), keeper.run()) } => {}
             () = observer.run() => {}
-            () = shadow.run() => {}
+            () = probe.run() => {}
             () = listening => {}
             () = answering => {}
         }
@@ -102,11 +103,11 @@ impl Parts {
 }
 
 /// Answers questions for the list of replicas; waits for ever once nobody can ask.
-async fn answer(seats: Seats, mut questions: mpsc::Receiver<Question>) {
+async fn answer(leader_key: LeaderKey, mut questions: mpsc::Receiver<Question>) {
     while let Some(question) = questions.recv().await {
-        let replicas = seats.replicas().await;
+        let replicas = leader_key.replicas().await;
         // Whoever asked may have stopped waiting.
-        let _ = question.send(replicas.map_err(|trouble| LeadershipError(trouble.to_string())));
+        let _ = question.send(replicas.map_err(|error| LeadershipError(error.to_string())));
     }
     std::future::pending().await
 }

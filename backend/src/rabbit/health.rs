@@ -5,11 +5,17 @@ use std::sync::Mutex;
 use rota_core::sync::lock;
 use tokio::sync::watch;
 
-use super::session::Purpose;
 use crate::link::Link;
 
+/// What a connection is for. Acknowledgements must flow while the broker blocks publishers, hence two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConnectionPurpose {
+    Publish,
+    Consume,
+}
+
 /// How one of the two connections is.
-pub(super) enum Part {
+pub(super) enum ConnectionHealth {
     /// No attempt has ended yet, to connect to this address.
     Starting(String),
     /// It stands, to this address.
@@ -21,14 +27,14 @@ pub(super) enum Part {
 }
 
 /// The state of both.
-pub(super) struct Health {
-    parts: Mutex<[Part; 2]>,
+pub(super) struct BrokerHealth {
+    parts: Mutex<[ConnectionHealth; 2]>,
     link: watch::Sender<Link>,
 }
 
-impl Health {
+impl BrokerHealth {
     pub(super) fn new(address: &str) -> Self {
-        let starting = || Part::Starting(address.to_owned());
+        let starting = || ConnectionHealth::Starting(address.to_owned());
         let parts = [starting(), starting()];
         let link = watch::Sender::new(sum(&parts));
         Self { parts: Mutex::new(parts), link }
@@ -39,9 +45,9 @@ impl Health {
     }
 
     /// Takes in news of one connection.
-    pub(super) fn tell(&self, purpose: Purpose, part: Part) {
+    pub(super) fn tell(&self, purpose: ConnectionPurpose, part: ConnectionHealth) {
         let mut parts = lock(&self.parts);
-        let was_starting = parts.iter().all(|part| matches!(part, Part::Starting(_)));
+        let was_starting = parts.iter().all(|part| matches!(part, ConnectionHealth::Starting(_)));
         parts[purpose as usize] = part;
         let link = sum(&parts);
         let was_up = self.link.borrow().is_up();
@@ -60,29 +66,29 @@ impl Health {
     }
 }
 
-fn is_bad(parts: &[Part; 2]) -> bool {
-    parts.iter().any(|part| matches!(part, Part::Down(_) | Part::Blocked(_)))
+fn is_bad(parts: &[ConnectionHealth; 2]) -> bool {
+    parts.iter().any(|part| matches!(part, ConnectionHealth::Down(_) | ConnectionHealth::Blocked(_)))
 }
 
 /// The worst of both.
-fn sum(parts: &[Part; 2]) -> Link {
+fn sum(parts: &[ConnectionHealth; 2]) -> Link {
     let down = parts.iter().find_map(|part| match part {
-        Part::Down(why) => Some(why.clone()),
+        ConnectionHealth::Down(why) => Some(why.clone()),
         _ => None,
     });
     let waiting = parts.iter().find_map(|part| match part {
-        Part::Starting(address) => Some(format!("connecting to rabbitmq at {address}")),
-        Part::Blocked(why) => Some(format!("rabbitmq blocks publishers: {why}")),
-        Part::Up(_) | Part::Down(_) => None,
+        ConnectionHealth::Starting(address) => Some(format!("connecting to rabbitmq at {address}")),
+        ConnectionHealth::Blocked(why) => Some(format!("rabbitmq blocks publishers: {why}")),
+        ConnectionHealth::Up(_) | ConnectionHealth::Down(_) => None,
     });
     down.or(waiting).map_or(Link::Up, Link::Down)
 }
 
-fn addresses(parts: &[Part; 2]) -> String {
+fn addresses(parts: &[ConnectionHealth; 2]) -> String {
     let mut addresses: Vec<&str> = parts
         .iter()
         .filter_map(|part| match part {
-            Part::Up(address) => Some(address.as_str()),
+            ConnectionHealth::Up(address) => Some(address.as_str()),
             _ => None,
         })
         .collect();
@@ -96,16 +102,16 @@ mod tests {
 
     #[test]
     fn the_link_is_up_when_both_connections_stand() {
-        let health = Health::new("h:1");
+        let health = BrokerHealth::new("h:1");
         let link = health.link();
         assert_eq!(*link.borrow(), Link::Down("connecting to rabbitmq at h:1".to_owned()));
-        health.tell(Purpose::Publish, Part::Up("h:1".to_owned()));
+        health.tell(ConnectionPurpose::Publish, ConnectionHealth::Up("h:1".to_owned()));
         assert!(!link.borrow().is_up());
-        health.tell(Purpose::Consume, Part::Up("h:1".to_owned()));
+        health.tell(ConnectionPurpose::Consume, ConnectionHealth::Up("h:1".to_owned()));
         assert!(link.borrow().is_up());
-        health.tell(Purpose::Publish, Part::Blocked("memory".to_owned()));
+        health.tell(ConnectionPurpose::Publish, ConnectionHealth::Blocked("memory".to_owned()));
         assert_eq!(*link.borrow(), Link::Down("rabbitmq blocks publishers: memory".to_owned()));
-        health.tell(Purpose::Consume, Part::Down("gone".to_owned()));
+        health.tell(ConnectionPurpose::Consume, ConnectionHealth::Down("gone".to_owned()));
         assert_eq!(*link.borrow(), Link::Down("gone".to_owned()), "being away is worse than being blocked");
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connect::words;
 use super::message::{read_bell, read_changes};
-use super::session::{Session, Supervised};
+use super::session::{Session, SupervisedConnection};
 use super::topology::Topology;
 use crate::broker::hints::{
     ChangeFeed, ChangeListener, Doorbell, DoorbellListener, NudgeBoard, NudgeListener,
@@ -29,7 +29,7 @@ const SUBSCRIBE_MAX: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// What takes in the messages of one subscription, in bounded memory.
-trait Ear: Send + Sync + 'static {
+trait HintSink: Send + Sync + 'static {
     /// Takes in one message, or says why it cannot be read.
     fn hear(&self, body: &[u8]) -> Result<(), String>;
     /// There was a time when nothing was heard.
@@ -38,54 +38,58 @@ trait Ear: Send + Sync + 'static {
 
 /// What is listened to.
 #[derive(Clone)]
-struct Source {
+struct HintSource {
     exchange: ShortString,
     key: ShortString,
 }
 
 /// A subscription that lasts as long as its listener.
-struct Subscription {
+struct HintSubscription {
     task: JoinHandle<()>,
 }
 
-impl Drop for Subscription {
+impl Drop for HintSubscription {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// Listens to the doorbell.
-pub(super) async fn bells(connection: Supervised, topology: &Topology) -> Box<dyn Bells> {
+pub(super) async fn bells(connection: SupervisedConnection, topology: &Topology) -> Box<dyn Bells> {
     let doorbell = Doorbell::default();
     let listener = doorbell.listen();
-    let source = Source { exchange: topology.bells.clone(), key: "".into() };
+    let source = HintSource { exchange: topology.bells.clone(), key: "".into() };
     let subscription = subscribe(connection, source, doorbell).await;
     Box::new(RabbitBells { listener, _subscription: subscription })
 }
 
 /// Listens to the nudges of one worker.
 pub(super) async fn nudges(
-    connection: Supervised,
+    connection: SupervisedConnection,
     topology: &Topology,
     worker: &WorkerId,
 ) -> Box<dyn Nudges> {
     let board = NudgeBoard::default();
     let listener = board.listen(worker);
-    let source = Source { exchange: topology.nudges.clone(), key: Topology::nudge_key(worker) };
+    let source = HintSource { exchange: topology.nudges.clone(), key: Topology::nudge_key(worker) };
     let subscription = subscribe(connection, source, OwnNudges { board, worker: worker.clone() }).await;
     Box::new(RabbitNudges { listener, _subscription: subscription })
 }
 
 /// Listens to changes.
-pub(super) async fn changes(connection: Supervised, topology: &Topology) -> Box<dyn Changes> {
+pub(super) async fn changes(connection: SupervisedConnection, topology: &Topology) -> Box<dyn Changes> {
     let feed = ChangeFeed::default();
     let listener = feed.listen();
-    let source = Source { exchange: topology.changes.clone(), key: "".into() };
+    let source = HintSource { exchange: topology.changes.clone(), key: "".into() };
     let subscription = subscribe(connection, source, feed).await;
     Box::new(RabbitChanges { listener, _subscription: subscription })
 }
 
-async fn subscribe(mut connection: Supervised, source: Source, ear: impl Ear) -> Subscription {
+async fn subscribe(
+    mut connection: SupervisedConnection,
+    source: HintSource,
+    ear: impl HintSink,
+) -> HintSubscription {
     let is_down = connection.is_down();
     let (ready, is_ready) = oneshot::channel();
     let task = tokio::spawn(async move {
@@ -113,10 +117,10 @@ async fn subscribe(mut connection: Supervised, source: Source, ear: impl Ear) ->
         // Without a subscription the listener goes on and hears of it later.
         let _ = timeout(SUBSCRIBE_MAX, is_ready).await;
     }
-    Subscription { task }
+    HintSubscription { task }
 }
 
-async fn listen(session: &Arc<Session>, source: &Source) -> Result<(Channel, Consumer), Error> {
+async fn listen(session: &Arc<Session>, source: &HintSource) -> Result<(Channel, Consumer), Error> {
     let channel = session.connection.create_channel().await?;
     let queue = Topology::declare_own(&channel, source.exchange.clone(), source.key.clone()).await?;
     let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
@@ -125,7 +129,7 @@ async fn listen(session: &Arc<Session>, source: &Source) -> Result<(Channel, Con
 }
 
 /// Hands over what arrives until the subscription ends: why.
-async fn forward(mut heard: Consumer, ear: &impl Ear) -> String {
+async fn forward(mut heard: Consumer, ear: &impl HintSink) -> String {
     loop {
         match heard.next().await {
             Some(Ok(delivery)) => {
@@ -139,7 +143,7 @@ async fn forward(mut heard: Consumer, ear: &impl Ear) -> String {
     }
 }
 
-impl Ear for Doorbell {
+impl HintSink for Doorbell {
     fn hear(&self, body: &[u8]) -> Result<(), String> {
         self.ring(read_bell(body)?);
         Ok(())
@@ -155,7 +159,7 @@ struct OwnNudges {
     worker: WorkerId,
 }
 
-impl Ear for OwnNudges {
+impl HintSink for OwnNudges {
     fn hear(&self, _: &[u8]) -> Result<(), String> {
         self.board.nudge(&self.worker);
         Ok(())
@@ -166,7 +170,7 @@ impl Ear for OwnNudges {
     }
 }
 
-impl Ear for ChangeFeed {
+impl HintSink for ChangeFeed {
     fn hear(&self, body: &[u8]) -> Result<(), String> {
         self.announce(&read_changes(body)?);
         Ok(())
@@ -179,7 +183,7 @@ impl Ear for ChangeFeed {
 
 struct RabbitBells {
     listener: DoorbellListener,
-    _subscription: Subscription,
+    _subscription: HintSubscription,
 }
 
 #[async_trait]
@@ -191,7 +195,7 @@ impl Bells for RabbitBells {
 
 struct RabbitNudges {
     listener: NudgeListener,
-    _subscription: Subscription,
+    _subscription: HintSubscription,
 }
 
 #[async_trait]
@@ -203,7 +207,7 @@ impl Nudges for RabbitNudges {
 
 struct RabbitChanges {
     listener: ChangeListener,
-    _subscription: Subscription,
+    _subscription: HintSubscription,
 }
 
 #[async_trait]

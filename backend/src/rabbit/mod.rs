@@ -5,21 +5,23 @@
 //! - `session.rs` keeps two connections standing, one to publish and one to consume, each with its channel and topology
 //!   as one unit; `connect.rs` bounds an attempt; `health.rs` sums both up.
 //! - `publish.rs` publishes attempts with confirms, and hints without.
-//! - `consume.rs` says how a worker gets what it has room for and no more; `window.rs` and `account.rs` do it.
+//! - `consume.rs` says how a worker gets what it has room for and no more; `consumer_task.rs`, `subscription.rs` and
+//!   `prefetch.rs` do it.
 //! - `listen.rs` listens to bells, nudges and changes over any number of outages.
 //! - `topology.rs` names and declares, `message.rs` says what goes over the wire.
 
-mod account;
 mod connect;
 mod consume;
+mod consumer_task;
 mod health;
 mod listen;
 mod message;
 mod options;
+mod prefetch;
 mod publish;
 mod session;
+mod subscription;
 mod topology;
-mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,11 +34,11 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::link::Link;
-use health::Health;
+use health::{BrokerHealth, ConnectionPurpose};
 use options::address;
 pub use options::{QueueKind, RabbitOptions};
 use publish::Publisher;
-use session::{Purpose, Supervised, Supervisor};
+use session::{ConnectionSupervisor, SupervisedConnection};
 use topology::Topology;
 
 /// The clustered broker. Clones share the connections, which end with the last of them.
@@ -47,9 +49,9 @@ pub struct RabbitBroker {
 
 struct Inner {
     publisher: Publisher,
-    consumers: Supervised,
+    consumers: SupervisedConnection,
     topology: Arc<Topology>,
-    health: Arc<Health>,
+    health: Arc<BrokerHealth>,
     unreadable: Arc<AtomicU64>,
     _shutdown: DropGuard,
 }
@@ -62,16 +64,16 @@ impl RabbitBroker {
     pub fn start(options: RabbitOptions) -> Result<Self, BrokerError> {
         let checked = Arc::new(options.check()?);
         let topology = Arc::new(Topology::new(&options.prefix, options.kind));
-        let health = Arc::new(Health::new(&address(&checked.uris[0])));
+        let health = Arc::new(BrokerHealth::new(&address(&checked.uris[0])));
         let shutdown = CancellationToken::new();
         let supervise = |purpose| {
             let parts = (checked.clone(), topology.clone(), health.clone());
-            let (supervisor, connection) = Supervisor::new(purpose, parts.0, parts.1, parts.2);
+            let (supervisor, connection) = ConnectionSupervisor::new(purpose, parts.0, parts.1, parts.2);
             tokio::spawn(supervisor.run(shutdown.clone()));
             connection
         };
-        let publisher = Publisher::new(supervise(Purpose::Publish), topology.clone());
-        let consumers = supervise(Purpose::Consume);
+        let publisher = Publisher::new(supervise(ConnectionPurpose::Publish), topology.clone());
+        let consumers = supervise(ConnectionPurpose::Consume);
         let unreadable = Arc::default();
         let _shutdown = shutdown.clone().drop_guard();
         Ok(Self { inner: Arc::new(Inner { publisher, consumers, topology, health, unreadable, _shutdown }) })

@@ -80,7 +80,7 @@ impl RabbitOptions {
         self.check().map(drop)
     }
 
-    pub(super) fn check(&self) -> Result<Checked, BrokerError> {
+    pub(super) fn check(&self) -> Result<CheckedOptions, BrokerError> {
         if self.urls.is_empty() {
             return Err(BrokerError("no URL of a broker was given: expected amqp://host:port".to_owned()));
         }
@@ -96,7 +96,7 @@ impl RabbitOptions {
             })?),
             None => None,
         };
-        Ok(Checked {
+        Ok(CheckedOptions {
             uris: uris.collect::<Result<_, _>>()?,
             name: self.name.clone(),
             tls: OwnedTLSConfig { identity: None, cert_chain },
@@ -105,7 +105,7 @@ impl RabbitOptions {
 }
 
 /// Options in the shape that connecting needs.
-pub(super) struct Checked {
+pub(super) struct CheckedOptions {
     /// At least one.
     pub(super) uris: Vec<AMQPUri>,
     pub(super) name: String,
@@ -133,7 +133,7 @@ pub(super) fn address(uri: &AMQPUri) -> String {
 mod tests {
     use super::*;
 
-    fn check(url: &str) -> Result<Checked, BrokerError> {
+    fn check(url: &str) -> Result<CheckedOptions, BrokerError> {
         RabbitOptions::new(vec![url.to_owned()], "test").check()
     }
 

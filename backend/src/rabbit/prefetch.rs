@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 /// An acknowledgement on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Settle {
+pub(super) struct SettleFrame {
     pub(super) tag: u64,
     /// Settles all earlier tags too.
     pub(super) multiple: bool,
@@ -13,7 +13,7 @@ pub(super) struct Settle {
 
 /// One queue's subscription. Tags grow with each delivery.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(super) struct PrefetchCredit {
     /// What the broker was told; 0 without a subscription.
     prefetch: usize,
     /// Tags above this one belong to the present subscription, and count against its prefetch.
@@ -28,7 +28,7 @@ pub(super) struct Account {
     held: BTreeSet<u64>,
 }
 
-impl Account {
+impl PrefetchCredit {
     /// A new subscription stands.
     pub(super) fn subscribed(&mut self, prefetch: usize) {
         self.prefetch = prefetch;
@@ -58,7 +58,7 @@ impl Account {
     }
 
     /// Messages that the broker may still deliver, with those that have arrived and are not handed out.
-    pub(super) fn credit(&self) -> usize {
+    pub(super) fn remaining(&self) -> usize {
         self.prefetch.saturating_sub(self.in_use)
     }
 
@@ -71,8 +71,8 @@ impl Account {
     }
 
     /// As many acknowledgements as leave the credit at most at `room`, the oldest first.
-    pub(super) fn release(&mut self, room: usize) -> Vec<Settle> {
-        let mut free = room.saturating_sub(self.credit());
+    pub(super) fn release(&mut self, room: usize) -> Vec<SettleFrame> {
+        let mut free = room.saturating_sub(self.remaining());
         let mut tags = Vec::new();
         while let Some(tag) = self.held.first().copied() {
             let counts = self.is_subscribed() && tag > self.floor;
@@ -89,12 +89,12 @@ impl Account {
 
     /// Few frames for ascending `tags`, which are below all that has not been handed out: one frame up to the first tag
     /// that the worker still has.
-    pub(super) fn frames(&self, tags: &[u64]) -> Vec<Settle> {
+    pub(super) fn frames(&self, tags: &[u64]) -> Vec<SettleFrame> {
         let first_out = self.out.first().copied().unwrap_or(u64::MAX);
         let together = tags.partition_point(|tag| *tag < first_out);
         let (together, alone) = tags.split_at(together);
-        let first = together.last().map(|tag| Settle { tag: *tag, multiple: together.len() > 1 });
-        first.into_iter().chain(alone.iter().map(|tag| Settle { tag: *tag, multiple: false })).collect()
+        let first = together.last().map(|tag| SettleFrame { tag: *tag, multiple: together.len() > 1 });
+        first.into_iter().chain(alone.iter().map(|tag| SettleFrame { tag: *tag, multiple: false })).collect()
     }
 }
 
@@ -102,71 +102,71 @@ impl Account {
 mod tests {
     use super::*;
 
-    fn with(prefetch: usize, tags: std::ops::RangeInclusive<u64>) -> Account {
-        let mut account = Account::default();
-        account.subscribed(prefetch);
+    fn with(prefetch: usize, tags: std::ops::RangeInclusive<u64>) -> PrefetchCredit {
+        let mut credit = PrefetchCredit::default();
+        credit.subscribed(prefetch);
         for tag in tags {
-            account.arrived(tag);
-            account.handed_out(tag);
+            credit.arrived(tag);
+            credit.handed_out(tag);
         }
-        account
+        credit
     }
 
-    fn multiple(tag: u64) -> Vec<Settle> {
-        vec![Settle { tag, multiple: true }]
+    fn multiple(tag: u64) -> Vec<SettleFrame> {
+        vec![SettleFrame { tag, multiple: true }]
     }
 
     #[test]
     fn acknowledgements_of_a_busy_worker_are_held() {
-        let mut account = with(8, 1..=8);
-        (1..=8).for_each(|tag| account.acknowledged(tag));
-        assert_eq!(account.release(0), vec![]);
-        assert_eq!(account.release(3), multiple(3), "three slots are free: three more may come");
-        assert_eq!(account.credit(), 3);
-        assert_eq!(account.release(3), vec![]);
-        assert_eq!(account.release(8), multiple(8));
-        assert_eq!(account.credit(), 8);
+        let mut credit = with(8, 1..=8);
+        (1..=8).for_each(|tag| credit.acknowledged(tag));
+        assert_eq!(credit.release(0), vec![]);
+        assert_eq!(credit.release(3), multiple(3), "three slots are free: three more may come");
+        assert_eq!(credit.remaining(), 3);
+        assert_eq!(credit.release(3), vec![]);
+        assert_eq!(credit.release(8), multiple(8));
+        assert_eq!(credit.remaining(), 8);
     }
 
     #[test]
     fn a_worker_that_always_has_room_acknowledges_all_in_one_frame() {
-        let mut account = with(1024, 1..=700);
-        (1..=700).for_each(|tag| account.acknowledged(tag));
-        assert_eq!(account.release(1024), multiple(700));
-        assert!(!account.has_held());
+        let mut credit = with(1024, 1..=700);
+        (1..=700).for_each(|tag| credit.acknowledged(tag));
+        assert_eq!(credit.release(1024), multiple(700));
+        assert!(!credit.has_held());
     }
 
     #[test]
     fn what_the_worker_still_has_is_never_settled_along() {
-        let mut account = with(8, 1..=6);
+        let mut credit = with(8, 1..=6);
         for tag in [1, 2, 4, 5, 6] {
-            account.acknowledged(tag);
+            credit.acknowledged(tag);
         }
-        let frames = account.release(usize::MAX);
-        let alone = |tag| Settle { tag, multiple: false };
-        assert_eq!(frames, [Settle { tag: 2, multiple: true }, alone(4), alone(5), alone(6)]);
+        let frames = credit.release(usize::MAX);
+        let alone = |tag| SettleFrame { tag, multiple: false };
+        assert_eq!(frames, [SettleFrame { tag: 2, multiple: true }, alone(4), alone(5), alone(6)]);
     }
 
     #[test]
     fn deliveries_of_an_earlier_subscription_do_not_count_against_the_next() {
-        let mut account = with(2, 1..=2);
-        account.withdrawn();
-        assert!(!account.is_subscribed());
-        account.subscribed(3);
-        assert_eq!(account.credit(), 3);
-        account.acknowledged(1);
-        account.acknowledged(2);
-        assert_eq!(account.release(0), multiple(2));
-        assert_eq!(account.credit(), 3);
+        let mut credit = with(2, 1..=2);
+        credit.withdrawn();
+        assert!(!credit.is_subscribed());
+        credit.subscribed(3);
+        assert_eq!(credit.remaining(), 3);
+        credit.acknowledged(1);
+        credit.acknowledged(2);
+        assert_eq!(credit.release(0), multiple(2));
+        assert_eq!(credit.remaining(), 3);
     }
 
     #[test]
     fn acknowledging_twice_or_a_foreign_tag_does_nothing() {
-        let mut account = with(4, 1..=1);
-        account.acknowledged(1);
-        account.acknowledged(1);
-        account.acknowledged(9);
-        assert_eq!(account.release(usize::MAX), [Settle { tag: 1, multiple: false }]);
-        assert_eq!(account.release(usize::MAX), vec![]);
+        let mut credit = with(4, 1..=1);
+        credit.acknowledged(1);
+        credit.acknowledged(1);
+        credit.acknowledged(9);
+        assert_eq!(credit.release(usize::MAX), [SettleFrame { tag: 1, multiple: false }]);
+        assert_eq!(credit.release(usize::MAX), vec![]);
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::connect::words;
 use super::message::{read_task, write_task};
-use super::session::{Session, Supervised};
+use super::session::{Session, SupervisedConnection};
 use super::topology::Topology;
 
 /// How long one call may take, confirms included. The leader does nothing else meanwhile.
@@ -30,7 +30,7 @@ const DECLARE_MAX: Duration = Duration::from_secs(3);
 /// How long a link that works may take to open a channel.
 const PROBE_MAX: Duration = Duration::from_secs(2);
 /// How long a queue that took nothing is left alone.
-const SHUN: Duration = Duration::from_secs(15);
+const QUEUE_PAUSE: Duration = Duration::from_secs(15);
 /// Messages that await their confirms at a time.
 const IN_FLIGHT_MAX: usize = 1024;
 /// How long a hint may take to be written.
@@ -38,7 +38,7 @@ const HINT_MAX: Duration = Duration::from_secs(1);
 /// AMQP's delivery mode for messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
 
-type Answer<T> = std::result::Result<T, BrokerError>;
+type BrokerResult<T> = std::result::Result<T, BrokerError>;
 /// What became of a message.
 type Verdict = Result<Confirmation>;
 /// A message on its way.
@@ -46,7 +46,7 @@ type Confirm = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
 /// How the wait for a batch ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum BatchEnd {
     /// Every message has its verdict.
     Complete,
     /// The deadline passed.
@@ -57,56 +57,56 @@ enum End {
 
 /// Everything that goes out.
 pub(super) struct Publisher {
-    connection: Supervised,
+    connection: SupervisedConnection,
     topology: Arc<Topology>,
-    turn: Mutex<Option<Turn>>,
+    confirms: Mutex<Option<ConfirmChannel>>,
 }
 
 /// What one session's batches share.
-struct Turn {
+struct ConfirmChannel {
     session: Arc<Session>,
     /// In confirm mode.
     channel: Channel,
     declared: HashSet<QueueName>,
     /// Queues that took nothing, and when they are tried again.
-    shunned: HashMap<QueueName, Instant>,
+    paused: HashMap<QueueName, Instant>,
     /// A batch was left before all of its confirms had come.
     is_unfinished: bool,
 }
 
 impl Publisher {
-    pub(super) fn new(connection: Supervised, topology: Arc<Topology>) -> Self {
-        Self { connection, topology, turn: Mutex::default() }
+    pub(super) fn new(connection: SupervisedConnection, topology: Arc<Topology>) -> Self {
+        Self { connection, topology, confirms: Mutex::default() }
     }
 
     /// Publishes; the keys that are known not to have arrived.
-    pub(super) async fn publish(&self, dispatches: &[Dispatch]) -> Answer<Vec<AttemptKey>> {
+    pub(super) async fn publish(&self, dispatches: &[Dispatch]) -> BrokerResult<Vec<AttemptKey>> {
         let deadline = Instant::now() + PUBLISH_MAX;
         let session = self.connection.session().await?;
         let late = || BrokerError(format!("rabbitmq took no messages within {} s", PUBLISH_MAX.as_secs()));
-        let mut turn = timeout_at(deadline, self.turn.lock()).await.map_err(|_| late())?;
+        let mut confirms = timeout_at(deadline, self.confirms.lock()).await.map_err(|_| late())?;
         let prepared = tokio::select! {
-            prepared = timeout_at(deadline, self.prepare(&mut turn, session.clone(), dispatches)) => prepared,
+            prepared = timeout_at(deadline, self.prepare(&mut confirms, session.clone(), dispatches)) => prepared,
             () = self.connection.halted(&session) => return Err(self.refusal().await),
         };
-        let turn = match prepared {
-            Ok(Ok(turn)) => turn,
+        let confirms = match prepared {
+            Ok(Ok(confirms)) => confirms,
             Ok(Err(error)) => {
-                *turn = None;
+                *confirms = None;
                 return Err(BrokerError(words(&error)));
             }
             Err(_) => {
-                *turn = None;
+                *confirms = None;
                 session.lost.cancel();
                 return Err(late());
             }
         };
-        let (welcome, shunned): (Vec<&Dispatch>, Vec<&Dispatch>) =
-            dispatches.iter().partition(|dispatch| !turn.shunned.contains_key(&dispatch.queue));
-        let mut failed = shunned.iter().map(|dispatch| dispatch.key).collect();
+        let (welcome, paused): (Vec<&Dispatch>, Vec<&Dispatch>) =
+            dispatches.iter().partition(|dispatch| !confirms.paused.contains_key(&dispatch.queue));
+        let mut failed = paused.iter().map(|dispatch| dispatch.key).collect();
         let mut batches = welcome.chunks(IN_FLIGHT_MAX);
         for batch in &mut batches {
-            if self.publish_batch(turn, batch, deadline, &mut failed).await != End::Complete {
+            if self.publish_batch(confirms, batch, deadline, &mut failed).await != BatchEnd::Complete {
                 break;
             }
         }
@@ -120,7 +120,7 @@ impl Publisher {
         exchange: &ShortString,
         key: &ShortString,
         bodies: &[Vec<u8>],
-    ) -> Answer<()> {
+    ) -> BrokerResult<()> {
         let session = self.connection.session().await?;
         let send = async {
             for body in bodies {
@@ -147,19 +147,20 @@ impl Publisher {
     /// A channel in confirm mode, on which nothing is under way, and the queues of `dispatches`.
     async fn prepare<'t>(
         &self,
-        turn: &'t mut Option<Turn>,
+        confirms: &'t mut Option<ConfirmChannel>,
         session: Arc<Session>,
         dispatches: &[Dispatch],
-    ) -> Result<&'t mut Turn> {
-        let is_current =
-            |turn: &Turn| Arc::ptr_eq(&turn.session, &session) && turn.channel.status().connected();
-        let mut ready = match turn.take().filter(is_current) {
+    ) -> Result<&'t mut ConfirmChannel> {
+        let is_current = |confirms: &ConfirmChannel| {
+            Arc::ptr_eq(&confirms.session, &session) && confirms.channel.status().connected()
+        };
+        let mut ready = match confirms.take().filter(is_current) {
             Some(ready) => ready,
-            None => Turn {
+            None => ConfirmChannel {
                 channel: confirming(&session).await?,
                 session,
                 declared: HashSet::new(),
-                shunned: HashMap::new(),
+                paused: HashMap::new(),
                 is_unfinished: false,
             },
         };
@@ -169,42 +170,43 @@ impl Publisher {
             ready.is_unfinished = false;
         }
         let now = Instant::now();
-        ready.shunned.retain(|_, until| *until > now);
+        ready.paused.retain(|_, until| *until > now);
         let mut last = None;
         for queue in dispatches.iter().map(|dispatch| &dispatch.queue) {
             if last.replace(queue) != Some(queue) {
                 self.declare(&mut ready, queue).await?;
             }
         }
-        Ok(turn.insert(ready))
+        Ok(confirms.insert(ready))
     }
 
-    /// Declares a queue unless that was done. One that does not answer is shunned.
-    async fn declare(&self, turn: &mut Turn, queue: &QueueName) -> Result<()> {
-        if turn.declared.contains(queue) || turn.shunned.contains_key(queue) {
+    /// Declares a queue unless that was done. One that does not answer is paused.
+    async fn declare(&self, confirms: &mut ConfirmChannel, queue: &QueueName) -> Result<()> {
+        if confirms.declared.contains(queue) || confirms.paused.contains_key(queue) {
             return Ok(());
         }
         let name = self.topology.tasks(queue);
-        match timeout(DECLARE_MAX, self.topology.declare_tasks(&turn.session.connection, &name)).await {
+        match timeout(DECLARE_MAX, self.topology.declare_tasks(&confirms.session.connection, &name)).await {
             Ok(declared) => {
                 declared?;
-                turn.declared.insert(queue.clone());
+                confirms.declared.insert(queue.clone());
             }
-            Err(_) => turn.shun(queue),
+            Err(_) => confirms.pause(queue),
         }
         Ok(())
     }
 
     async fn publish_batch(
         &self,
-        turn: &mut Turn,
+        confirms: &mut ConfirmChannel,
         batch: &[&Dispatch],
         deadline: Instant,
         failed: &mut Vec<AttemptKey>,
-    ) -> End {
-        turn.is_unfinished = true;
-        let (verdicts, end) = self.await_all(&turn.session, self.write(&turn.channel, batch), deadline).await;
-        turn.is_unfinished = verdicts.iter().any(Option::is_none);
+    ) -> BatchEnd {
+        confirms.is_unfinished = true;
+        let (verdicts, end) =
+            self.await_all(&confirms.session, self.write(&confirms.channel, batch), deadline).await;
+        confirms.is_unfinished = verdicts.iter().any(Option::is_none);
         let mut returned = Vec::new();
         let mut silent: HashSet<&QueueName> = batch.iter().map(|dispatch| &dispatch.queue).collect();
         for (dispatch, verdict) in batch.iter().zip(verdicts) {
@@ -219,10 +221,10 @@ impl Publisher {
                 failed.push(dispatch.key);
             }
         }
-        if end == End::Late && turn.is_unfinished {
-            turn.tell_apart(silent).await;
+        if end == BatchEnd::Late && confirms.is_unfinished {
+            confirms.tell_apart(silent).await;
         }
-        self.take_returned(turn, batch, returned, failed).await;
+        self.take_returned(confirms, batch, returned, failed).await;
         end
     }
 
@@ -232,19 +234,19 @@ impl Publisher {
         session: &Arc<Session>,
         confirms: Vec<(Confirm, Option<Verdict>)>,
         deadline: Instant,
-    ) -> (Vec<Option<Verdict>>, End) {
+    ) -> (Vec<Option<Verdict>>, BatchEnd) {
         let mut halt = pin!(async {
             tokio::select! {
-                () = sleep_until(deadline) => End::Late,
-                () = self.connection.halted(session) => End::Halted,
+                () = sleep_until(deadline) => BatchEnd::Late,
+                () = self.connection.halted(session) => BatchEnd::Halted,
             }
         });
-        let mut end = End::Complete;
+        let mut end = BatchEnd::Complete;
         let mut verdicts = Vec::with_capacity(confirms.len());
         for (mut confirm, early) in confirms {
             let verdict = match early {
                 Some(verdict) => Some(verdict),
-                None if end != End::Complete => confirm.now_or_never(),
+                None if end != BatchEnd::Complete => confirm.now_or_never(),
                 None => tokio::select! {
                     biased;
                     verdict = &mut confirm => Some(verdict),
@@ -281,7 +283,7 @@ impl Publisher {
     /// Messages that no queue took: their queue is gone. It is declared anew, and the leader publishes again.
     async fn take_returned(
         &self,
-        turn: &mut Turn,
+        confirms: &mut ConfirmChannel,
         batch: &[&Dispatch],
         returned: Vec<BasicReturnMessage>,
         failed: &mut Vec<AttemptKey>,
@@ -300,8 +302,8 @@ impl Publisher {
         }
         for queue in gone {
             tracing::warn!("queue {queue} was gone from rabbitmq, declaring it again");
-            turn.declared.remove(queue);
-            if let Err(error) = self.declare(turn, queue).await {
+            confirms.declared.remove(queue);
+            if let Err(error) = self.declare(confirms, queue).await {
                 tracing::debug!(
                     "queue {queue} was not declared, trying again with its next task: {}",
                     words(&error)
@@ -311,7 +313,7 @@ impl Publisher {
     }
 }
 
-impl Turn {
+impl ConfirmChannel {
     /// Not all was confirmed in time, and nothing at all by the `silent` queues. Either the link is as good as gone, or
     /// only they are: a quorum queue without a majority, or one that lost its log, takes messages and never says so.
     async fn tell_apart(&mut self, silent: HashSet<&QueueName>) {
@@ -320,19 +322,19 @@ impl Turn {
                 // What comes on the old channel is of no interest any more.
                 self.channel = channel;
                 self.is_unfinished = false;
-                silent.into_iter().for_each(|queue| self.shun(queue));
+                silent.into_iter().for_each(|queue| self.pause(queue));
             }
             Ok(Err(_)) | Err(_) => self.session.lost.cancel(),
         }
     }
 
-    fn shun(&mut self, queue: &QueueName) {
+    fn pause(&mut self, queue: &QueueName) {
         tracing::warn!(
             "queue {queue} of rabbitmq takes no messages; its tasks are found in the store meanwhile, and it is tried \
              again in {} s",
-            SHUN.as_secs()
+            QUEUE_PAUSE.as_secs()
         );
-        self.shunned.insert(queue.clone(), Instant::now() + SHUN);
+        self.paused.insert(queue.clone(), Instant::now() + QUEUE_PAUSE);
     }
 }
 

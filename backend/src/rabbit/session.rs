@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Socket, connect, words};
-use super::health::{Health, Part};
-use super::options::{Checked, address};
+use super::health::{BrokerHealth, ConnectionHealth, ConnectionPurpose};
+use super::options::{CheckedOptions, address};
 use super::topology::Topology;
 
 /// The first pause between two rounds of attempts.
@@ -37,13 +37,6 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 /// How long an orderly goodbye may take.
 const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
-/// What a connection is for. Acknowledgements must flow while the broker blocks publishers, hence two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Publish,
-    Consume,
-}
-
 /// A connection that stands, with its channel and topology.
 pub(super) struct Session {
     pub(super) connection: Connection,
@@ -55,7 +48,7 @@ pub(super) struct Session {
 
 /// What users of a connection see.
 #[derive(Clone)]
-pub(super) enum State {
+pub(super) enum ConnectionState {
     /// No attempt has ended yet.
     Starting,
     Up(Arc<Session>),
@@ -64,7 +57,7 @@ pub(super) enum State {
     Down(String),
 }
 
-impl State {
+impl ConnectionState {
     /// The session, if it can be used to publish.
     fn usable(&self) -> Result<Arc<Session>, BrokerError> {
         match self {
@@ -78,15 +71,15 @@ impl State {
 
 /// A user's end of a supervised connection.
 #[derive(Clone)]
-pub(super) struct Supervised {
-    state: watch::Receiver<State>,
+pub(super) struct SupervisedConnection {
+    state: watch::Receiver<ConnectionState>,
 }
 
-impl Supervised {
+impl SupervisedConnection {
     /// The session as it is now. Waits only if no attempt to connect has ended yet.
     pub(super) async fn session(&self) -> Result<Arc<Session>, BrokerError> {
         let mut state = self.state.clone();
-        let first = state.wait_for(|state| !matches!(state, State::Starting));
+        let first = state.wait_for(|state| !matches!(state, ConnectionState::Starting));
         // Both errors mean that there is no session, which `usable` says in words.
         let _ = timeout(FIRST_MAX, first).await;
         self.state.borrow().usable()
@@ -94,46 +87,50 @@ impl Supervised {
 
     /// Waits until there is a session.
     pub(super) async fn next_session(&mut self) -> Result<Arc<Session>, BrokerError> {
-        let state = self.state.wait_for(|state| matches!(state, State::Up(_) | State::Blocked(..))).await;
+        let state = self
+            .state
+            .wait_for(|state| matches!(state, ConnectionState::Up(_) | ConnectionState::Blocked(..)))
+            .await;
         match state.as_deref() {
-            Ok(State::Up(session) | State::Blocked(session, _)) => Ok(session.clone()),
+            Ok(ConnectionState::Up(session) | ConnectionState::Blocked(session, _)) => Ok(session.clone()),
             _ => Err(BrokerError("the broker's adapter has ended".to_owned())),
         }
     }
 
     /// Waits until nothing can be published on `session` any more.
     pub(super) async fn halted(&self, session: &Arc<Session>) {
-        let is_other = |state: &State| !matches!(state, State::Up(now) if Arc::ptr_eq(now, session));
+        let is_other =
+            |state: &ConnectionState| !matches!(state, ConnectionState::Up(now) if Arc::ptr_eq(now, session));
         // An error means that the supervisor has ended, and the session with it.
         let _ = self.state.clone().wait_for(is_other).await;
     }
 
     /// Whether the last attempt to connect failed.
     pub(super) fn is_down(&self) -> bool {
-        matches!(&*self.state.borrow(), State::Down(_))
+        matches!(&*self.state.borrow(), ConnectionState::Down(_))
     }
 }
 
 /// Keeps one connection standing.
-pub(super) struct Supervisor {
-    pub(super) purpose: Purpose,
-    pub(super) options: Arc<Checked>,
+pub(super) struct ConnectionSupervisor {
+    pub(super) purpose: ConnectionPurpose,
+    pub(super) options: Arc<CheckedOptions>,
     pub(super) topology: Arc<Topology>,
-    pub(super) health: Arc<Health>,
-    state: watch::Sender<State>,
+    pub(super) health: Arc<BrokerHealth>,
+    state: watch::Sender<ConnectionState>,
     /// The URL that is used now or tried next.
     place: usize,
     pause: DoublingPause,
 }
 
-impl Supervisor {
+impl ConnectionSupervisor {
     pub(super) fn new(
-        purpose: Purpose,
-        options: Arc<Checked>,
+        purpose: ConnectionPurpose,
+        options: Arc<CheckedOptions>,
         topology: Arc<Topology>,
-        health: Arc<Health>,
-    ) -> (Self, Supervised) {
-        let (state, receiver) = watch::channel(State::Starting);
+        health: Arc<BrokerHealth>,
+    ) -> (Self, SupervisedConnection) {
+        let (state, receiver) = watch::channel(ConnectionState::Starting);
         let supervisor = Self {
             purpose,
             options,
@@ -143,7 +140,7 @@ impl Supervisor {
             place: 0,
             pause: DoublingPause::new(PAUSE_MIN, PAUSE_MAX),
         };
-        (supervisor, Supervised { state: receiver })
+        (supervisor, SupervisedConnection { state: receiver })
     }
 
     /// Runs until `shutdown`.
@@ -154,8 +151,9 @@ impl Supervisor {
         }
         // Subscriptions that were just left still have acknowledgements to send.
         sleep(LAST_WORDS).await;
-        let state = self.state.send_replace(State::Down("the broker's adapter has ended".to_owned()));
-        if let State::Up(session) | State::Blocked(session, _) = state {
+        let state =
+            self.state.send_replace(ConnectionState::Down("the broker's adapter has ended".to_owned()));
+        if let ConnectionState::Up(session) | ConnectionState::Blocked(session, _) = state {
             session.lost.cancel();
             // Whether the broker heard it or not, the connection ends.
             let _ = timeout(GOODBYE_MAX, session.connection.close(200, "bye".into())).await;
@@ -167,13 +165,13 @@ impl Supervisor {
             let (session, socket) = self.connect().await;
             let session = Arc::new(session);
             let since = Instant::now();
-            self.tell(State::Up(session.clone()), Part::Up(self.address()));
+            self.tell(ConnectionState::Up(session.clone()), ConnectionHealth::Up(self.address()));
             let why = self.watch(&session).await;
             session.lost.cancel();
             socket.shut();
             drop(session);
             let why = format!("lost rabbitmq at {}: {why}", self.address());
-            self.tell(State::Down(why.clone()), Part::Down(why));
+            self.tell(ConnectionState::Down(why.clone()), ConnectionHealth::Down(why));
             if since.elapsed() < STEADY {
                 self.rest().await;
             } else {
@@ -190,7 +188,7 @@ impl Supervisor {
                     Ok(built) => return built,
                     Err(why) => {
                         let why = format!("connecting to rabbitmq at {}: {why}", self.address());
-                        self.tell(State::Down(why.clone()), Part::Down(why));
+                        self.tell(ConnectionState::Down(why.clone()), ConnectionHealth::Down(why));
                         self.place = (self.place + 1) % self.options.uris.len();
                     }
                 }
@@ -247,17 +245,20 @@ impl Supervisor {
 
     fn blocked(&self, session: &Arc<Session>, reason: String) {
         if self.is_publisher() {
-            self.tell(State::Blocked(session.clone(), reason.clone()), Part::Blocked(reason));
+            self.tell(
+                ConnectionState::Blocked(session.clone(), reason.clone()),
+                ConnectionHealth::Blocked(reason),
+            );
         }
     }
 
     fn unblocked(&self, session: &Arc<Session>) {
         if self.is_publisher() {
-            self.tell(State::Up(session.clone()), Part::Up(self.address()));
+            self.tell(ConnectionState::Up(session.clone()), ConnectionHealth::Up(self.address()));
         }
     }
 
-    fn tell(&self, state: State, part: Part) {
+    fn tell(&self, state: ConnectionState, part: ConnectionHealth) {
         self.state.send_replace(state);
         self.health.tell(self.purpose, part);
     }
@@ -271,7 +272,7 @@ impl Supervisor {
     }
 
     fn is_publisher(&self) -> bool {
-        self.purpose == Purpose::Publish
+        self.purpose == ConnectionPurpose::Publish
     }
 
     fn address(&self) -> String {
