@@ -36,7 +36,6 @@ struct RungBells {
     finished: Vec<AttemptKey>,
     intent: bool,
     workers: bool,
-    files: bool,
 }
 
 impl RungBells {
@@ -48,7 +47,6 @@ impl RungBells {
             }
             Bell::Intent => self.intent = true,
             Bell::Workers => self.workers = true,
-            Bell::Files => self.files = true,
         }
     }
 
@@ -57,8 +55,6 @@ impl RungBells {
             Some(Bell::Intent)
         } else if std::mem::take(&mut self.workers) {
             Some(Bell::Workers)
-        } else if std::mem::take(&mut self.files) {
-            Some(Bell::Files)
         } else if self.finished.is_empty() {
             None
         } else {
@@ -262,7 +258,7 @@ mod tests {
         assert!(lock(&board.listeners).is_empty());
         let doorbell = Doorbell::default();
         drop(doorbell.listen());
-        doorbell.ring(Bell::Files);
+        doorbell.ring(Bell::Intent);
         assert!(lock(&doorbell.inboxes).is_empty());
     }
 }

@@ -27,8 +27,6 @@ pub enum Bell {
     Intent,
     /// A worker came or went: slots changed, or attempts may be lost.
     Workers,
-    /// The DAG directory changed.
-    Files,
 }
 
 /// A hint to the dashboard: something about this changed.

@@ -195,7 +195,6 @@ impl<'a> Leader<'a> {
                     self.sweep.intents.look_at_dags_soon();
                 }
                 Bell::Workers => workers = true,
-                Bell::Files => {}
             }
         }
         if workers {

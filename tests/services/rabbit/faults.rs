@@ -39,8 +39,9 @@ impl Listeners {
 
     /// Each hears what is said now, and nothing else.
     async fn hear(&mut self, broker: &RabbitBroker) {
-        broker.ring(Bell::Files).await.unwrap();
-        assert_eq!(within("the bell", self.bells.next(10)).await.unwrap(), [Bell::Files]);
+        let bell = Bell::Finished(vec![attempt(1)]);
+        broker.ring(bell.clone()).await.unwrap();
+        assert_eq!(within("the bell", self.bells.next(10)).await.unwrap(), [bell]);
         broker.nudge(&WorkerId::trusted("w")).await.unwrap();
         within("the nudge", self.nudges.next()).await.unwrap();
         broker.announce(&[Change::Fleet]).await.unwrap();
