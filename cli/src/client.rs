@@ -23,7 +23,7 @@ use self::wire::Page;
 pub(crate) use self::wire::{Dag, Run, Scheduler, ServerFile, Task, Term, Worker, was_so};
 use crate::failure::Failure;
 use crate::process::cautions::is_this_machine;
-use crate::standalone::beacon::{Beacon, read_token};
+use crate::standalone::address_file::{AddressFile, read_token};
 
 /// Which server to talk to.
 #[derive(Debug, Clone, clap::Args)]
@@ -81,11 +81,11 @@ impl Server {
 
     /// The address, and the token that belongs to it.
     fn found(&self) -> anyhow::Result<(String, Option<String>)> {
-        let beacon = Beacon::read(&self.data)?;
-        match (&self.url, beacon) {
-            (Some(url), beacon) => {
+        let server = AddressFile::read(&self.data)?;
+        match (&self.url, server) {
+            (Some(url), server) => {
                 let url = url.trim_end_matches('/').to_owned();
-                let is_local = beacon.is_some_and(|beacon| beacon.url == url);
+                let is_local = server.is_some_and(|server| server.url == url);
                 let token = match std::env::var("ROTA_TOKEN").ok().filter(|token| !token.is_empty()) {
                     None if is_local => read_token(&self.data)?,
                     given => given,
@@ -93,7 +93,7 @@ impl Server {
                 Ok((url, token))
             }
             // Whoever can write a directory's server.json must not get a token that was meant for another server.
-            (None, Some(beacon)) => Ok((beacon.url, read_token(&self.data)?)),
+            (None, Some(server)) => Ok((server.url, read_token(&self.data)?)),
             (None, None) => Err(self.unknown().into()),
         }
     }

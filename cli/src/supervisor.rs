@@ -19,7 +19,7 @@ use crate::failure::Failure;
 const WORKER_FIRST_MAX: Duration = Duration::from_secs(5);
 
 /// What the loops run on.
-pub(crate) struct Setup {
+pub(crate) struct LoopPorts {
     /// The store, as the leader sees it.
     pub(crate) plans: Arc<dyn Plans>,
     /// The store, as the worker sees it.
@@ -38,8 +38,8 @@ pub(crate) struct Setup {
     pub(crate) worker: WorkerOptions,
 }
 
-/// Loops that run. Dropped, they end at once.
-pub(crate) struct Loops {
+/// Loops that run. When it is dropped, they end at once.
+pub(crate) struct Supervisor {
     set: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     status: watch::Receiver<Status>,
@@ -47,7 +47,7 @@ pub(crate) struct Loops {
     worker: Option<WorkerHandle>,
 }
 
-impl Loops {
+impl Supervisor {
     /// No loops yet.
     pub(crate) fn none() -> Self {
         let (_, status) = watch::channel(Status::default());
@@ -61,26 +61,26 @@ impl Loops {
     }
 
     /// Starts a scheduler and a worker.
-    pub(crate) fn start(setup: Setup) -> anyhow::Result<Self> {
-        let ports = rota_scheduler::Ports {
-            plans: setup.plans,
-            broker: Arc::clone(&setup.broker),
-            leadership: setup.leadership,
+    pub(crate) fn start(ports: LoopPorts) -> anyhow::Result<Self> {
+        let scheduler_ports = rota_scheduler::Ports {
+            plans: ports.plans,
+            broker: Arc::clone(&ports.broker),
+            leadership: ports.leadership,
         };
         let options =
-            rota_scheduler::Options { dags_dir: setup.scan, ..rota_scheduler::Options::new(setup.replica) };
-        let scheduler = Scheduler::new(options, ports);
-        let ports = WorkerPorts { facts: setup.facts, broker: setup.broker, clock: setup.clock };
-        let worker = Worker::new(setup.worker, ports)?;
-        let mut loops = Self {
+            rota_scheduler::Options { dags_dir: ports.scan, ..rota_scheduler::Options::new(ports.replica) };
+        let scheduler = Scheduler::new(options, scheduler_ports);
+        let worker_ports = WorkerPorts { facts: ports.facts, broker: ports.broker, clock: ports.clock };
+        let worker = Worker::new(ports.worker, worker_ports)?;
+        let mut supervisor = Self {
             status: scheduler.status(),
             turns: scheduler.turns(),
             worker: Some(worker.handle()),
             ..Self::none()
         };
-        let shutdown = loops.shutdown();
+        let shutdown = supervisor.shutdown();
         let mut registered = worker.handle();
-        loops.add("the scheduler", async move {
+        supervisor.add("the scheduler", async move {
             // The worker delivers the results of its earlier life before it registers, and only then may the leader look
             // for what that life lost.
             let is_there = registered.reached(|status| status.incarnation.is_some());
@@ -88,12 +88,12 @@ impl Loops {
             scheduler.run(shutdown).await;
             Ok(())
         });
-        let shutdown = loops.shutdown();
-        loops.add("the worker", async move { Ok(worker.run(shutdown).await?) });
-        Ok(loops)
+        let shutdown = supervisor.shutdown();
+        supervisor.add("the worker", async move { Ok(worker.run(shutdown).await?) });
+        Ok(supervisor)
     }
 
-    /// Adds a loop. It must end once [`Loops::shutdown`] is cancelled, and not before.
+    /// Adds a loop. It must end once [`Supervisor::shutdown`] is cancelled, and not before.
     pub(crate) fn add<F>(&mut self, name: &'static str, run: F)
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,

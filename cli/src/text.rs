@@ -6,7 +6,7 @@ mod escape;
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
-use self::escape::Piece;
+use self::escape::EscapedPiece;
 
 /// What becomes of colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +31,9 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let kept = escape::pieces(text).filter_map(|piece| match piece {
-        Piece::Char('\n' | '\t') => Some(' '),
-        Piece::Char(c) if !is_unsafe(c) => Some(c),
-        Piece::Char(_) | Piece::Colour(_) | Piece::Sequence => None,
+        EscapedPiece::Char('\n' | '\t') => Some(' '),
+        EscapedPiece::Char(c) if !is_unsafe(c) => Some(c),
+        EscapedPiece::Char(_) | EscapedPiece::Colour(_) | EscapedPiece::Sequence => None,
     });
     Cow::Owned(kept.collect())
 }
@@ -52,16 +52,16 @@ pub(crate) fn clean_log(text: &str, colours: Colours) -> Cow<'_, str> {
     let mut is_coloured = false;
     for piece in escape::pieces(text) {
         match piece {
-            Piece::Colour(sequence) if colours == Colours::Stay => {
+            EscapedPiece::Colour(sequence) if colours == Colours::Stay => {
                 out.push_str(sequence);
                 is_coloured = true;
             }
-            Piece::Char('\n') => {
+            EscapedPiece::Char('\n') => {
                 end_colour(&mut out, &mut is_coloured);
                 out.push('\n');
             }
-            Piece::Char(c) if c == '\t' || !is_unsafe(c) => out.push(c),
-            Piece::Char(_) | Piece::Colour(_) | Piece::Sequence => {}
+            EscapedPiece::Char(c) if c == '\t' || !is_unsafe(c) => out.push(c),
+            EscapedPiece::Char(_) | EscapedPiece::Colour(_) | EscapedPiece::Sequence => {}
         }
     }
     end_colour(&mut out, &mut is_coloured);

@@ -22,7 +22,8 @@ async fn main() -> anyhow::Result<()> {
         Some("longest") => Demo::with_longest_names(&path).await,
         _ => Demo::new(&path).await,
     };
-    let (_vitals, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
+    let (_process_health, process_health) =
+        watch::channel(rota_web::ProcessHealth { leads: true, ..Default::default() });
     let options = Options {
         listen,
         place: "demo".to_owned(),
@@ -33,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
         certificate: None,
     };
     let broker = Arc::new(InProcessBroker::new());
-    let ports = Ports { store: demo.store.clone(), broker, clock: demo.clock.clone(), vitals };
+    let ports = Ports { store: demo.store.clone(), broker, clock: demo.clock.clone(), process_health };
     let web = Web::new(options, ports)?;
     println!("{}", web.login_link());
     let shutdown = CancellationToken::new();

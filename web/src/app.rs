@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::catalog::Catalog;
 use crate::error::{Error, Outcome};
 use crate::guard::Visitor;
-use crate::health::Vitals;
+use crate::health::ProcessHealth;
 use crate::journal::Journal;
 use crate::lead::Lead;
 use crate::live::Hub;
@@ -42,7 +42,7 @@ pub struct Ports {
     /// Now.
     pub clock: Arc<dyn Clock>,
     /// Whether this process leads and what it waits for, for the probes.
-    pub vitals: watch::Receiver<Vitals>,
+    pub process_health: watch::Receiver<ProcessHealth>,
 }
 
 /// The state behind the router.
@@ -120,11 +120,11 @@ impl App {
     /// Whether some scheduler leads. What the one in this process knows of itself counts more than what the store has of it: it
     /// may be unable to write just that.
     pub(crate) fn lead(&self, newest: Option<&TermRow>, replicas: &[ReplicaRow], now: DateTime<Utc>) -> Lead {
-        let vitals = self.ports.vitals.borrow();
-        match (vitals.troubles.first(), Lead::of(newest, replicas, now)) {
+        let process_health = self.ports.process_health.borrow();
+        match (process_health.troubles.first(), Lead::of(newest, replicas, now)) {
             (Some(why), _) => Lead::Stuck { why: why.clone() },
             // Its last beat is of a second ago.
-            (None, Lead::Stuck { .. }) if vitals.leads => Lead::Held,
+            (None, Lead::Stuck { .. }) if process_health.leads => Lead::Held,
             (None, lead) => lead,
         }
     }

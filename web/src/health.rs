@@ -21,7 +21,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a process says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Vitals {
+pub struct ProcessHealth {
     /// What it waits for, a line each (`waits for postgres: connection refused`). Nothing: it is ready.
     pub waits: Vec<String>,
     /// What keeps its scheduler from doing its part, though nothing is waited for. It is not ready, and no leader that counts.
@@ -36,7 +36,7 @@ pub struct Vitals {
     pub gauges: Vec<(&'static str, &'static str, i64)>,
 }
 
-impl Vitals {
+impl ProcessHealth {
     /// The answer to `/readyz`.
     pub(crate) fn readiness(&self) -> (StatusCode, String) {
         let lines = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
@@ -77,13 +77,13 @@ impl Vitals {
 
 /// The probes' server.
 pub struct Health {
-    vitals: watch::Receiver<Vitals>,
+    process_health: watch::Receiver<ProcessHealth>,
 }
 
 impl Health {
-    /// Tells what `vitals` says at the time of the request.
-    pub fn new(vitals: watch::Receiver<Vitals>) -> Self {
-        Self { vitals }
+    /// Tells what `process_health` says at the time of the request.
+    pub fn new(process_health: watch::Receiver<ProcessHealth>) -> Self {
+        Self { process_health }
     }
 
     /// Serves until `shutdown`, and a moment longer for answers under way.
@@ -96,7 +96,7 @@ impl Health {
             .route("/readyz", get(readyz))
             .route("/leader", get(leader))
             .route("/metrics", get(metrics))
-            .with_state(self.vitals);
+            .with_state(self.process_health);
         end_within(CLOSE_MAX, Server::plain(router).run(listener, shutdown.clone()), &shutdown).await
     }
 }
@@ -117,19 +117,19 @@ pub(crate) async fn end_within(
     }
 }
 
-type Told = State<watch::Receiver<Vitals>>;
+type Told = State<watch::Receiver<ProcessHealth>>;
 
-async fn readyz(State(vitals): Told) -> Response {
-    vitals.borrow().readiness().into_response()
+async fn readyz(State(process_health): Told) -> Response {
+    process_health.borrow().readiness().into_response()
 }
 
-async fn leader(State(vitals): Told) -> Response {
-    vitals.borrow().leadership().into_response()
+async fn leader(State(process_health): Told) -> Response {
+    process_health.borrow().leadership().into_response()
 }
 
-async fn metrics(State(vitals): Told) -> Response {
+async fn metrics(State(process_health): Told) -> Response {
     let mut out = Exposition::default();
-    vitals.borrow().expose(&mut out);
+    process_health.borrow().expose(&mut out);
     out.into_response()
 }
 
@@ -139,40 +139,45 @@ mod tests {
 
     #[test]
     fn what_is_waited_for_is_named_and_what_is_done_without_is_no_wait() {
-        let mut vitals = Vitals { waits: vec!["waits for postgres: refused".into()], ..Vitals::default() };
-        let (status, text) = vitals.readiness();
+        let mut process_health =
+            ProcessHealth { waits: vec!["waits for postgres: refused".into()], ..ProcessHealth::default() };
+        let (status, text) = process_health.readiness();
         assert_eq!(
             (status, text.as_str()),
             (StatusCode::SERVICE_UNAVAILABLE, "waits for postgres: refused\n")
         );
-        vitals = Vitals { degraded: vec!["degraded: rabbitmq: away".into()], ..Vitals::default() };
-        let (status, text) = vitals.readiness();
+        process_health =
+            ProcessHealth { degraded: vec!["degraded: rabbitmq: away".into()], ..ProcessHealth::default() };
+        let (status, text) = process_health.readiness();
         assert_eq!((status, text.as_str()), (StatusCode::OK, "ready\ndegraded: rabbitmq: away\n"));
     }
 
     #[test]
     fn a_leader_in_trouble_is_neither_ready_nor_a_leader_and_says_why() {
-        let mut vitals =
-            Vitals { leads: true, troubles: vec!["its disk is full".into()], ..Vitals::default() };
+        let mut process_health = ProcessHealth {
+            leads: true,
+            troubles: vec!["its disk is full".into()],
+            ..ProcessHealth::default()
+        };
         let away = StatusCode::SERVICE_UNAVAILABLE;
-        assert_eq!(vitals.readiness(), (away, "trouble: its disk is full\n".to_owned()));
-        assert_eq!(vitals.leadership(), (away, "leader in trouble: its disk is full\n".to_owned()));
-        vitals.waits = vec!["waits for postgres: refused".into()];
-        assert_eq!(vitals.readiness(), (away, "waits for postgres: refused\n".to_owned()));
-        vitals.leads = false;
-        assert_eq!(vitals.leadership(), (away, "not the leader\n".to_owned()));
+        assert_eq!(process_health.readiness(), (away, "trouble: its disk is full\n".to_owned()));
+        assert_eq!(process_health.leadership(), (away, "leader in trouble: its disk is full\n".to_owned()));
+        process_health.waits = vec!["waits for postgres: refused".into()];
+        assert_eq!(process_health.readiness(), (away, "waits for postgres: refused\n".to_owned()));
+        process_health.leads = false;
+        assert_eq!(process_health.leadership(), (away, "not the leader\n".to_owned()));
     }
 
     #[test]
     fn every_service_and_every_gauge_has_its_line() {
-        let vitals = Vitals {
+        let process_health = ProcessHealth {
             leads: true,
             links: vec![("postgres", true), ("rabbitmq", false)],
             gauges: vec![("rota_leader_epoch", "The epoch", 7)],
-            ..Vitals::default()
+            ..ProcessHealth::default()
         };
         let mut out = Exposition::default();
-        vitals.expose(&mut out);
+        process_health.expose(&mut out);
         let text = out.text();
         for line in [
             "rota_leader 1",

@@ -23,7 +23,7 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// `GET /readyz`: the store answers too, and nothing else is waited for.
 pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
-    let (status, text) = app.ports.vitals.borrow().readiness();
+    let (status, text) = app.ports.process_health.borrow().readiness();
     if status != StatusCode::OK {
         return plain(status, text);
     }
@@ -38,7 +38,7 @@ pub(crate) async fn readyz(State(app): State<SharedApp>) -> Response {
 
 /// `GET /leader`: 200 on the leader, 503 elsewhere.
 pub(crate) async fn leader(State(app): State<SharedApp>) -> Response {
-    let (status, text) = app.ports.vitals.borrow().leadership();
+    let (status, text) = app.ports.process_health.borrow().leadership();
     plain(status, text)
 }
 
@@ -81,6 +81,6 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
     );
     let requests = ctx.app.requests.load(Ordering::Relaxed);
     out.counter("rota_web_requests_total", "Requests answered to people and programs", requests);
-    ctx.app.ports.vitals.borrow().expose(&mut out);
+    ctx.app.ports.process_health.borrow().expose(&mut out);
     Ok(out.into_response())
 }

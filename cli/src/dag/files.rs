@@ -15,7 +15,7 @@ use crate::{output, text};
 
 /// What the paths of a command line name.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundFiles {
     /// The DAG files, directories' in the order of their names.
     pub(super) files: Vec<DagFile>,
     /// What cannot be looked at below a directory.
@@ -27,11 +27,11 @@ pub(super) struct Found {
 pub(super) struct DagFile {
     /// Its name, as it is shown in errors.
     pub(super) shown: String,
-    place: Place,
+    place: FilePlace,
 }
 
 #[derive(Debug)]
-enum Place {
+enum FilePlace {
     Named(PathBuf),
     Below(Arc<Tree>, ListedFile),
 }
@@ -41,8 +41,8 @@ enum Place {
 ///
 /// # Errors
 /// A path that is not there, or a directory that cannot be read as a whole.
-pub(super) fn find(paths: &[PathBuf]) -> anyhow::Result<Found> {
-    let mut found = Found::default();
+pub(super) fn find(paths: &[PathBuf]) -> anyhow::Result<FoundFiles> {
+    let mut found = FoundFiles::default();
     for path in paths {
         let meta = fs::metadata(path).map_err(|error| unusable(path, &error))?;
         if meta.is_dir() {
@@ -50,7 +50,7 @@ pub(super) fn find(paths: &[PathBuf]) -> anyhow::Result<Found> {
         } else {
             found
                 .files
-                .push(DagFile { shown: path.display().to_string(), place: Place::Named(path.clone()) });
+                .push(DagFile { shown: path.display().to_string(), place: FilePlace::Named(path.clone()) });
         }
     }
     Ok(found)
@@ -62,7 +62,7 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
         .expected("a DAG file, or a directory of DAG files")
 }
 
-impl Found {
+impl FoundFiles {
     fn take_below(&mut self, dir: &Path) -> io::Result<()> {
         let tree = Arc::new(Tree::open(dir)?);
         let listing = tree.list()?;
@@ -73,7 +73,7 @@ impl Found {
         self.errors.extend(listing.unreadable.iter().map(|(path, error)| unreadable(&shown(path), error)));
         self.files.extend(listing.files.into_iter().map(|(path, file)| DagFile {
             shown: shown(&path),
-            place: Place::Below(Arc::clone(&tree), file),
+            place: FilePlace::Below(Arc::clone(&tree), file),
         }));
         Ok(())
     }
@@ -86,8 +86,8 @@ impl DagFile {
     /// A file that cannot be read or is no text, as an error of that place.
     pub(super) fn read(&self) -> Result<String, FileError> {
         let bytes = match &self.place {
-            Place::Named(path) => read_named(path),
-            Place::Below(tree, file) => tree.read(file),
+            FilePlace::Named(path) => read_named(path),
+            FilePlace::Below(tree, file) => tree.read(file),
         };
         let bytes = bytes.map_err(|unread| unread.at(&self.shown))?;
         Ok(dag::decode(&self.shown, &bytes)?.to_owned())
@@ -96,7 +96,7 @@ impl DagFile {
 
 /// Reads and parses one file for a command that needs it to be good: its errors are printed to stderr.
 pub(super) fn load(path: &Path) -> anyhow::Result<(Dag, String)> {
-    let file = DagFile { shown: path.display().to_string(), place: Place::Named(path.to_owned()) };
+    let file = DagFile { shown: path.display().to_string(), place: FilePlace::Named(path.to_owned()) };
     let outcome = file.read().map_err(|error| Errors(vec![error]));
     let outcome = outcome.and_then(|source| Ok((dag::parse(&file.shown, &source)?, source)));
     outcome.map_err(|errors| {

@@ -47,14 +47,14 @@ pub(super) fn run(args: Args) -> CommandResult {
 
 /// The answer of `/dags/{dag}/source`.
 #[derive(Debug, Deserialize)]
-struct Source {
+struct SourceAnswer {
     source: String,
 }
 
 async fn show_remote(server: Server, dag: DagId) -> CommandResult {
     let client = server.client()?;
     let found = client.get(&format!("/dags/{dag}/source")).await;
-    let found: Source = client.or_nearest_dag(&dag, found).await?;
+    let found: SourceAnswer = client.or_nearest_dag(&dag, found).await?;
     let dag = dag::parse_version(&dag, &found.source).map_err(|errors| {
         Failure::failed(format!("this rota cannot read the server's version of {dag}: {errors}"))
             .help("use a rota of the server's version")

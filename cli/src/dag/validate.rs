@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> CommandResult {
 }
 
 /// What `check` keeps of a good file.
-struct Named {
+struct ValidDag {
     dag: String,
     line: u32,
     shown: String,
@@ -59,15 +59,15 @@ struct Named {
 
 /// What is to be said about all files together.
 #[derive(Default)]
-struct Found {
+struct Findings {
     errors: Vec<FileError>,
     /// With the path of each.
     remarks: Vec<(String, Remark)>,
 }
 
-fn check(files: &[DagFile]) -> Found {
+fn check(files: &[DagFile]) -> Findings {
     let mut progress = Progress::new();
-    let parse = |file: &DagFile| -> Result<Named, Vec<FileError>> {
+    let parse = |file: &DagFile| -> Result<ValidDag, Vec<FileError>> {
         let source = file.read().map_err(|error| vec![error])?;
         let dag = rota_core::dag::parse(&file.shown, &source).map_err(|errors| errors.0)?;
         let line = line_of(&source, "dag:");
@@ -79,13 +79,13 @@ fn check(files: &[DagFile]) -> Found {
             message,
             hint: None,
         }));
-        Ok(Named { dag: dag.id.to_string(), line, shown: file.shown.clone(), remarks })
+        Ok(ValidDag { dag: dag.id.to_string(), line, shown: file.shown.clone(), remarks })
     };
     let outcomes = in_parallel(files, parse, |done| {
         progress.update(|| format!("checked {done} of {}", files.len()));
     });
     progress.clear();
-    let mut found = Found::default();
+    let mut found = Findings::default();
     let mut owners: HashMap<String, &DagFile> = HashMap::new();
     for (file, outcome) in files.iter().zip(outcomes) {
         let named = match outcome {
@@ -104,7 +104,7 @@ fn check(files: &[DagFile]) -> Found {
     found
 }
 
-fn duplicate(file: &DagFile, named: &Named, owner: &DagFile) -> FileError {
+fn duplicate(file: &DagFile, named: &ValidDag, owner: &DagFile) -> FileError {
     FileError {
         path: file.shown.clone(),
         line: named.line,
@@ -120,7 +120,7 @@ fn line_of(source: &str, key: &str) -> u32 {
     u32::try_from(place.unwrap_or(0) + 1).unwrap_or(u32::MAX)
 }
 
-impl Found {
+impl Findings {
     fn json(&self) -> Value {
         let errors = self.errors.iter().map(|error| {
             json!({

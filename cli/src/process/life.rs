@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::signals::StopSignals;
 use super::watchdog;
 use crate::failure::{CommandResult, Failure, Outcome};
-use crate::loops::Loops;
+use crate::supervisor::Supervisor;
 
 /// How long all loops together get to stop: the longest grace time that a task can have is theirs to keep.
 const STOP_MAX: Duration = Duration::from_secs(3600);
@@ -30,17 +30,22 @@ impl ProcessLife {
     }
 
     /// Waits for a signal, or for a loop that ends by itself, which is a failure.
-    pub(crate) async fn until_told(&mut self, loops: &mut Loops) -> CommandResult {
+    pub(crate) async fn until_told(&mut self, supervisor: &mut Supervisor) -> CommandResult {
         tokio::select! {
             () = self.signals.next() => Ok(Outcome::Done),
-            failure = loops.failure() => Err(failure.into()),
+            failure = supervisor.failure() => Err(failure.into()),
         }
     }
 
     /// Stops all loops. The outcome is `outcome`, unless another signal comes: then it is that the process `stopped`.
-    pub(crate) async fn end(mut self, loops: Loops, outcome: CommandResult, stopped: &str) -> CommandResult {
+    pub(crate) async fn end(
+        mut self,
+        supervisor: Supervisor,
+        outcome: CommandResult,
+        stopped: &str,
+    ) -> CommandResult {
         tokio::select! {
-            () = loops.stop_within(STOP_MAX) => outcome,
+            () = supervisor.stop_within(STOP_MAX) => outcome,
             () = self.signals.next() => Err(Failure::failed(stopped).into()),
         }
     }

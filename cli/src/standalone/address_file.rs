@@ -15,14 +15,14 @@ use crate::process::token as chosen_token;
 
 /// What `server.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Beacon {
+pub(crate) struct AddressFile {
     /// Where the server listens: `http://127.0.0.1:7682`.
     pub(crate) url: String,
     /// Its process.
     pub(crate) pid: u32,
 }
 
-impl Beacon {
+impl AddressFile {
     fn path(data: &Path) -> PathBuf {
         data.join("server.json")
     }
@@ -35,12 +35,12 @@ impl Beacon {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let beacon = serde_json::from_str(&text).map_err(|error| {
+        let address = serde_json::from_str(&text).map_err(|error| {
             Failure::failed(format!("not a server's address: {error}"))
                 .at(path.display().to_string())
                 .help("restart `rota standalone`, which writes the file anew, or give --url")
         })?;
-        Ok(Some(beacon))
+        Ok(Some(address))
     }
 
     /// Writes it, whole or not at all.
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn a_beacon_is_read_as_it_was_written() {
+    fn an_address_is_read_as_it_was_written() {
         let data = tempfile::tempdir().unwrap();
-        assert_eq!(Beacon::read(data.path()).unwrap(), None);
-        let beacon = Beacon { url: "http://127.0.0.1:7682".into(), pid: 7 };
-        beacon.write(data.path()).unwrap();
-        assert_eq!(Beacon::read(data.path()).unwrap(), Some(beacon));
-        Beacon::remove(data.path());
-        assert_eq!(Beacon::read(data.path()).unwrap(), None);
+        assert_eq!(AddressFile::read(data.path()).unwrap(), None);
+        let address = AddressFile { url: "http://127.0.0.1:7682".into(), pid: 7 };
+        address.write(data.path()).unwrap();
+        assert_eq!(AddressFile::read(data.path()).unwrap(), Some(address));
+        AddressFile::remove(data.path());
+        assert_eq!(AddressFile::read(data.path()).unwrap(), None);
     }
 }

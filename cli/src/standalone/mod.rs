@@ -3,8 +3,8 @@
 //! This is the same scheduler, worker and web as a cluster runs, on the embedded ports. Start: claim the data directory,
 //! settle the token, listen, then start the loops. Stop: one token tells all loops; running tasks get their grace time.
 
+pub(crate) mod address_file;
 mod banner;
-pub(crate) mod beacon;
 mod process;
 
 use std::net::SocketAddr;
@@ -139,8 +139,8 @@ pub(crate) fn run(args: Args) -> CommandResult {
     let ConfinementArgs { umask, no_new_privileges, .. } = args.confinement;
     let confinement = Confinement { umask, no_new_privileges };
     confinement.settle().context("this process's limits cannot be set")?;
-    let setup = process::Setup {
-        token: beacon::settle_token(data.path(), chosen)?,
+    let setup = process::StandaloneSetup {
+        token: address_file::settle_token(data.path(), chosen)?,
         listener: listen::bind(args.listen)?,
         hosts: listen::hosts(args.listen, args.host),
         dags: std::path::absolute(&args.dags)?,

@@ -8,24 +8,24 @@ use rota_backend::{DataDir, InProcessBroker, SoloLeadership, SqliteStore, System
 use rota_core::id::ReplicaId;
 use rota_core::port::StoreError;
 use rota_scheduler::Status;
-use rota_web::{Certificate, Vitals, Web};
+use rota_web::{Certificate, ProcessHealth, Web};
 use rota_worker::{Account, Limits, WorkerHandle};
 use tokio::sync::watch;
 
+use super::address_file::AddressFile;
 use super::banner::Banner;
-use super::beacon::Beacon;
 use crate::failure::{CommandResult, Failure};
-use crate::loops::{self, Loops, worker_degraded, worker_options};
 use crate::process::leading::follow_scheduler;
 use crate::process::life::ProcessLife;
 use crate::process::zone;
+use crate::supervisor::{self, Supervisor, worker_degraded, worker_options};
 
 /// What to do about a file that is damaged.
 const DAMAGED: &str = "put a backup in its place (without rota.db-wal and rota.db-shm), or save what can be read with \
                        `sqlite3 rota.db .recover`; docs/cli.md says how";
 
 /// A process that is ready to start: everything that can be refused has been checked.
-pub(super) struct Setup {
+pub(super) struct StandaloneSetup {
     /// The admin token.
     pub(super) token: String,
     /// Where the dashboard listens.
@@ -49,32 +49,32 @@ pub(super) struct Setup {
 }
 
 /// Runs until a signal, or until a loop ends by itself.
-pub(super) async fn run(setup: Setup) -> CommandResult {
+pub(super) async fn run(setup: StandaloneSetup) -> CommandResult {
     let mut life = ProcessLife::begin()?;
     let data = setup.data.path().to_owned();
-    let mut process = Process::start(setup).await?;
-    process.beacon.write(&data)?;
+    let mut process = StandaloneProcess::start(setup).await?;
+    process.address.write(&data)?;
     process.greet(&data).await;
-    let outcome = life.until_told(&mut process.loops).await;
+    let outcome = life.until_told(&mut process.supervisor).await;
     if outcome.is_ok() {
         crate::output::note("stopping: running tasks get their grace time, a second Ctrl-C does not wait");
     }
-    Beacon::remove(&data);
+    AddressFile::remove(&data);
     let stopped = "stopped at once; what was running is taken up at the next start";
-    life.end(process.loops, outcome, stopped).await
+    life.end(process.supervisor, outcome, stopped).await
 }
 
-struct Process {
-    loops: Loops,
-    beacon: Beacon,
+struct StandaloneProcess {
+    supervisor: Supervisor,
+    address: AddressFile,
     link: String,
     dags: PathBuf,
     slots: u32,
     _data: DataDir,
 }
 
-impl Process {
-    async fn start(setup: Setup) -> anyhow::Result<Self> {
+impl StandaloneProcess {
+    async fn start(setup: StandaloneSetup) -> anyhow::Result<Self> {
         let file = setup.data.path().join("rota.db");
         let store = Arc::new(
             SqliteStore::open(&file, Arc::new(SystemClock)).await.map_err(|error| unusable(&file, &error))?,
@@ -86,7 +86,7 @@ impl Process {
         (worker.run_as, worker.limits) = (setup.run_as, setup.limits);
         let slots = worker.slots;
         let replica = ReplicaId::trusted("standalone");
-        let mut loops = Loops::start(loops::Setup {
+        let mut supervisor = Supervisor::start(supervisor::LoopPorts {
             plans: store.clone(),
             facts: store.clone(),
             broker: broker.clone(),
@@ -97,12 +97,16 @@ impl Process {
             worker,
         })?;
         let damaged = Arc::clone(&store);
-        loops.stop_if_damaged(file.display().to_string(), DAMAGED, async move { damaged.damaged().await });
+        supervisor.stop_if_damaged(
+            file.display().to_string(),
+            DAMAGED,
+            async move { damaged.damaged().await },
+        );
         let url = match (&setup.certificate, setup.hosts.first()) {
             // A certificate is for a name.
             (Some(_), Some(host)) => format!("https://{host}:{}", listen.port()),
-            (Some(_), None) => beacon_url("https", listen),
-            (None, _) => beacon_url("http", listen),
+            (Some(_), None) => local_url("https", listen),
+            (None, _) => local_url("http", listen),
         };
         let options = rota_web::Options {
             listen,
@@ -113,25 +117,25 @@ impl Process {
             tls: setup.tls,
             certificate: setup.certificate,
         };
-        let vitals = vitals(&loops);
-        let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), vitals };
+        let process_health = process_health(&supervisor);
+        let ports = rota_web::Ports { store, broker, clock: Arc::new(SystemClock), process_health };
         let web = Web::new(options, ports)?;
         let link = web.login_link();
         let listener = tokio::net::TcpListener::from_std(setup.listener)?;
-        let shutdown = loops.shutdown();
-        loops.add("the dashboard", async move { Ok(web.run(listener, shutdown).await?) });
-        let beacon = Beacon { url, pid: std::process::id() };
-        Ok(Self { loops, slots, beacon, link, dags: setup.dags, _data: setup.data })
+        let shutdown = supervisor.shutdown();
+        supervisor.add("the dashboard", async move { Ok(web.run(listener, shutdown).await?) });
+        let address = AddressFile { url, pid: std::process::id() };
+        Ok(Self { supervisor, slots, address, link, dags: setup.dags, _data: setup.data })
     }
 
     async fn greet(&self, data: &std::path::Path) {
         let banner = Banner { dags: &self.dags, data, link: &self.link, slots: self.slots };
-        banner.print(self.loops.status()).await;
+        banner.print(self.supervisor.status()).await;
     }
 }
 
 /// Where commands on this machine reach it: an address for all interfaces is reached by loopback.
-fn beacon_url(scheme: &str, listen: std::net::SocketAddr) -> String {
+fn local_url(scheme: &str, listen: std::net::SocketAddr) -> String {
     let mut local = listen;
     if local.ip().is_unspecified() {
         local.set_ip(match local {
@@ -151,18 +155,18 @@ fn unusable(file: &Path, error: &StoreError) -> Failure {
 }
 
 /// Whether this process leads and does its part, for health pages.
-fn vitals(loops: &Loops) -> watch::Receiver<Vitals> {
-    let (sender, receiver) = watch::channel(Vitals::default());
-    let worker = loops.worker();
+fn process_health(supervisor: &Supervisor) -> watch::Receiver<ProcessHealth> {
+    let (sender, receiver) = watch::channel(ProcessHealth::default());
+    let worker = supervisor.worker();
     let tell = move |status: &Status, troubles| {
         let trouble = worker.as_ref().and_then(WorkerHandle::trouble);
         let degraded = trouble.map(|why| format!("degraded: {}", worker_degraded(&why)));
-        sender.send_modify(|vitals| {
-            (vitals.leads, vitals.troubles) = (status.epoch.is_some(), troubles);
-            vitals.degraded = degraded.into_iter().collect();
+        sender.send_modify(|process_health| {
+            (process_health.leads, process_health.troubles) = (status.epoch.is_some(), troubles);
+            process_health.degraded = degraded.into_iter().collect();
         });
     };
-    tokio::spawn(follow_scheduler(loops.status(), loops.turns(), loops.shutdown(), tell));
+    tokio::spawn(follow_scheduler(supervisor.status(), supervisor.turns(), supervisor.shutdown(), tell));
     receiver
 }
 
@@ -174,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_address_for_all_interfaces_is_reached_by_loopback() {
-        assert_eq!(beacon_url("http", SocketAddr::from(([0, 0, 0, 0], 80))), "http://127.0.0.1:80");
-        assert_eq!(beacon_url("https", SocketAddr::from(([10, 0, 0, 7], 80))), "https://10.0.0.7:80");
+        assert_eq!(local_url("http", SocketAddr::from(([0, 0, 0, 0], 80))), "http://127.0.0.1:80");
+        assert_eq!(local_url("https", SocketAddr::from(([10, 0, 0, 7], 80))), "https://10.0.0.7:80");
     }
 }

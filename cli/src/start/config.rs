@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rota_core::schedule::{format_duration, parse_duration};
+use rota_scheduler::RETENTION_DEFAULT;
 
-use super::file::{self, Given};
+use super::file::{self, GivenValue};
 use super::keys::{self, ALL, Key};
 use crate::failure::Failure;
 
 /// What was given, by key.
 #[derive(Debug, Default)]
 pub(super) struct Config {
-    given: BTreeMap<&'static str, Given>,
+    given: BTreeMap<&'static str, GivenValue>,
     /// The file, if a secret stands in it, be it one that is not used.
     file_with_secrets: Option<PathBuf>,
 }
@@ -47,7 +48,7 @@ impl Config {
                 .is_some_and(|given| given.parts.iter().any(|part| !part.starts_with(FILE_MARK)))
         });
         let file_with_secrets = path.filter(|_| has_secrets).map(Path::to_owned);
-        let one = |value: &str, place: &str| Given {
+        let one = |value: &str, place: &str| GivenValue {
             parts: vec![value.to_owned()],
             is_list: false,
             place: place.to_owned(),
@@ -194,7 +195,7 @@ impl Config {
 
 /// A value as it is meant: for a secret `file:/path` is what that file holds. Only asked of settings that are used, because a
 /// process need not be allowed to read the secrets of the others.
-fn resolved(key: Key, given: &Given, value: &str) -> anyhow::Result<String> {
+fn resolved(key: Key, given: &GivenValue, value: &str) -> anyhow::Result<String> {
     let Some(path) = value.strip_prefix(FILE_MARK).filter(|_| key.is_secret) else {
         return Ok(value.to_owned());
     };
@@ -224,6 +225,20 @@ pub(super) fn leader_ttl(config: &Config) -> anyhow::Result<Duration> {
         return Err(config.refuse(keys::LEADER_TTL, &expected).into());
     }
     Ok(ttl)
+}
+
+/// Two settings of which one was given without the other.
+pub(super) fn pair(config: &Config, one: keys::Key, other: keys::Key) -> Failure {
+    let (given, absent) = if config.is_given(one) { (one, other) } else { (other, one) };
+    Failure::usage(format!("{} is set without {}", given.path, absent.path))
+        .at(config.place(given))
+        .expected("both or none")
+        .help(format!("set {} in the environment, or {} in rota.toml", absent.variable, absent.path))
+}
+
+/// How long finished runs are kept.
+pub(super) fn retention(config: &Config) -> anyhow::Result<Duration> {
+    config.duration(keys::SCHEDULER_RETENTION, RETENTION_DEFAULT)
 }
 
 #[cfg(test)]

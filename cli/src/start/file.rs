@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// A value as somebody wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct GivenValue {
     /// Its parts: one for a text or a number, several for a list, `k=v` for each entry of a table.
     pub(super) parts: Vec<String>,
     /// Whether it was written as a list or a table: its parts then hold commas of their own.
@@ -20,7 +20,7 @@ pub(super) struct Given {
 }
 
 /// Reads a file's text.
-pub(super) fn read(path: &Path, text: &str) -> anyhow::Result<BTreeMap<&'static str, Given>> {
+pub(super) fn read(path: &Path, text: &str) -> anyhow::Result<BTreeMap<&'static str, GivenValue>> {
     let place = |at: usize| {
         let before = &text[..at.min(text.len())];
         let line = before.matches('\n').count() + 1;
@@ -51,7 +51,7 @@ pub(super) fn read(path: &Path, text: &str) -> anyhow::Result<BTreeMap<&'static 
 }
 
 fn take(
-    values: &mut BTreeMap<&'static str, Given>,
+    values: &mut BTreeMap<&'static str, GivenValue>,
     path: &str,
     value: &DeValue<'_>,
     place: String,
@@ -72,7 +72,7 @@ fn take(
     };
     let parts: Vec<String> = parts.ok_or_else(odd)?;
     let is_list = matches!(value, DeValue::Array(_) | DeValue::Table(_));
-    values.insert(key.path, Given { parts, is_list, place });
+    values.insert(key.path, GivenValue { parts, is_list, place });
     Ok(())
 }
 
@@ -103,7 +103,7 @@ fn unknown(path: &str, place: String) -> Failure {
 mod tests {
     use super::*;
 
-    fn values(text: &str) -> anyhow::Result<BTreeMap<&'static str, Given>> {
+    fn values(text: &str) -> anyhow::Result<BTreeMap<&'static str, GivenValue>> {
         read(Path::new("rota.toml"), text)
     }
 
@@ -111,7 +111,7 @@ mod tests {
     fn texts_numbers_lists_and_tables_are_taken_with_their_places() {
         let text = "name = \"one\"\n[worker]\nslots = 8\nqueues = [\"a\", \"b\"]\nlabels = {zone = \"x\"}\n";
         let values = values(text).unwrap();
-        let slots = Given { parts: vec!["8".into()], is_list: false, place: "rota.toml:3:1".into() };
+        let slots = GivenValue { parts: vec!["8".into()], is_list: false, place: "rota.toml:3:1".into() };
         assert_eq!(values["worker.slots"], slots);
         assert_eq!(values["worker.queues"].parts, ["a", "b"]);
         assert_eq!(values["worker.labels"].parts, ["zone=x"]);

@@ -9,8 +9,8 @@ mod file;
 mod keys;
 mod process;
 mod roles;
+mod service_watch;
 mod services;
-mod vitals;
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ use clap::Subcommand;
 
 use self::config::{Config, Flag};
 use self::roles::Role;
-use self::services::Places;
+use self::services::ServiceOptions;
 use crate::failure::{CommandResult, Outcome};
 use crate::log::StartLogArg;
 use crate::output::{note, print_block};
@@ -132,7 +132,7 @@ pub(crate) fn run(command: Command) -> CommandResult {
     let role = Role::of(&command, &config)?;
     let confinement = roles::confinement(&config, &role)?;
     let name = roles::name(&config)?;
-    let places = Places::of(&config, &role, &name)?;
+    let places = ServiceOptions::of(&config, &role, &name)?;
     let listen = role.listen(&config)?;
     let cautions = cautions::of(&config, &role)?;
     if common.check {
@@ -144,7 +144,7 @@ pub(crate) fn run(command: Command) -> CommandResult {
     }
     crate::process::cautions::tell(&cautions);
     confinement.settle().context("this process's limits cannot be set")?;
-    process::run(process::Setup { role, name, places, listen })
+    process::run(process::CheckedProcess { role, name, places, listen })
 }
 
 fn scheduler_flags(args: &SchedulerArgs) -> Vec<Flag> {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use rota_backend::{DataDir, EtcdLeadership, EtcdOptions, PostgresStore, RabbitBroker, SystemClock};
 use rota_core::port::WorkerState;
 use rota_scheduler::{Scheduler, Status, Turns};
-use rota_web::{Health, Vitals, Web};
+use rota_web::{Health, ProcessHealth, Web};
 use rota_worker::{Worker, WorkerHandle, WorkerPorts};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::keys;
 use super::roles::Role;
-use super::services::Places;
-use super::vitals::{self, Watched};
+use super::service_watch::{self, WatchedServices};
+use super::services::ServiceOptions;
 use crate::failure::{CommandResult, Failure};
-use crate::loops::{Loops, worker_degraded};
 use crate::process::leading::follow_scheduler;
 use crate::process::life::{ProcessLife, run_to_end};
 use crate::process::listen;
+use crate::supervisor::{Supervisor, worker_degraded};
 
 /// What to do about a database that is damaged.
 const DAMAGED: &str =
@@ -32,19 +32,19 @@ const DAMAGED: &str =
 const GAUGES: Duration = Duration::from_secs(2);
 
 /// A process that is ready to start: everything that can be refused has been checked.
-pub(super) struct Setup {
+pub(super) struct CheckedProcess {
     /// What it is.
     pub(super) role: Role,
     /// Its name.
     pub(super) name: String,
     /// Its services.
-    pub(super) places: Places,
+    pub(super) places: ServiceOptions,
     /// Where its probes, or its dashboard, listen.
     pub(super) listen: SocketAddr,
 }
 
 /// Runs it until a signal, or until a loop ends by itself.
-pub(super) fn run(setup: Setup) -> CommandResult {
+pub(super) fn run(setup: CheckedProcess) -> CommandResult {
     // Two workers in one directory would end each other's tasks.
     let _held = match &setup.role {
         Role::Worker(options) => {
@@ -56,66 +56,72 @@ pub(super) fn run(setup: Setup) -> CommandResult {
     run_to_end(live(setup, listener))
 }
 
-async fn live(setup: Setup, listener: std::net::TcpListener) -> CommandResult {
+async fn live(setup: CheckedProcess, listener: std::net::TcpListener) -> CommandResult {
     let mut life = ProcessLife::begin()?;
     let (word, name) = (setup.role.word(), setup.name.clone());
     let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
     tracing::info!("rota {} {word} {name}: probes on http://{address}", env!("CARGO_PKG_VERSION"));
-    let mut loops = start(setup, listener)?;
-    let outcome = life.until_told(&mut loops).await;
+    let mut supervisor = start(setup, listener)?;
+    let outcome = life.until_told(&mut supervisor).await;
     if outcome.is_ok() {
         tracing::info!("{word} {name} stops; a second signal does not wait");
     }
-    life.end(loops, outcome, "stopped at once; what was running is taken up by others").await
+    life.end(supervisor, outcome, "stopped at once; what was running is taken up by others").await
 }
 
-fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Loops> {
-    let Setup { role, places, .. } = setup;
+fn start(setup: CheckedProcess, listener: TcpListener) -> anyhow::Result<Supervisor> {
+    let CheckedProcess { role, places, .. } = setup;
     let store = PostgresStore::new(places.database);
     let broker = RabbitBroker::start(places.broker).map_err(|error| Failure::usage(error.0))?;
     let election = places.election.map(take_part).transpose()?;
     let waits = vec!["waits for its first look at its services".to_owned()];
-    let vitals = watch::Sender::new(Vitals { waits, ..Vitals::default() });
+    let process_health = watch::Sender::new(ProcessHealth { waits, ..ProcessHealth::default() });
     let (store_is_up, is_up) = watch::channel(false);
-    let watched = Watched {
+    let watched = WatchedServices {
         store: store.clone(),
         broker: broker.link(),
         election: election.as_ref().map(EtcdLeadership::link),
         store_is_up,
     };
-    let mut loops = Loops::none();
-    let (told, shutdown) = (vitals.clone(), loops.shutdown());
-    loops.add("the look at the services", async move { Ok(vitals::watch(watched, told, shutdown).await?) });
+    let mut supervisor = Supervisor::none();
+    let (told, shutdown) = (process_health.clone(), supervisor.shutdown());
+    supervisor.add("the look at the services", async move {
+        Ok(service_watch::watch(watched, told, shutdown).await?)
+    });
     let damaged = store.clone();
-    loops.stop_if_damaged("postgres".to_owned(), DAMAGED, async move { damaged.damaged().await });
+    supervisor.stop_if_damaged("postgres".to_owned(), DAMAGED, async move { damaged.damaged().await });
     let broker = Arc::new(broker);
-    let part = Part { vitals, is_up, ended: CancellationToken::new() };
+    let part = RoleParts { process_health, is_up, ended: CancellationToken::new() };
     match role {
         Role::Scheduler(options) => {
-            part.probes(&mut loops, listener);
+            part.probes(&mut supervisor, listener);
             let leadership = Arc::new(election.context("a scheduler takes part in the election")?);
             let ports = rota_scheduler::Ports { plans: Arc::new(store), broker, leadership };
-            part.scheduler(&mut loops, Scheduler::new(*options, ports));
+            part.scheduler(&mut supervisor, Scheduler::new(*options, ports));
         }
         Role::Worker(options) => {
-            part.probes(&mut loops, listener);
+            part.probes(&mut supervisor, listener);
             let slots = options.slots;
             let ports = WorkerPorts { facts: Arc::new(store), broker, clock: Arc::new(SystemClock) };
-            part.worker(&mut loops, Worker::new(*options, ports)?, slots);
+            part.worker(&mut supervisor, Worker::new(*options, ports)?, slots);
         }
         Role::Web(mut options) => {
             options.listen = listener.local_addr()?;
-            let vitals = part.vitals.subscribe();
-            let ports =
-                rota_web::Ports { store: Arc::new(store), broker, clock: Arc::new(SystemClock), vitals };
+            let process_health = part.process_health.subscribe();
+            let ports = rota_web::Ports {
+                store: Arc::new(store),
+                broker,
+                clock: Arc::new(SystemClock),
+                process_health,
+            };
             let web = Web::new(*options, ports)?;
             crate::output::note(&format!("dashboard: {}", web.login_link()));
-            let shutdown = loops.shutdown();
-            loops.add("the dashboard", async move { Ok(web.run(listener, shutdown).await?) });
+            let shutdown = supervisor.shutdown();
+            supervisor.add("the dashboard", async move { Ok(web.run(listener, shutdown).await?) });
         }
     }
-    Ok(loops)
+    Ok(supervisor)
 }
 
 /// Joins the election. What can go wrong now is the address that the other schedulers connect to.
@@ -128,29 +134,29 @@ fn take_part(options: EtcdOptions) -> Result<EtcdLeadership, Failure> {
 }
 
 /// What the loops of a role share.
-struct Part {
-    vitals: watch::Sender<Vitals>,
+struct RoleParts {
+    process_health: watch::Sender<ProcessHealth>,
     is_up: watch::Receiver<bool>,
     /// Cancelled when the role has done its last.
     ended: CancellationToken,
 }
 
-impl Part {
-    fn probes(&self, loops: &mut Loops, listener: TcpListener) {
-        let (health, ended) = (Health::new(self.vitals.subscribe()), self.ended.clone());
-        loops.add("the probes", async move { Ok(health.run(listener, ended).await?) });
+impl RoleParts {
+    fn probes(&self, supervisor: &mut Supervisor, listener: TcpListener) {
+        let (health, ended) = (Health::new(self.process_health.subscribe()), self.ended.clone());
+        supervisor.add("the probes", async move { Ok(health.run(listener, ended).await?) });
     }
 
-    fn scheduler(self, loops: &mut Loops, scheduler: Scheduler) {
-        let Self { vitals, is_up, ended } = self;
+    fn scheduler(self, supervisor: &mut Supervisor, scheduler: Scheduler) {
+        let Self { process_health, is_up, ended } = self;
         let (status, turns, until) = (scheduler.status(), scheduler.turns(), ended.clone());
-        loops.add("the scheduler's state", async move {
-            tell_scheduler(status, turns, vitals, until).await;
+        supervisor.add("the scheduler's state", async move {
+            tell_scheduler(status, turns, process_health, until).await;
             Ok(())
         });
-        let shutdown = loops.shutdown();
+        let shutdown = supervisor.shutdown();
         let ends = ended.drop_guard();
-        loops.add("the scheduler", async move {
+        supervisor.add("the scheduler", async move {
             if store_is_there(is_up, &shutdown).await {
                 scheduler.run(shutdown).await;
             }
@@ -159,16 +165,16 @@ impl Part {
         });
     }
 
-    fn worker(self, loops: &mut Loops, worker: Worker, slots: u32) {
-        let Self { vitals, is_up, ended } = self;
+    fn worker(self, supervisor: &mut Supervisor, worker: Worker, slots: u32) {
+        let Self { process_health, is_up, ended } = self;
         let (handle, until) = (worker.handle(), ended.clone());
-        loops.add("the worker's state", async move {
-            tell_worker(handle, slots, vitals, until).await;
+        supervisor.add("the worker's state", async move {
+            tell_worker(handle, slots, process_health, until).await;
             Ok(())
         });
-        let shutdown = loops.shutdown();
+        let shutdown = supervisor.shutdown();
         let ends = ended.drop_guard();
-        loops.add("the worker", async move {
+        supervisor.add("the worker", async move {
             if store_is_there(is_up, &shutdown).await {
                 worker.run(shutdown).await?;
             }
@@ -182,18 +188,19 @@ impl Part {
 async fn tell_scheduler(
     status: watch::Receiver<Status>,
     turns: Turns,
-    vitals: watch::Sender<Vitals>,
+    process_health: watch::Sender<ProcessHealth>,
     ended: CancellationToken,
 ) {
     let tell = |status: &Status, troubles| {
-        vitals.send_modify(|vitals| {
-            vitals.leads = status.epoch.is_some();
-            vitals.troubles = troubles;
-            vitals.gauges = gauges(status);
+        process_health.send_modify(|process_health| {
+            process_health.leads = status.epoch.is_some();
+            process_health.troubles = troubles;
+            process_health.gauges = gauges(status);
         });
     };
     follow_scheduler(status, turns, ended.clone(), tell).await;
-    vitals.send_modify(|vitals| (vitals.leads, vitals.troubles) = (false, Vec::new()));
+    process_health
+        .send_modify(|process_health| (process_health.leads, process_health.troubles) = (false, Vec::new()));
     ended.cancelled().await;
 }
 
@@ -211,7 +218,7 @@ fn gauges(status: &Status) -> Vec<(&'static str, &'static str, i64)> {
 async fn tell_worker(
     handle: WorkerHandle,
     slots: u32,
-    vitals: watch::Sender<Vitals>,
+    process_health: watch::Sender<ProcessHealth>,
     ended: CancellationToken,
 ) {
     while !ended.is_cancelled() {
@@ -219,10 +226,10 @@ async fn tell_worker(
         let is_draining = status.state == WorkerState::Draining;
         let trouble = handle.trouble();
         let is_degraded = trouble.is_some();
-        vitals.send_modify(|vitals| {
-            vitals.troubles =
+        process_health.send_modify(|process_health| {
+            process_health.troubles =
                 trouble.iter().map(|why| format!("degraded, {}", worker_degraded(why))).collect();
-            vitals.gauges = vec![
+            process_health.gauges = vec![
                 ("rota_worker_slots", "Processes that it runs at a time", i64::from(slots)),
                 ("rota_worker_running", "Attempts that it runs now", count(status.running)),
                 ("rota_worker_draining", "1 if it claims nothing more", i64::from(is_draining)),

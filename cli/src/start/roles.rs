@@ -11,9 +11,8 @@ use rota_web::Certificate;
 use rota_worker::{Account, LEASE_DEFAULT, LEASE_MIN, Limits, SLOTS_MAX, Tenure, WorkerOptions};
 
 use super::Command;
-use super::config::Config;
+use super::config::{Config, pair, retention};
 use super::keys;
-use super::services::{pair, retention};
 use crate::failure::Failure;
 use crate::process::confine::{Confinement, UMASK_DEFAULT};
 use crate::process::listen::{self, Secrecy};

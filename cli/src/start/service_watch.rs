@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rota_backend::{Link, PostgresStore};
 use rota_core::port::StoreError;
-use rota_web::Vitals;
+use rota_web::ProcessHealth;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// The services of a process, as they are watched.
-pub(super) struct Watched {
+pub(super) struct WatchedServices {
     /// The database.
     pub(super) store: PostgresStore,
     /// The broker's connection.
@@ -35,8 +35,8 @@ pub(super) struct Watched {
 /// # Errors
 /// The database was written by a newer rota, before this process started or since.
 pub(super) async fn watch(
-    mut services: Watched,
-    vitals: watch::Sender<Vitals>,
+    mut services: WatchedServices,
+    process_health: watch::Sender<ProcessHealth>,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     let mut told = DatabaseLog::default();
@@ -60,7 +60,9 @@ pub(super) async fn watch(
         }
         let (waits, degraded) = lines(&links, was_complete);
         let links = links.into_iter().map(|(name, link)| (name, link.is_up())).collect();
-        vitals.send_modify(|vitals| (vitals.waits, vitals.degraded, vitals.links) = (waits, degraded, links));
+        process_health.send_modify(|process_health| {
+            (process_health.waits, process_health.degraded, process_health.links) = (waits, degraded, links)
+        });
         tokio::select! {
             () = tokio::time::sleep(if is_up { LOOK } else { LOOK_AGAIN }) => {}
             () = changed(&mut services.broker) => {}
@@ -68,7 +70,9 @@ pub(super) async fn watch(
             () = shutdown.cancelled() => break,
         }
     }
-    vitals.send_modify(|vitals| vitals.waits = vec!["stops: it finishes what it has".to_owned()]);
+    process_health.send_modify(|process_health| {
+        process_health.waits = vec!["stops: it finishes what it has".to_owned()]
+    });
     Ok(())
 }
 

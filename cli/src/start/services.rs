@@ -1,13 +1,10 @@
 //! From settings to the options of the clustered adapters, checked before anything starts.
 
-use std::time::Duration;
-
 use rota_backend::{EtcdOptions, EtcdTls, PeerOptions, PostgresOptions, QueueKind, RabbitOptions};
 use rota_core::id::ReplicaId;
 use rota_kit::host::host_name;
-use rota_scheduler::RETENTION_DEFAULT;
 
-use super::config::{Config, leader_ttl};
+use super::config::{Config, leader_ttl, pair};
 use super::keys;
 use super::roles::Role;
 use crate::failure::Failure;
@@ -16,7 +13,7 @@ use crate::failure::Failure;
 const PEER_LISTEN: &str = "127.0.0.1:7685";
 
 /// Where a process finds its services.
-pub(super) struct Places {
+pub(super) struct ServiceOptions {
     /// The database.
     pub(super) database: PostgresOptions,
     /// The broker.
@@ -25,7 +22,7 @@ pub(super) struct Places {
     pub(super) election: Option<EtcdOptions>,
 }
 
-impl Places {
+impl ServiceOptions {
     /// Checks the settings of all services that a process of this kind uses.
     pub(super) fn of(config: &Config, role: &Role, name: &str) -> anyhow::Result<Self> {
         let title = format!("rota {} {name}", role.word());
@@ -91,15 +88,6 @@ fn tls(config: &Config) -> anyhow::Result<Option<EtcdTls>> {
     Ok((tls != EtcdTls::default()).then_some(tls))
 }
 
-/// Two settings of which one was given without the other.
-pub(super) fn pair(config: &Config, one: keys::Key, other: keys::Key) -> Failure {
-    let (given, absent) = if config.is_given(one) { (one, other) } else { (other, one) };
-    Failure::usage(format!("{} is set without {}", given.path, absent.path))
-        .at(config.place(given))
-        .expected("both or none")
-        .help(format!("set {} in the environment, or {} in rota.toml", absent.variable, absent.path))
-}
-
 /// The fast path between schedulers; `off` turns it off.
 fn peer(config: &Config) -> anyhow::Result<Option<PeerOptions>> {
     if config.text(keys::PEER_LISTEN)?.as_deref() == Some("off") {
@@ -117,9 +105,4 @@ fn peer(config: &Config) -> anyhow::Result<Option<PeerOptions>> {
             .into());
     }
     Ok(Some(PeerOptions { listen, advertise }))
-}
-
-/// How long finished runs are kept.
-pub(super) fn retention(config: &Config) -> anyhow::Result<Duration> {
-    config.duration(keys::SCHEDULER_RETENTION, RETENTION_DEFAULT)
 }

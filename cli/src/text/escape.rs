@@ -2,7 +2,7 @@
 
 /// A part of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece<'t> {
+pub(super) enum EscapedPiece<'t> {
     /// A character that belongs to no sequence.
     Char(char),
     /// A sequence that does nothing but colour, or make bold, what follows.
@@ -12,17 +12,17 @@ pub(super) enum Piece<'t> {
 }
 
 /// The parts of a text, in order.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = EscapedPiece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
         let Some(bytes) = sequence_bytes(rest) else {
             rest = &rest[first.len_utf8()..];
-            return Some(Piece::Char(first));
+            return Some(EscapedPiece::Char(first));
         };
         let (sequence, after) = rest.split_at(bytes);
         rest = after;
-        Some(if is_colour(sequence) { Piece::Colour(sequence) } else { Piece::Sequence })
+        Some(if is_colour(sequence) { EscapedPiece::Colour(sequence) } else { EscapedPiece::Sequence })
     })
 }
 
@@ -109,7 +109,9 @@ mod tests {
     use super::*;
 
     fn plain(text: &str) -> String {
-        pieces(text).filter_map(|piece| if let Piece::Char(c) = piece { Some(c) } else { None }).collect()
+        pieces(text)
+            .filter_map(|piece| if let EscapedPiece::Char(c) = piece { Some(c) } else { None })
+            .collect()
     }
 
     #[test]

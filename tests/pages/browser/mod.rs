@@ -49,9 +49,13 @@ async fn serve(folder: TempDir, demo: Demo) -> Served {
         certificate: None,
     };
     let broker = Arc::new(InProcessBroker::new());
-    let (_, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
-    let ports =
-        Ports { store: demo.store.clone(), broker: broker.clone(), clock: demo.clock.clone(), vitals };
+    let (_, process_health) = watch::channel(rota_web::ProcessHealth { leads: true, ..Default::default() });
+    let ports = Ports {
+        store: demo.store.clone(),
+        broker: broker.clone(),
+        clock: demo.clock.clone(),
+        process_health,
+    };
     let web = Web::new(options, ports).expect("valid options");
     let (address, link) = (web.address(), web.login_link());
     let shutdown = CancellationToken::new();

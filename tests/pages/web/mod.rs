@@ -78,8 +78,8 @@ fn web_over(store: Arc<dyn WebStore>, broker: Arc<dyn Broker>, clock: Arc<dyn Cl
         tls: false,
         certificate: None,
     };
-    let (_, vitals) = watch::channel(rota_web::Vitals { leads: true, ..Default::default() });
-    Web::new(options, Ports { store, broker, clock, vitals }).expect("valid options")
+    let (_, process_health) = watch::channel(rota_web::ProcessHealth { leads: true, ..Default::default() });
+    Web::new(options, Ports { store, broker, clock, process_health }).expect("valid options")
 }
 
 impl Fixture {

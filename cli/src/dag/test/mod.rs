@@ -60,7 +60,7 @@ pub(crate) struct Args {
 }
 
 /// What is to be run, checked.
-struct Wish {
+struct TestRequest {
     /// The DAG.
     dag: Arc<Dag>,
     /// Its file's text.
@@ -81,12 +81,12 @@ struct Wish {
 
 pub(super) fn run(args: &Args) -> CommandResult {
     args.log.start()?;
-    let wish = wish(args)?;
+    let request = request(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("the async runtime cannot be started")?;
-    let dag = Arc::clone(&wish.dag);
-    let (target, chosen) = (wish.target, wish.chosen.clone());
-    let ended = runtime.block_on(session::run(wish));
+    let dag = Arc::clone(&request.dag);
+    let (target, chosen) = (request.target, request.chosen.clone());
+    let ended = runtime.block_on(session::run(request));
     runtime.shutdown_background();
     let ended = ended?;
     let report = report::Report::new(&dag, &chosen, target, ended);
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> CommandResult {
     Ok(if report.is_success() { Outcome::Done } else { Outcome::Failed })
 }
 
-fn wish(args: &Args) -> anyhow::Result<Wish> {
+fn request(args: &Args) -> anyhow::Result<TestRequest> {
     let (dag, source) = files::load(&args.file)?;
     for remark in &dag.remarks {
         let line = files::remark_line(&args.file.display().to_string(), remark);
@@ -111,7 +111,7 @@ fn wish(args: &Args) -> anyhow::Result<Wish> {
     };
     let sink = if args.format.format == Format::Json { Sink::Stderr } else { Sink::Stdout };
     let file = std::path::absolute(&args.file)?;
-    Ok(Wish { dag: Arc::new(dag), source, file, params, slot: args.slot, chosen, target, sink })
+    Ok(TestRequest { dag: Arc::new(dag), source, file, params, slot: args.slot, chosen, target, sink })
 }
 
 fn checked_params(dag: &Dag, pairs: &[String]) -> anyhow::Result<Object> {

@@ -13,7 +13,7 @@ use crate::output::{Table, print_json, print_line};
 use crate::{text, time};
 
 /// A run that is over, with its rows.
-pub(super) struct Ended {
+pub(super) struct EndedRun {
     /// The run.
     pub(super) run: RunRow,
     /// Its tasks' rows; those that never got one are left out.
@@ -26,18 +26,18 @@ pub(super) struct Report {
     state: RunState,
     took: Option<TimeDelta>,
     reason: Option<String>,
-    lines: Vec<Line>,
+    lines: Vec<ReportLine>,
 }
 
 /// A task, with its row if it has one.
-struct Line {
+struct ReportLine {
     name: String,
     row: Option<TaskRow>,
 }
 
 impl Report {
     /// Of the chosen tasks of `dag`, in the order of the file.
-    pub(super) fn new(dag: &Dag, chosen: &[bool], target: Option<TaskNo>, ended: Ended) -> Self {
+    pub(super) fn new(dag: &Dag, chosen: &[bool], target: Option<TaskNo>, ended: EndedRun) -> Self {
         let mut rows: HashMap<TaskNo, TaskRow> =
             ended.tasks.into_iter().map(|row| (row.key.task, row)).collect();
         let state = match target {
@@ -48,7 +48,7 @@ impl Report {
         let lines = dag
             .task_nos()
             .filter(|task| chosen[task.0 as usize])
-            .map(|task| Line { name: dag.task(task).name.to_string(), row: rows.remove(&task) })
+            .map(|task| ReportLine { name: dag.task(task).name.to_string(), row: rows.remove(&task) })
             .collect();
         Self { dag: dag.id.to_string(), state, took, reason: ended.run.reason, lines }
     }
@@ -60,7 +60,7 @@ impl Report {
 
     /// Prints the one JSON object.
     pub(super) fn print_json(&self) -> anyhow::Result<()> {
-        let tasks: Vec<Value> = self.lines.iter().map(Line::json).collect();
+        let tasks: Vec<Value> = self.lines.iter().map(ReportLine::json).collect();
         print_json(&json!({"dag": self.dag, "state": self.state.as_str(), "tasks": tasks}))
     }
 
@@ -89,7 +89,7 @@ fn state_of_target(run: RunState, row: Option<&TaskRow>) -> RunState {
     }
 }
 
-impl Line {
+impl ReportLine {
     fn state(&self) -> TaskState {
         self.row.as_ref().map_or(TaskState::Waiting, |row| row.state)
     }

@@ -14,12 +14,12 @@ use rota_core::port::{
 };
 use rota_core::state::{RunState, TaskState};
 
-use super::Wish;
+use super::TestRequest;
 use super::live::LiveFacts;
-use super::report::Ended;
+use super::report::EndedRun;
 use crate::failure::Failure;
-use crate::loops::{Loops, Setup, worker_options};
 use crate::process::signals::StopSignals;
+use crate::supervisor::{LoopPorts, Supervisor, worker_options};
 
 /// How often the run is looked at when nothing told that it changed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -28,48 +28,48 @@ const LOOK: Duration = Duration::from_millis(250);
 const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Runs it to its end.
-pub(super) async fn run(wish: Wish) -> anyhow::Result<Ended> {
+pub(super) async fn run(request: TestRequest) -> anyhow::Result<EndedRun> {
     let mut signals = StopSignals::listen().context("cannot listen to signals")?;
     let dir = tempfile::Builder::new()
         .prefix("rota-test-")
         .tempdir()
         .context("no temporary directory to be had")?;
     let store = Arc::new(SqliteStore::open(dir.path().join("rota.db"), Arc::new(SystemClock)).await?);
-    let run = prepare(&store, &wish).await?;
+    let run = prepare(&store, &request).await?;
     let broker = Arc::new(InProcessBroker::new());
-    let loops = start(&store, &broker, &wish, dir.path())?;
+    let supervisor = start(&store, &broker, &request, dir.path())?;
     let ended = watch(&store, &broker, run, &mut signals).await;
-    loops.stop_within(STOP_MAX).await;
+    supervisor.stop_within(STOP_MAX).await;
     ended
 }
 
 /// Stores the DAG, and the run that is wanted, with the tasks that are not wanted skipped.
-async fn prepare(store: &SqliteStore, wish: &Wish) -> anyhow::Result<RunId> {
+async fn prepare(store: &SqliteStore, request: &TestRequest) -> anyhow::Result<RunId> {
     let epoch = store.term_begin(&ReplicaId::trusted("test")).await?;
     let now = store.now().await?;
-    let path = wish.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let path = request.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let dag = DagPut {
-        dag: wish.dag.id.clone(),
+        dag: request.dag.id.clone(),
         path,
-        source: wish.source.clone(),
+        source: request.source.clone(),
         hash: "test".to_owned(),
         cursor: Some(now),
         next_slot: None,
     };
     store.files_put(epoch, &FilesPut { dags: vec![dag], at: now, ..FilesPut::default() }).await?;
     // Its schedule must not start other runs meanwhile.
-    store.dag_pause(&wish.dag.id, true, &actor()).await?;
-    let run = match wish.slot {
-        Some(slot) => new_scheduled(store, epoch, wish, slot).await?,
-        None => new_manual(store, wish).await?,
+    store.dag_pause(&request.dag.id, true, &actor()).await?;
+    let run = match request.slot {
+        Some(slot) => new_scheduled(store, epoch, request, slot).await?,
+        None => new_manual(store, request).await?,
     };
-    let settles: Vec<SettledTask> = wish
+    let settles: Vec<SettledTask> = request
         .dag
         .task_nos()
-        .filter(|task| !wish.chosen[task.0 as usize])
+        .filter(|task| !request.chosen[task.0 as usize])
         .map(|task| SettledTask {
             key: TaskKey::single(run, task),
-            name: wish.dag.task(task).name.clone(),
+            name: request.dag.task(task).name.clone(),
             state: TaskState::Skipped,
             reason: "left out by --task".to_owned(),
             at: now,
@@ -79,11 +79,11 @@ async fn prepare(store: &SqliteStore, wish: &Wish) -> anyhow::Result<RunId> {
     Ok(run)
 }
 
-async fn new_manual(store: &SqliteStore, wish: &Wish) -> anyhow::Result<RunId> {
+async fn new_manual(store: &SqliteStore, request: &TestRequest) -> anyhow::Result<RunId> {
     let request = TriggerRequest {
-        dag: wish.dag.id.clone(),
-        version: version_of(store, &wish.dag.id).await?,
-        params: wish.params.clone(),
+        dag: request.dag.id.clone(),
+        version: version_of(store, &request.dag.id).await?,
+        params: request.params.clone(),
         idempotency_key: None,
     };
     Ok(store.run_trigger(&request, &actor()).await?.run.id)
@@ -92,17 +92,17 @@ async fn new_manual(store: &SqliteStore, wish: &Wish) -> anyhow::Result<RunId> {
 async fn new_scheduled(
     store: &SqliteStore,
     epoch: Epoch,
-    wish: &Wish,
+    request: &TestRequest,
     slot: DateTime<Utc>,
 ) -> anyhow::Result<RunId> {
     let run = NewRun {
-        dag: wish.dag.id.clone(),
-        version: version_of(store, &wish.dag.id).await?,
+        dag: request.dag.id.clone(),
+        version: version_of(store, &request.dag.id).await?,
         slot,
-        interval_start: wish.dag.schedule.as_ref().and_then(|schedule| schedule.previous_before(slot)),
+        interval_start: request.dag.schedule.as_ref().and_then(|schedule| schedule.previous_before(slot)),
         // A queued one would be held, because its DAG is paused.
         state: RunState::Running,
-        params: wish.params.clone(),
+        params: request.params.clone(),
         at: store.now().await?,
     };
     let committed = store.batch_commit(epoch, &Batch { runs: vec![run], ..Batch::default() }).await?;
@@ -117,14 +117,14 @@ async fn version_of(store: &SqliteStore, dag: &DagId) -> anyhow::Result<DagVersi
 fn start(
     store: &Arc<SqliteStore>,
     broker: &Arc<InProcessBroker>,
-    wish: &Wish,
+    request: &TestRequest,
     dir: &Path,
-) -> anyhow::Result<Loops> {
+) -> anyhow::Result<Supervisor> {
     let facts: Arc<dyn Facts> = store.clone();
-    let facts = Arc::new(LiveFacts::new(facts, Arc::clone(&wish.dag), wish.sink));
+    let facts = Arc::new(LiveFacts::new(facts, Arc::clone(&request.dag), request.sink));
     let replica = ReplicaId::trusted("test");
-    let dags = wish.file.parent().map(Path::to_path_buf).unwrap_or_default();
-    Loops::start(Setup {
+    let dags = request.file.parent().map(Path::to_path_buf).unwrap_or_default();
+    Supervisor::start(LoopPorts {
         plans: store.clone(),
         facts,
         broker: broker.clone(),
@@ -142,13 +142,13 @@ async fn watch(
     broker: &InProcessBroker,
     run: RunId,
     signals: &mut StopSignals,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<EndedRun> {
     let mut changes = broker.changes().await?;
     let mut asked = false;
     loop {
         let row = store.view_run(run).await?.context("a run that was made is there")?;
         if row.state.is_terminal() {
-            return Ok(Ended { run: row, tasks: store.view_tasks(&[run]).await? });
+            return Ok(EndedRun { run: row, tasks: store.view_tasks(&[run]).await? });
         }
         tokio::select! {
             _ = tokio::time::timeout(LOOK, changes.next()) => {}
