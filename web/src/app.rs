@@ -19,12 +19,12 @@ use crate::error::{Error, Outcome};
 use crate::guard::Visitor;
 use crate::health::ProcessHealth;
 use crate::journal::Journal;
-use crate::lead::Lead;
-use crate::live::Hub;
+use crate::lead::LeadershipState;
+use crate::live::ChangeHub;
 use crate::log::LogBook;
 use crate::options::Options;
 use crate::session::Sessions;
-use crate::show::time::Moment;
+use crate::show::time::LocalClock;
 use crate::streams::Streams;
 
 /// What the dashboard may do with the store: read, and write what people want.
@@ -52,20 +52,20 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) journal: Journal,
     pub(crate) catalog: Catalog,
-    pub(crate) hub: Hub,
+    pub(crate) hub: ChangeHub,
     pub(crate) logs: LogBook,
     pub(crate) streams: Streams,
     pub(crate) shutdown: CancellationToken,
     pub(crate) requests: AtomicU64,
-    pulse: Mutex<Option<(DateTime<Utc>, Pulse)>>,
+    pulse: Mutex<Option<(DateTime<Utc>, HeaderStatus)>>,
 }
 
 /// What every page shows, whatever it is about.
 #[derive(Debug, Clone)]
-pub(crate) struct Pulse {
+pub(crate) struct HeaderStatus {
     /// DAG files that cannot be read.
     pub(crate) broken: usize,
-    pub(crate) lead: Lead,
+    pub(crate) lead: LeadershipState,
 }
 
 /// How handlers hold the state.
@@ -75,7 +75,7 @@ pub(crate) type SharedApp = Arc<App>;
 pub(crate) struct Ctx {
     pub(crate) app: SharedApp,
     pub(crate) who: Visitor,
-    pub(crate) moment: Moment,
+    pub(crate) moment: LocalClock,
 }
 
 impl App {
@@ -86,7 +86,7 @@ impl App {
             options,
             ports,
             catalog: Catalog::default(),
-            hub: Hub::new(),
+            hub: ChangeHub::new(),
             logs: LogBook::default(),
             streams: Streams::new(),
             shutdown: CancellationToken::new(),
@@ -96,12 +96,12 @@ impl App {
     }
 
     /// Now, in the zone of the dashboard.
-    pub(crate) fn moment(&self) -> Moment {
-        Moment { now: self.ports.clock.now(), zone: self.options.timezone }
+    pub(crate) fn moment(&self) -> LocalClock {
+        LocalClock { now: self.ports.clock.now(), zone: self.options.timezone }
     }
 
     /// What every page shows; at most two seconds old, because every page shows it.
-    pub(crate) async fn pulse(&self) -> Outcome<Pulse> {
+    pub(crate) async fn pulse(&self) -> Outcome<HeaderStatus> {
         let now = self.ports.clock.now();
         let kept = lock(&self.pulse).clone();
         if let Some((at, pulse)) = kept
@@ -112,19 +112,24 @@ impl App {
         let store = &self.ports.store;
         let (terms, replicas) = (store.view_terms(1).await?, store.view_replicas().await?);
         let lead = self.lead(terms.first(), &replicas, now);
-        let pulse = Pulse { broken: store.view_files_broken().await?.len(), lead };
+        let pulse = HeaderStatus { broken: store.view_files_broken().await?.len(), lead };
         *lock(&self.pulse) = Some((now, pulse.clone()));
         Ok(pulse)
     }
 
     /// Whether some scheduler leads. What the one in this process knows of itself counts more than what the store has of it: it
     /// may be unable to write just that.
-    pub(crate) fn lead(&self, newest: Option<&TermRow>, replicas: &[ReplicaRow], now: DateTime<Utc>) -> Lead {
+    pub(crate) fn lead(
+        &self,
+        newest: Option<&TermRow>,
+        replicas: &[ReplicaRow],
+        now: DateTime<Utc>,
+    ) -> LeadershipState {
         let process_health = self.ports.process_health.borrow();
-        match (process_health.troubles.first(), Lead::of(newest, replicas, now)) {
-            (Some(why), _) => Lead::Stuck { why: why.clone() },
+        match (process_health.troubles.first(), LeadershipState::of(newest, replicas, now)) {
+            (Some(why), _) => LeadershipState::Stuck { why: why.clone() },
             // Its last beat is of a second ago.
-            (None, Lead::Stuck { .. }) if process_health.leads => Lead::Held,
+            (None, LeadershipState::Stuck { .. }) if process_health.leads => LeadershipState::Held,
             (None, lead) => lead,
         }
     }
@@ -134,8 +139,8 @@ impl App {
         let store = &self.ports.store;
         let (terms, replicas) = (store.view_terms(1).await?, store.view_replicas().await?);
         match self.lead(terms.first(), &replicas, self.ports.clock.now()) {
-            Lead::Stuck { why } => Ok(Some(why)),
-            Lead::Held | Lead::Vacant { .. } | Lead::Never => Ok(None),
+            LeadershipState::Stuck { why } => Ok(Some(why)),
+            LeadershipState::Held | LeadershipState::Vacant { .. } | LeadershipState::Never => Ok(None),
         }
     }
 
@@ -188,7 +193,7 @@ pub(crate) fn worker_id(text: &str) -> Outcome<WorkerId> {
 }
 
 /// A DAG that exists, with what its current version says.
-pub(crate) struct Found {
+pub(crate) struct FoundDag {
     pub(crate) row: DagRow,
     /// `None` if this build cannot read it.
     pub(crate) dag: Option<Arc<Dag>>,
@@ -196,11 +201,11 @@ pub(crate) struct Found {
 
 impl Ctx {
     /// A DAG that exists.
-    pub(crate) async fn dag(&self, id: &DagId) -> Outcome<Found> {
+    pub(crate) async fn dag(&self, id: &DagId) -> Outcome<FoundDag> {
         let store = &*self.app.ports.store;
         let row = store.view_dag(id).await?.ok_or_else(|| Error::missing("DAG", id.as_str()))?;
         let dag = self.app.catalog.get(store, &row.dag, row.version).await?;
-        Ok(Found { row, dag })
+        Ok(FoundDag { row, dag })
     }
 
     /// The version a run is pinned to; `None` if this build cannot read it.

@@ -76,11 +76,11 @@ impl ProcessHealth {
 }
 
 /// The probes' server.
-pub struct Health {
+pub struct ProbeServer {
     process_health: watch::Receiver<ProcessHealth>,
 }
 
-impl Health {
+impl ProbeServer {
     /// Tells what `process_health` says at the time of the request.
     pub fn new(process_health: watch::Receiver<ProcessHealth>) -> Self {
         Self { process_health }

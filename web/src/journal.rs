@@ -31,12 +31,12 @@ pub(crate) const STRANGER: &str = "unknown";
 /// The deeds of the current minute.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    topics: Mutex<HashMap<Topic, Sum>>,
+    topics: Mutex<HashMap<DeedTopic, DeedCount>>,
 }
 
 /// What is the same deed. Whoever is signed in is told apart by address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Topic {
+struct DeedTopic {
     actor: String,
     origin: String,
     action: &'static str,
@@ -45,7 +45,7 @@ struct Topic {
 
 /// How often it was done again, and from where.
 #[derive(Debug, Default)]
-struct Sum {
+struct DeedCount {
     count: u64,
     origins: BTreeSet<String>,
 }
@@ -55,7 +55,7 @@ impl Journal {
     fn note(&self, deed: Deed) -> Option<Deed> {
         let mut topics = lock(&self.topics);
         let is_stranger = deed.actor.name == STRANGER;
-        let mut topic = Topic {
+        let mut topic = DeedTopic {
             actor: deed.actor.name.clone(),
             origin: if is_stranger { String::new() } else { deed.actor.origin.clone() },
             action: deed.action,
@@ -71,7 +71,7 @@ impl Journal {
             }
             return None;
         }
-        topics.insert(topic, Sum::default());
+        topics.insert(topic, DeedCount::default());
         Some(deed)
     }
 
@@ -89,7 +89,7 @@ impl Journal {
     }
 }
 
-impl Sum {
+impl DeedCount {
     fn origin(&self) -> String {
         match self.origins.len() {
             count if count >= ORIGINS_MAX => format!("{ORIGINS_MAX} addresses or more"),

@@ -13,7 +13,7 @@ const HANDED_WITHIN: TimeDelta = TimeDelta::seconds(2);
 
 /// Whether some scheduler leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Lead {
+pub(crate) enum LeadershipState {
     /// No term has begun.
     Never,
     /// The newest term goes on.
@@ -32,7 +32,7 @@ pub(crate) enum Lead {
 
 /// How a term ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum TermEnd {
     /// It goes on.
     GoesOn,
     /// It should go on, but its leader is silent.
@@ -45,7 +45,7 @@ pub(crate) enum End {
     Replaced,
 }
 
-impl Lead {
+impl LeadershipState {
     /// What the newest term says.
     pub(crate) fn of(newest: Option<&TermRow>, replicas: &[ReplicaRow], now: DateTime<Utc>) -> Self {
         let Some(term) = newest else { return Self::Never };
@@ -73,9 +73,9 @@ fn trouble_of<'a>(term: &TermRow, replicas: &'a [ReplicaRow]) -> Option<&'a str>
     leader.trouble.as_deref()
 }
 
-impl End {
+impl TermEnd {
     /// How `term` ended; `next`: the one after it.
-    pub(crate) fn of(term: &TermRow, next: Option<&TermRow>, lead: &Lead) -> Self {
+    pub(crate) fn of(term: &TermRow, next: Option<&TermRow>, lead: &LeadershipState) -> Self {
         match (term.ended_at, next) {
             (Some(_), _) => Self::HandedOver,
             (None, Some(next)) if next.began_at < term.seen_at => Self::Replaced,
@@ -129,22 +129,22 @@ mod tests {
 
     #[test]
     fn a_leader_that_is_not_seen_for_ten_seconds_leads_no_more() {
-        let lead = |now| Lead::of(Some(&term(1, 0, 50)), &[], at(now));
-        assert_eq!((lead(50), lead(60)), (Lead::Held, Lead::Held));
-        assert_eq!(lead(61), Lead::Vacant { since: at(50) });
-        assert_eq!(Lead::of(None, &[], at(0)), Lead::Never);
+        let lead = |now| LeadershipState::of(Some(&term(1, 0, 50)), &[], at(now));
+        assert_eq!((lead(50), lead(60)), (LeadershipState::Held, LeadershipState::Held));
+        assert_eq!(lead(61), LeadershipState::Vacant { since: at(50) });
+        assert_eq!(LeadershipState::of(None, &[], at(0)), LeadershipState::Never);
     }
 
     #[test]
     fn the_silence_of_a_version_that_notes_nothing_says_nothing() {
-        assert_eq!(Lead::of(Some(&term(1, 0, 0)), &[], at(9_000)), Lead::Held);
+        assert_eq!(LeadershipState::of(Some(&term(1, 0, 0)), &[], at(9_000)), LeadershipState::Held);
     }
 
     #[test]
     fn a_term_that_was_given_away_is_vacant_only_when_nobody_takes_it() {
         let given = TermRow { ended_at: Some(at(50)), ..term(1, 0, 50) };
-        assert_eq!(Lead::of(Some(&given), &[], at(51)), Lead::Held);
-        assert_eq!(Lead::of(Some(&given), &[], at(53)), Lead::Vacant { since: at(50) });
+        assert_eq!(LeadershipState::of(Some(&given), &[], at(51)), LeadershipState::Held);
+        assert_eq!(LeadershipState::of(Some(&given), &[], at(53)), LeadershipState::Vacant { since: at(50) });
     }
 
     #[test]
@@ -162,25 +162,33 @@ mod tests {
             started_at: at(0),
             seen_at: at(50),
         };
-        let lead = |replicas: &[ReplicaRow], now| Lead::of(Some(&term(1, 0, 50)), replicas, at(now));
+        let lead =
+            |replicas: &[ReplicaRow], now| LeadershipState::of(Some(&term(1, 0, 50)), replicas, at(now));
         let stuck = [replica("sched-a", Some("the disk is full"))];
-        assert_eq!(lead(&stuck, 51), Lead::Stuck { why: "the disk is full".to_owned() });
-        assert_eq!(lead(&stuck, 70), Lead::Vacant { since: at(50) }, "what it said long ago is no news");
-        assert_eq!(lead(&[replica("sched-a", None), replica("sched-b", Some("no"))], 51), Lead::Held);
+        assert_eq!(lead(&stuck, 51), LeadershipState::Stuck { why: "the disk is full".to_owned() });
+        assert_eq!(
+            lead(&stuck, 70),
+            LeadershipState::Vacant { since: at(50) },
+            "what it said long ago is no news"
+        );
+        assert_eq!(
+            lead(&[replica("sched-a", None), replica("sched-b", Some("no"))], 51),
+            LeadershipState::Held
+        );
     }
 
     #[test]
     fn an_end_is_told_by_the_term_that_follows() {
         let next = term(2, 60, 60);
         let given = TermRow { ended_at: Some(at(59)), ..term(1, 0, 59) };
-        assert_eq!(End::of(&given, Some(&next), &Lead::Held), End::HandedOver);
-        assert_eq!(End::of(&term(1, 0, 50), Some(&next), &Lead::Held), End::Lost);
+        assert_eq!(TermEnd::of(&given, Some(&next), &LeadershipState::Held), TermEnd::HandedOver);
+        assert_eq!(TermEnd::of(&term(1, 0, 50), Some(&next), &LeadershipState::Held), TermEnd::Lost);
         assert_eq!(vacancy(&term(1, 0, 50), &next), TimeDelta::seconds(10));
         // A leader that stood still goes on noting its old term for a moment when it wakes.
         let frozen = term(1, 0, 70);
-        assert_eq!(End::of(&frozen, Some(&next), &Lead::Held), End::Replaced);
+        assert_eq!(TermEnd::of(&frozen, Some(&next), &LeadershipState::Held), TermEnd::Replaced);
         assert_eq!(vacancy(&frozen, &next), TimeDelta::zero());
-        assert_eq!(End::of(&next, None, &Lead::Held), End::GoesOn);
-        assert_eq!(End::of(&next, None, &Lead::Vacant { since: at(60) }), End::Silent);
+        assert_eq!(TermEnd::of(&next, None, &LeadershipState::Held), TermEnd::GoesOn);
+        assert_eq!(TermEnd::of(&next, None, &LeadershipState::Vacant { since: at(60) }), TermEnd::Silent);
     }
 }

@@ -10,7 +10,7 @@ use rota_core::schedule::Schedule;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::show::time::Moment;
+use crate::show::time::LocalClock;
 
 /// Slots of one entry that are walked, where a schedule has several rules and so cannot be counted by arithmetic.
 const WALK_MAX: u64 = 1_000;
@@ -23,7 +23,7 @@ pub(crate) struct Counts {
 }
 
 /// The last 24 hours. It reaches ahead a little: what the leader has just decided lies there, if its clock is before ours.
-pub(crate) fn last_day(moment: &Moment) -> TimeWindow {
+pub(crate) fn last_day(moment: &LocalClock) -> TimeWindow {
     TimeWindow { from: moment.now - TimeDelta::days(1), until: moment.now + TimeDelta::hours(1) }
 }
 

@@ -44,12 +44,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use app::{Ports, WebStore};
-pub use health::{Health, ProcessHealth};
+pub use health::{ProbeServer, ProcessHealth};
 pub use options::{Options, OptionsError, TOKEN_CHARS_MIN};
 
 use app::{App, SharedApp};
 pub use serve::{Certificate, CertificateError};
-use serve::{Server, Tls};
+use serve::{Server, TlsTransport};
 
 /// How long requests under way may take once the dashboard is told to stop. No answer takes longer to begin; a client that
 /// does not read, or sends half a request, is not waited for.
@@ -112,7 +112,9 @@ impl Web {
         let (certificate, told) = (self.app.options.certificate.clone(), shutdown.clone());
         let server = async {
             match certificate {
-                Some(certificate) => Server::new(router, Tls::new(certificate)).run(listener, told).await,
+                Some(certificate) => {
+                    Server::new(router, TlsTransport::new(certificate)).run(listener, told).await
+                }
                 None => Server::plain(router).run(listener, told).await,
             }
         };

@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What changed within one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Batch {
+pub(crate) struct ChangeBatch {
     runs: BTreeSet<RunId>,
     dags: BTreeSet<DagId>,
     fleet: bool,
@@ -41,11 +41,11 @@ pub(crate) struct Batch {
 }
 
 /// The listener's end and the pages' ends.
-pub(crate) struct Hub {
-    sender: broadcast::Sender<Batch>,
+pub(crate) struct ChangeHub {
+    sender: broadcast::Sender<ChangeBatch>,
 }
 
-impl Batch {
+impl ChangeBatch {
     /// Whether it may be about this run.
     pub(crate) fn concerns(&self, run: RunId) -> bool {
         self.all || self.runs.contains(&run)
@@ -72,13 +72,13 @@ impl Batch {
     }
 }
 
-impl Hub {
+impl ChangeHub {
     pub(crate) fn new() -> Self {
         Self { sender: broadcast::channel(BACKLOG).0 }
     }
 
     /// Hears of changes from now on.
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Batch> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<ChangeBatch> {
         self.sender.subscribe()
     }
 }
@@ -92,7 +92,7 @@ pub(crate) async fn listen(app: SharedApp) {
                 Err(error) => warn!(%error, "live updates wait for the broker"),
             }
             // What happened while nobody listened is unknown.
-            let _ = app.hub.sender.send(Batch { all: true, ..Batch::default() });
+            let _ = app.hub.sender.send(ChangeBatch { all: true, ..ChangeBatch::default() });
             tokio::time::sleep(RETRY).await;
         }
     };
@@ -104,7 +104,7 @@ pub(crate) async fn listen(app: SharedApp) {
 
 async fn pump(app: &SharedApp, mut changes: Box<dyn Changes>) {
     loop {
-        let mut batch = Batch::default();
+        let mut batch = ChangeBatch::default();
         match changes.next().await {
             Ok(first) => batch.add(first),
             Err(error) => {
@@ -129,7 +129,7 @@ pub(crate) async fn events(ctx: Ctx) -> Outcome<Response> {
     let open = OpenStream::of(&ctx)?;
     let batches = BroadcastStream::new(ctx.app.hub.subscribe());
     let events = batches
-        .map(|batch| batch.unwrap_or(Batch { all: true, ..Batch::default() }))
+        .map(|batch| batch.unwrap_or(ChangeBatch { all: true, ..ChangeBatch::default() }))
         .map(|batch| Ok::<Event, Infallible>(event(&batch)))
         .take_until(async move {
             tokio::select! {
@@ -146,7 +146,7 @@ fn hello() -> impl Stream<Item = Result<Event, Infallible>> {
     futures_util::stream::iter([Ok(Event::default().event("hello").data("{}"))])
 }
 
-fn event(batch: &Batch) -> Event {
+fn event(batch: &ChangeBatch) -> Event {
     let data = serde_json::to_string(batch).unwrap_or_else(|_| r#"{"all":true}"#.to_owned());
     Event::default().event("change").data(data)
 }
@@ -157,11 +157,11 @@ mod tests {
 
     #[test]
     fn a_flood_of_changes_becomes_everything() {
-        let mut batch = Batch::default();
+        let mut batch = ChangeBatch::default();
         let flood = (0..1000).map(|run| Change::Run { run: RunId(run), dag: DagId::trusted("a") });
         batch.add(Some(flood.collect()));
         assert!(batch.all && batch.runs.is_empty());
-        let mut lost = Batch::default();
+        let mut lost = ChangeBatch::default();
         lost.add(None);
         assert!(lost.all);
     }

@@ -35,11 +35,11 @@ type Hash = [u8; 32];
 /// All that decides whether a request is signed in.
 pub(crate) struct Sessions {
     admin: Hash,
-    state: Mutex<State>,
+    state: Mutex<SessionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SessionState {
     sessions: HashMap<Hash, Session>,
     codes: HashMap<Hash, DateTime<Utc>>,
     failures: HashMap<Option<IpAddr>, Failures>,
@@ -165,7 +165,7 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SessionState> {
         // Every change under the lock is a single map operation, so a poisoned map is still whole.
         lock(&self.state)
     }

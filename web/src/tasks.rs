@@ -10,7 +10,7 @@ use rota_core::state::TaskState;
 
 use crate::app::Ctx;
 use crate::error::{Error, Outcome};
-use crate::why::Waits;
+use crate::why::RunWaits;
 
 /// One task of a run, as it stands.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl RunTasks {
     pub(crate) async fn load(ctx: &Ctx, run: RunRow) -> Outcome<Self> {
         let dag = ctx.version(&run).await?;
         let rows = ctx.app.ports.store.view_tasks(&[run.id]).await?;
-        let waits = Waits::load(ctx, &run, dag.clone(), &rows).await?;
+        let waits = RunWaits::load(ctx, &run, dag.clone(), &rows).await?;
         let mut list = join(dag.as_deref(), rows);
         for task in &mut list {
             task.why = waits.task(task);

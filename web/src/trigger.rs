@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rota_core::dag::{ParamError, parse_params};
 use rota_core::port::{Change, Object, RunRow, TriggerRequest, Triggered};
 
-use crate::app::{Ctx, Found};
+use crate::app::{Ctx, FoundDag};
 use crate::error::{Error, Outcome};
 
 /// Most characters of an idempotency key.
@@ -55,13 +55,13 @@ fn differing(one: &Object, other: &Object) -> Vec<String> {
 }
 
 /// What is asked for.
-pub(crate) struct Wish {
+pub(crate) struct TriggerWish {
     pub(crate) params: Object,
     pub(crate) idempotency_key: Option<String>,
 }
 
 /// Checks the parameters, writes the run and wakes the leader.
-pub(crate) async fn run(ctx: &Ctx, found: &Found, wish: Wish) -> Outcome<Triggered> {
+pub(crate) async fn run(ctx: &Ctx, found: &FoundDag, wish: TriggerWish) -> Outcome<Triggered> {
     if !found.row.present {
         let dag = &found.row.dag;
         return Err(Error::Conflict(format!(
@@ -96,7 +96,7 @@ pub(crate) async fn run(ctx: &Ctx, found: &Found, wish: Wish) -> Outcome<Trigger
 }
 
 /// The parameters with defaults filled in, or what is wrong with each.
-pub(crate) fn checked(found: &Found, params: &Object) -> Outcome<Result<Object, Vec<ParamError>>> {
+pub(crate) fn checked(found: &FoundDag, params: &Object) -> Outcome<Result<Object, Vec<ParamError>>> {
     let Some(dag) = &found.dag else {
         let dag = &found.row.dag;
         return Err(Error::Conflict(format!(

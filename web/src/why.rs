@@ -20,33 +20,33 @@ const ACTIVE_NAMED: usize = 3;
 const QUEUED_LONG: TimeDelta = TimeDelta::seconds(5);
 
 /// What schedulers and workers offer at one moment: the same for all runs of a page.
-pub(crate) struct Supply {
+pub(crate) struct SlotSupply {
     capacity: Vec<QueueCapacity>,
     running: u32,
     has_leader: bool,
 }
 
 /// What is known about the waits of one run.
-pub(crate) enum Waits {
+pub(crate) enum RunWaits {
     /// It has ended; nothing waits. Its reason stays.
     Over(Option<String>),
     /// Its version cannot be read, so the planner cannot say.
     Unknown,
     /// It goes on.
-    Open(Box<Around>),
+    Open(Box<ActiveRunFacts>),
 }
 
 /// An active run and what its own rows do not say.
-pub(crate) struct Around {
+pub(crate) struct ActiveRunFacts {
     walk: RunWalk,
     now: DateTime<Utc>,
-    supply: Arc<Supply>,
+    supply: Arc<SlotSupply>,
     dag: Option<DagRow>,
     active: u64,
     active_named: Vec<RunId>,
 }
 
-impl Supply {
+impl SlotSupply {
     /// Reads it.
     pub(crate) async fn load(ctx: &Ctx) -> Outcome<Arc<Self>> {
         let workers = ctx.app.ports.store.view_workers().await?;
@@ -59,7 +59,7 @@ impl Supply {
     }
 }
 
-impl Waits {
+impl RunWaits {
     /// Gathers it.
     pub(crate) async fn load(
         ctx: &Ctx,
@@ -67,13 +67,13 @@ impl Waits {
         dag: Option<Arc<Dag>>,
         rows: &[TaskRow],
     ) -> Outcome<Self> {
-        Self::with(ctx, &Supply::load(ctx).await?, run, dag, rows).await
+        Self::with(ctx, &SlotSupply::load(ctx).await?, run, dag, rows).await
     }
 
     /// Gathers what is not known of the fleet already.
     pub(crate) async fn with(
         ctx: &Ctx,
-        supply: &Arc<Supply>,
+        supply: &Arc<SlotSupply>,
         run: &RunRow,
         dag: Option<Arc<Dag>>,
         rows: &[TaskRow],
@@ -87,7 +87,7 @@ impl Waits {
         let store = &*ctx.app.ports.store;
         let active = store.view_active_runs(Some(&run.dag), ACTIVE_NAMED).await?;
         let running = active.list.iter().filter(|run| run.state == RunState::Running);
-        Ok(Self::Open(Box::new(Around {
+        Ok(Self::Open(Box::new(ActiveRunFacts {
             walk,
             now,
             supply: Arc::clone(supply),
@@ -150,7 +150,7 @@ impl Waits {
     }
 }
 
-impl Around {
+impl ActiveRunFacts {
     fn context(&self) -> WaitContext<'_> {
         WaitContext {
             now: self.now,

@@ -9,7 +9,7 @@ use anyhow::Context;
 use rota_backend::{DataDir, EtcdLeadership, EtcdOptions, PostgresStore, RabbitBroker, SystemClock};
 use rota_core::port::WorkerState;
 use rota_scheduler::{Scheduler, Status, Turns};
-use rota_web::{Health, ProcessHealth, Web};
+use rota_web::{ProbeServer, ProcessHealth, Web};
 use rota_worker::{Worker, WorkerHandle, WorkerPorts};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -143,7 +143,7 @@ struct RoleParts {
 
 impl RoleParts {
     fn probes(&self, supervisor: &mut Supervisor, listener: TcpListener) {
-        let (health, ended) = (Health::new(self.process_health.subscribe()), self.ended.clone());
+        let (health, ended) = (ProbeServer::new(self.process_health.subscribe()), self.ended.clone());
         supervisor.add("the probes", async move { Ok(health.run(listener, ended).await?) });
     }
 

@@ -12,13 +12,13 @@ use crate::error::{Error, Outcome};
 
 /// `?limit=&cursor=`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ListQuery {
+pub(crate) struct AuditListQuery {
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
 /// `GET /audit`: newest first.
-pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Json<List<AuditRow>>> {
+pub(crate) async fn list(ctx: Ctx, Query(query): Query<AuditListQuery>) -> Outcome<Json<List<AuditRow>>> {
     let limit = limit(query.limit);
     let refused =
         || Error::BadRequest("`cursor` is none of ours; pass `next_cursor` of the page before".into());

@@ -12,11 +12,11 @@ use super::shapes::{DagShape, RunShape, SourceShape};
 use super::{List, Switched, limit};
 use crate::app::{Ctx, dag_id};
 use crate::error::{Error, Outcome};
-use crate::trigger::{self, Wish};
+use crate::trigger::{self, TriggerWish};
 
 /// `?limit=&cursor=`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ListQuery {
+pub(crate) struct DagListQuery {
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct ListQuery {
 /// The body of a PATCH.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Patch {
+pub(crate) struct DagPatch {
     paused: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct TriggerBody {
 }
 
 /// `GET /dags`: by id.
-pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Json<List<DagShape>>> {
+pub(crate) async fn list(ctx: Ctx, Query(query): Query<DagListQuery>) -> Outcome<Json<List<DagShape>>> {
     let store = &*ctx.app.ports.store;
     let limit = limit(query.limit);
     let after = query.cursor.unwrap_or_default();
@@ -69,7 +69,7 @@ pub(crate) async fn source(ctx: Ctx, Path(dag): Path<String>) -> Outcome<Json<So
 pub(crate) async fn patch(
     ctx: Ctx,
     Path(dag): Path<String>,
-    Json(patch): Json<Patch>,
+    Json(patch): Json<DagPatch>,
 ) -> Outcome<Json<Switched<DagShape>>> {
     let id = dag_id(&dag)?;
     let changed = ctx.app.ports.store.dag_pause(&id, patch.paused, &ctx.who.actor).await?;
@@ -85,7 +85,7 @@ pub(crate) async fn trigger(
     Exact(body): Exact<TriggerBody>,
 ) -> Outcome<Response> {
     let found = ctx.dag(&dag_id(&dag)?).await?;
-    let wish = Wish { params: body.params, idempotency_key: body.idempotency_key };
+    let wish = TriggerWish { params: body.params, idempotency_key: body.idempotency_key };
     let triggered = trigger::run(&ctx, &found, wish).await?;
     let status = if triggered.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(RunShape::from(triggered.run))).into_response())

@@ -15,7 +15,7 @@ use crate::error::Outcome;
 
 /// `?state=&limit=&cursor=`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ListQuery {
+pub(crate) struct FileListQuery {
     state: Option<FileCondition>,
     limit: Option<usize>,
     cursor: Option<String>,
@@ -46,7 +46,7 @@ pub(crate) struct FileShape {
 }
 
 /// `GET /files`: by path.
-pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Json<List<FileShape>>> {
+pub(crate) async fn list(ctx: Ctx, Query(query): Query<FileListQuery>) -> Outcome<Json<List<FileShape>>> {
     let store = &*ctx.app.ports.store;
     let limit = limit(query.limit);
     let after = query.cursor.unwrap_or_default();

@@ -18,8 +18,8 @@ use tokio::sync::broadcast::Receiver;
 use super::{List, limit};
 use crate::app::{Ctx, SharedApp, run_id};
 use crate::error::{Error, Outcome};
-use crate::live::Batch;
-use crate::log::{Hit, Needle, Way};
+use crate::live::ChangeBatch;
+use crate::log::{Needle, SearchDirection, SearchHit};
 use crate::streams::OpenStream;
 use crate::tasks::attempts_of;
 
@@ -62,7 +62,7 @@ pub(crate) struct SearchQuery {
 }
 
 /// An attempt that was asked for.
-struct Asked {
+struct LogRequest {
     key: AttemptKey,
     /// Whether lines may still come.
     goes_on: bool,
@@ -77,7 +77,7 @@ pub(crate) async fn show(
 ) -> Outcome<Response> {
     let asked = asked(&ctx, path, (query.index, query.attempt)).await?;
     let mut head = head(&asked);
-    let mut part = Part { skip: 0, left: query.limit };
+    let mut part = LogPart { skip: 0, left: query.limit };
     let mut next_seq = 0;
     if query.line.is_some() || query.limit.is_some() {
         let log = ctx.app.logs.open(&ctx.app.ports.store, asked.key).await?;
@@ -86,8 +86,8 @@ pub(crate) async fn show(
     }
     let open = OpenStream::of(&ctx)?;
     let news = ctx.app.hub.subscribe();
-    let tail = Tail { key: asked.key, next_seq, part, follow: query.follow, news, app: ctx.app };
-    let body = Body::from_stream(stream::unfold(tail, Tail::step).take_until(open.over()));
+    let tail = LogTail { key: asked.key, next_seq, part, follow: query.follow, news, app: ctx.app };
+    let body = Body::from_stream(stream::unfold(tail, LogTail::step).take_until(open.over()));
     Ok((head, body).into_response())
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn search(
     ctx: Ctx,
     Path(path): Path<(String, String)>,
     Query(query): Query<SearchQuery>,
-) -> Outcome<Json<List<Hit>>> {
+) -> Outcome<Json<List<SearchHit>>> {
     let needle = Needle::new(&query.find);
     let needle = needle.ok_or_else(|| Error::BadRequest("`find` is empty; say what to search for".into()))?;
     let from = match query.cursor.as_deref().map(str::parse) {
@@ -111,11 +111,16 @@ pub(crate) async fn search(
     };
     let asked = asked(&ctx, path, (query.index, query.attempt)).await?;
     let log = ctx.app.logs.open(&ctx.app.ports.store, asked.key).await?;
-    let (way, from) =
-        if query.back { (Way::Back, from.unwrap_or(u64::MAX)) } else { (Way::Forward, from.unwrap_or(1)) };
+    let (way, from) = if query.back {
+        (SearchDirection::Back, from.unwrap_or(u64::MAX))
+    } else {
+        (SearchDirection::Forward, from.unwrap_or(1))
+    };
     let search = log.search(&needle, from, way, limit(query.limit)).await?;
-    let shorten =
-        |hit: Hit| Hit { text: hit.text[..hit.text.floor_char_boundary(HIT_BYTES_MAX)].to_owned(), ..hit };
+    let shorten = |hit: SearchHit| SearchHit {
+        text: hit.text[..hit.text.floor_char_boundary(HIT_BYTES_MAX)].to_owned(),
+        ..hit
+    };
     let items = search.hits.into_iter().map(shorten).collect();
     Ok(Json(List { items, next_cursor: search.next.map(|line| line.to_string()) }))
 }
@@ -124,7 +129,7 @@ async fn asked(
     ctx: &Ctx,
     (run, task): (String, String),
     (index, attempt): (u32, Option<u32>),
-) -> Outcome<Asked> {
+) -> Outcome<LogRequest> {
     let run = ctx.app.run(run_id(&run)?).await?;
     let (key, rows) = attempts_of(ctx, &run, &task, index).await?;
     let newest = rows.last().map_or(0, |row| row.attempt);
@@ -136,10 +141,10 @@ async fn asked(
         Some(row) => row.attempt == number && !row.state.is_terminal() && row.finished_at.is_none(),
         None => !run.state.is_terminal(),
     };
-    Ok(Asked { key: key.attempt(number), goes_on, name: format!("run-{}-{task}-{number}.log", run.id) })
+    Ok(LogRequest { key: key.attempt(number), goes_on, name: format!("run-{}-{task}-{number}.log", run.id) })
 }
 
-fn head(asked: &Asked) -> HeaderMap {
+fn head(asked: &LogRequest) -> HeaderMap {
     let mut head = HeaderMap::new();
     head.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let name = HeaderValue::from_str(&format!("attachment; filename=\"{}\"", asked.name));
@@ -162,14 +167,14 @@ fn first_line(asked: Option<i64>, lines: u64) -> Outcome<u64> {
 
 /// Some lines of a text that comes in pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Part {
+struct LogPart {
     /// Line ends to pass before the first line.
     skip: u64,
     /// Lines still wanted; `None`: all.
     left: Option<u64>,
 }
 
-impl Part {
+impl LogPart {
     /// What of the next piece belongs to it.
     fn of<'t>(&mut self, piece: &'t str) -> &'t str {
         let mut rest = piece;
@@ -194,16 +199,16 @@ impl Part {
 }
 
 /// A reader's place in a log.
-struct Tail {
+struct LogTail {
     app: SharedApp,
     key: AttemptKey,
     next_seq: u32,
-    part: Part,
+    part: LogPart,
     follow: bool,
-    news: Receiver<Batch>,
+    news: Receiver<ChangeBatch>,
 }
 
-impl Tail {
+impl LogTail {
     /// The next piece of text; `None` at the end.
     async fn step(mut self) -> Option<(Result<Bytes, StoreError>, Self)> {
         while !self.part.is_complete() {
@@ -272,7 +277,7 @@ mod tests {
         for size in 1..=text.len() {
             for (skip, left) in (0..6u64).flat_map(|skip| (0..6).map(move |left| (skip, left.min(5)))) {
                 for left in [None, Some(left)] {
-                    let mut part = Part { skip, left };
+                    let mut part = LogPart { skip, left };
                     let mut rest = text;
                     let mut given = String::new();
                     while !rest.is_empty() {

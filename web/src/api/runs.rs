@@ -15,7 +15,7 @@ use crate::intent;
 
 /// `?dag=&state=&limit=&cursor=`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ListQuery {
+pub(crate) struct RunListQuery {
     dag: Option<String>,
     state: Option<String>,
     limit: Option<usize>,
@@ -33,7 +33,7 @@ pub(crate) struct RetryBody {
 }
 
 /// `GET /runs`: newest first.
-pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Json<List<RunShape>>> {
+pub(crate) async fn list(ctx: Ctx, Query(query): Query<RunListQuery>) -> Outcome<Json<List<RunShape>>> {
     let dag = query.dag.as_deref().map(dag_id).transpose()?;
     listed(ctx, dag, query).await
 }
@@ -42,13 +42,13 @@ pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Js
 pub(crate) async fn list_of_dag(
     ctx: Ctx,
     Path(dag): Path<String>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<RunListQuery>,
 ) -> Outcome<Json<List<RunShape>>> {
     let dag = ctx.dag(&dag_id(&dag)?).await?.row.dag;
     listed(ctx, Some(dag), query).await
 }
 
-async fn listed(ctx: Ctx, dag: Option<DagId>, query: ListQuery) -> Outcome<Json<List<RunShape>>> {
+async fn listed(ctx: Ctx, dag: Option<DagId>, query: RunListQuery) -> Outcome<Json<List<RunShape>>> {
     let limit = limit(query.limit);
     let before = query.cursor.as_deref().map(cursor).transpose()?;
     let filter = RunFilter { dag, states: run_states(query.state.as_deref())?, before, limit: limit + 1 };

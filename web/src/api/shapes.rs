@@ -8,7 +8,7 @@ use rota_core::state::TaskState;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::lead::{End, Lead, is_silent, vacancy};
+use crate::lead::{LeadershipState, TermEnd, is_silent, vacancy};
 
 /// A DAG: its row, and what its current version says.
 #[derive(Debug, Serialize)]
@@ -281,11 +281,11 @@ impl SchedulerShape {
     }
 
     /// The same as the holder of the newest term.
-    pub(crate) fn leading(self, epoch: Epoch, since: Option<DateTime<Utc>>, lead: &Lead) -> Self {
+    pub(crate) fn leading(self, epoch: Epoch, since: Option<DateTime<Utc>>, lead: &LeadershipState) -> Self {
         let trouble = match lead {
-            Lead::Stuck { why } => Some(why.clone()),
-            Lead::Held => None,
-            Lead::Vacant { .. } | Lead::Never => self.trouble,
+            LeadershipState::Stuck { why } => Some(why.clone()),
+            LeadershipState::Held => None,
+            LeadershipState::Vacant { .. } | LeadershipState::Never => self.trouble,
         };
         Self { leader: true, epoch: Some(epoch.0), since, trouble, ..self }
     }
@@ -309,14 +309,19 @@ pub(crate) struct TermShape {
 
 impl TermShape {
     /// A term between the one after it and the one before it.
-    pub(crate) fn new(term: &TermRow, next: Option<&TermRow>, before: Option<&TermRow>, lead: &Lead) -> Self {
+    pub(crate) fn new(
+        term: &TermRow,
+        next: Option<&TermRow>,
+        before: Option<&TermRow>,
+        lead: &LeadershipState,
+    ) -> Self {
         Self {
             epoch: term.epoch.0,
             holder: term.holder.to_string(),
             began_at: term.began_at,
             seen_at: term.seen_at,
             ended_at: term.ended_at,
-            end: End::of(term, next, lead).as_str(),
+            end: TermEnd::of(term, next, lead).as_str(),
             vacant_ms: before.map(|before| vacancy(before, term).num_milliseconds()),
         }
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Outcome};
 
 /// `?dag=&outcome=&since=&until=&limit=&cursor=`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ListQuery {
+pub(crate) struct SlotListQuery {
     dag: Option<String>,
     outcome: Option<String>,
     since: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct ListQuery {
 }
 
 /// `GET /slots`: newest first; of those that begin at the same instant, by DAG. A range counts if any of it lies within.
-pub(crate) async fn list(ctx: Ctx, Query(query): Query<ListQuery>) -> Outcome<Json<List<SlotRow>>> {
+pub(crate) async fn list(ctx: Ctx, Query(query): Query<SlotListQuery>) -> Outcome<Json<List<SlotRow>>> {
     let limit = limit(query.limit);
     let foreign =
         || Error::BadRequest("`cursor` is none of ours; pass `next_cursor` of the page before".into());

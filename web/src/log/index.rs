@@ -26,7 +26,7 @@ const LOGS_MAX: usize = 64;
 
 /// Some chunks in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Block {
+pub(super) struct ChunkBlock {
     /// The first chunk's number.
     pub(super) seq: u32,
     pub(super) chunks: u32,
@@ -37,8 +37,8 @@ pub(super) struct Block {
 
 /// A log's lines, counted.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Index {
-    blocks: Vec<Block>,
+pub(crate) struct LineIndex {
+    blocks: Vec<ChunkBlock>,
     next_seq: u32,
     /// Line ends.
     ends: u64,
@@ -51,10 +51,10 @@ pub(crate) struct Index {
 /// The indexes of logs that were asked for lately.
 #[derive(Default)]
 pub(crate) struct LogBook {
-    kept: Mutex<VecDeque<(AttemptKey, Arc<Index>)>>,
+    kept: Mutex<VecDeque<(AttemptKey, Arc<LineIndex>)>>,
 }
 
-impl Index {
+impl LineIndex {
     /// How many lines there are. The last one may have no end yet.
     pub(crate) fn lines(&self) -> u64 {
         self.ends + u64::from(self.is_open)
@@ -81,7 +81,7 @@ impl Index {
         self.blocks.get(self.block_of(line)).map_or((0, ends), |block| (block.seq, ends - block.ends_before))
     }
 
-    pub(super) fn blocks(&self) -> &[Block] {
+    pub(super) fn blocks(&self) -> &[ChunkBlock] {
         &self.blocks
     }
 
@@ -93,16 +93,16 @@ impl Index {
 
     /// The lines (first and last) that begin within the blocks from `from` to before `to`. There is none if last < first.
     pub(super) fn lines_within(&self, from: usize, to: usize) -> (u64, u64) {
-        let after = |block: &Block| block.ends_before + 1;
+        let after = |block: &ChunkBlock| block.ends_before + 1;
         let first =
             if from == 0 { 1 } else { self.blocks.get(from).map_or(u64::MAX, |block| after(block) + 1) };
         (first, self.blocks.get(to).map_or(self.lines(), after))
     }
 
     pub(super) fn add(&mut self, chunk: &LogExtent) {
-        let is_full = |block: &Block| block.bytes >= BLOCK_BYTES || block.chunks >= BLOCK_CHUNKS_MAX;
+        let is_full = |block: &ChunkBlock| block.bytes >= BLOCK_BYTES || block.chunks >= BLOCK_CHUNKS_MAX;
         if self.blocks.last().is_none_or(is_full) {
-            self.blocks.push(Block { seq: chunk.seq, chunks: 0, bytes: 0, ends_before: self.ends });
+            self.blocks.push(ChunkBlock { seq: chunk.seq, chunks: 0, bytes: 0, ends_before: self.ends });
         }
         if let Some(block) = self.blocks.last_mut() {
             block.chunks += 1;
@@ -141,19 +141,19 @@ impl Index {
 impl LogBook {
     /// The log of an attempt, with all lines that it has by now.
     pub(crate) async fn open(&self, store: &Arc<dyn WebStore>, key: AttemptKey) -> Outcome<Log> {
-        let mut index = self.take(key).map_or_else(Index::default, |known| Index::clone(&known));
+        let mut index = self.take(key).map_or_else(LineIndex::default, |known| LineIndex::clone(&known));
         index.grow(&**store, key).await?;
         let index = Arc::new(index);
         self.keep(key, Arc::clone(&index));
         Ok(Log { store: Arc::clone(store), key, index })
     }
 
-    fn take(&self, key: AttemptKey) -> Option<Arc<Index>> {
+    fn take(&self, key: AttemptKey) -> Option<Arc<LineIndex>> {
         let kept = lock(&self.kept);
         kept.iter().find(|(of, _)| *of == key).map(|(_, index)| Arc::clone(index))
     }
 
-    fn keep(&self, key: AttemptKey, index: Arc<Index>) {
+    fn keep(&self, key: AttemptKey, index: Arc<LineIndex>) {
         let mut kept = lock(&self.kept);
         kept.retain(|(of, _)| *of != key);
         kept.push_back((key, index));

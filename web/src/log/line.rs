@@ -9,7 +9,7 @@ const TIME_BYTES: usize = 27;
 
 /// Who wrote a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum LineWriter {
     /// The task, to its standard output.
     Out,
     /// The task, to its standard error.
@@ -19,14 +19,14 @@ pub(crate) enum Source {
 }
 
 /// When, by whom, and what. A line that is stored without a stamp is all text.
-pub(crate) fn parts(line: &str) -> (Option<(&str, Source)>, &str) {
+pub(crate) fn parts(line: &str) -> (Option<(&str, LineWriter)>, &str) {
     let stamped = || {
         let (time, rest) = line.split_at_checked(TIME_BYTES)?;
         let (word, text) = rest.strip_prefix(' ')?.split_once(' ')?;
         let source = match word {
-            "out" => Source::Out,
-            "err" => Source::Err,
-            "sys" => Source::Rota,
+            "out" => LineWriter::Out,
+            "err" => LineWriter::Err,
+            "sys" => LineWriter::Rota,
             _ => return None,
         };
         time.ends_with('Z').then_some((Some((time, source)), text))

@@ -9,11 +9,11 @@ mod reader;
 mod search;
 mod window;
 
-pub(crate) use index::{Index, LogBook};
-pub(crate) use line::{Source, parts, plain};
+pub(crate) use index::{LineIndex, LogBook};
+pub(crate) use line::{LineWriter, parts, plain};
 pub(crate) use needle::Needle;
-pub(crate) use reader::Line;
-pub(crate) use search::{Hit, Way};
+pub(crate) use reader::StoredLine;
+pub(crate) use search::{SearchDirection, SearchHit};
 pub(crate) use window::{WINDOW_LINES, window};
 
 use std::sync::Arc;
@@ -27,5 +27,5 @@ use crate::app::WebStore;
 pub(crate) struct Log {
     pub(crate) store: Arc<dyn WebStore>,
     pub(crate) key: AttemptKey,
-    pub(crate) index: Arc<Index>,
+    pub(crate) index: Arc<LineIndex>,
 }

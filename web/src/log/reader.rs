@@ -8,7 +8,7 @@ pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// A line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct StoredLine {
     /// From 1.
     pub(crate) no: u64,
     /// As it is stored, without its end.
@@ -18,7 +18,7 @@ pub(crate) struct Line {
 }
 
 /// A place in a log.
-pub(crate) struct Reader<'a> {
+pub(crate) struct LogReader<'a> {
     log: &'a Log,
     /// Blocks that are read at once.
     stride: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Reader<'a> {
     read: u64,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> LogReader<'a> {
     /// A reader that stands before this line (from 1).
     pub(crate) async fn at(log: &'a Log, line: u64, stride: usize) -> Outcome<Self> {
         let block = log.index.block_of(line);
@@ -48,8 +48,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The next line; `None` at the end of the log.
-    pub(crate) async fn next(&mut self) -> Outcome<Option<Line>> {
-        let mut line = Line { no: self.line, text: String::new(), cut: 0 };
+    pub(crate) async fn next(&mut self) -> Outcome<Option<StoredLine>> {
+        let mut line = StoredLine { no: self.line, text: String::new(), cut: 0 };
         let mut is_begun = false;
         loop {
             let rest = &self.text[self.at..];
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Line {
+impl StoredLine {
     fn take(&mut self, piece: &str) {
         let room = if self.cut > 0 { 0 } else { LINE_BYTES_MAX - self.text.len() };
         let kept = piece.floor_char_boundary(room);

@@ -1,6 +1,6 @@
 //! Search in a whole log, forward or back. What one request reads is bounded; the next one goes on where it stopped.
 
-use super::reader::Reader;
+use super::reader::LogReader;
 use super::{Log, Needle, parts, plain};
 use crate::error::Outcome;
 
@@ -11,14 +11,14 @@ const STRIDE: usize = 16;
 
 /// In which direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum SearchDirection {
     Forward,
     Back,
 }
 
 /// A line that has what was searched for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Hit {
+pub(crate) struct SearchHit {
     /// Its number, from 1.
     pub(crate) line: u64,
     /// The line as it is stored.
@@ -29,23 +29,29 @@ pub(crate) struct Hit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Search {
     /// In the order in which they were come upon.
-    pub(crate) hits: Vec<Hit>,
+    pub(crate) hits: Vec<SearchHit>,
     /// The line to go on from; `None` if the end (or the beginning) was reached.
     pub(crate) next: Option<u64>,
 }
 
 impl Log {
     /// Lines that have `needle`, from line `from` (itself included) on, at most `limit`.
-    pub(crate) async fn search(&self, needle: &Needle, from: u64, way: Way, limit: usize) -> Outcome<Search> {
+    pub(crate) async fn search(
+        &self,
+        needle: &Needle,
+        from: u64,
+        way: SearchDirection,
+        limit: usize,
+    ) -> Outcome<Search> {
         match way {
-            Way::Forward => self.search_forward(needle, from.max(1), limit).await,
-            Way::Back => self.search_back(needle, from.min(self.index.lines()), limit).await,
+            SearchDirection::Forward => self.search_forward(needle, from.max(1), limit).await,
+            SearchDirection::Back => self.search_back(needle, from.min(self.index.lines()), limit).await,
         }
     }
 
     async fn search_forward(&self, needle: &Needle, from: u64, limit: usize) -> Outcome<Search> {
         let mut hits = Vec::new();
-        let mut reader = Reader::at(self, from, STRIDE).await?;
+        let mut reader = LogReader::at(self, from, STRIDE).await?;
         while let Some(line) = reader.next().await? {
             let no = line.no;
             hits.extend(hit(needle, line.no, line.text));
@@ -68,7 +74,7 @@ impl Log {
             let (first, last) = self.index.lines_within(begin, to);
             let mut here = Vec::new();
             if first <= last.min(from) {
-                let mut reader = Reader::at(self, first, STRIDE).await?;
+                let mut reader = LogReader::at(self, first, STRIDE).await?;
                 while let Some(line) = reader.next().await?
                     && line.no <= from
                 {
@@ -92,6 +98,6 @@ impl Log {
     }
 }
 
-fn hit(needle: &Needle, line: u64, text: String) -> Option<Hit> {
-    needle.is_in(&plain(parts(&text).1)).then_some(Hit { line, text })
+fn hit(needle: &Needle, line: u64, text: String) -> Option<SearchHit> {
+    needle.is_in(&plain(parts(&text).1)).then_some(SearchHit { line, text })
 }

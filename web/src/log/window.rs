@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Log;
-use super::reader::{Line, Reader};
+use super::reader::{LogReader, StoredLine};
 use crate::error::Outcome;
 
 /// Most lines of a window.
@@ -13,11 +13,11 @@ const WINDOW_BYTES: usize = 512 * 1024;
 
 /// Lines in a row.
 #[derive(Debug, Default)]
-pub(crate) struct Window {
-    pub(crate) lines: VecDeque<Line>,
+pub(crate) struct LineWindow {
+    pub(crate) lines: VecDeque<StoredLine>,
 }
 
-impl Window {
+impl LineWindow {
     /// The number of its first line.
     pub(crate) fn first(&self) -> u64 {
         self.lines.front().map_or(1, |line| line.no)
@@ -30,12 +30,12 @@ impl Window {
 }
 
 /// The lines from this one on; without one, and beyond the end, the last ones.
-pub(crate) async fn window(log: &Log, first: Option<u64>) -> Outcome<Window> {
+pub(crate) async fn window(log: &Log, first: Option<u64>) -> Outcome<LineWindow> {
     let lines = log.index.lines();
     let first = first.filter(|first| *first <= lines).map(|first| first.max(1));
     let last_ones = lines.saturating_sub(WINDOW_LINES - 1).max(1);
-    let mut reader = Reader::at(log, first.unwrap_or(last_ones), 1).await?;
-    let (mut window, mut bytes) = (Window::default(), 0);
+    let mut reader = LogReader::at(log, first.unwrap_or(last_ones), 1).await?;
+    let (mut window, mut bytes) = (LineWindow::default(), 0);
     while (window.lines.len() as u64) < WINDOW_LINES
         && let Some(line) = reader.next().await?
     {

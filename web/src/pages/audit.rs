@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::app::Ctx;
 use crate::cursor::{audit_cursor, audit_place};
 use crate::error::{Error, Outcome};
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::time::{Moment, Stamp};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::time::{LocalClock, Stamp};
 
 /// Rows on one page.
 const ROWS_MAX: usize = 100;
@@ -25,7 +25,7 @@ pub(crate) struct AuditQuery {
 }
 
 /// A row.
-pub(crate) struct Row {
+pub(crate) struct AuditEntry {
     pub(crate) at: Stamp,
     pub(crate) actor: String,
     pub(crate) origin: String,
@@ -40,9 +40,9 @@ pub(crate) struct Row {
 #[derive(Template)]
 #[template(path = "audit.html")]
 pub(crate) struct AuditPage {
-    frame: Frame,
+    frame: PageFrame,
     query: AuditQuery,
-    rows: Vec<Row>,
+    rows: Vec<AuditEntry>,
     older: String,
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<AuditQuery>) -> Outcome<P
         "" => None,
         text => Some(audit_place(text).ok_or_else(refused)?),
     };
-    let frame = Frame::load(&ctx, Nav::Audit, Topic::Still).await?;
+    let frame = PageFrame::load(&ctx, Nav::Audit, PageTopic::Still).await?;
     let mut rows = ctx.app.ports.store.view_audit(after, ROWS_MAX + 1).await?;
     let more = rows.len() > ROWS_MAX;
     rows.truncate(ROWS_MAX);
@@ -62,7 +62,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<AuditQuery>) -> Outcome<P
     Ok(Page(AuditPage { frame, query, rows, older: older.unwrap_or_default() }))
 }
 
-fn row(moment: &Moment, row: AuditRow) -> Row {
+fn row(moment: &LocalClock, row: AuditRow) -> AuditEntry {
     let numeric = row.subject.bytes().all(|byte| byte.is_ascii_digit()) && !row.subject.is_empty();
     let name = row.subject.parse::<rota_core::id::DagId>().is_ok();
     let href = match (numeric, name) {
@@ -71,7 +71,7 @@ fn row(moment: &Moment, row: AuditRow) -> Row {
         (false, true) => format!("/dags/{}", row.subject),
         (false, false) => String::new(),
     };
-    Row {
+    AuditEntry {
         at: moment.event(row.at),
         action: says(&row.action),
         actor: row.actor,

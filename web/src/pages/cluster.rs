@@ -11,15 +11,15 @@ use serde::Deserialize;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::lead::{Lead, is_silent};
-use crate::pages::dag::Fact;
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::fleet::{self, Slots, Workers};
-use crate::show::lanes::{self, Known, Lanes};
-use crate::show::look::{FAILED, Look, OK, WARN};
-use crate::show::queues::{self, Queue};
+use crate::lead::{LeadershipState, is_silent};
+use crate::pages::dag::DagFact;
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::fleet::{self, SlotUse, WorkerTable};
+use crate::show::lanes::{self, LeaderTimelines, LeadershipFacts};
+use crate::show::look::{FAILED, OK, StateStyle, WARN};
+use crate::show::queues::{self, QueueLine};
 use crate::show::terms::{self, TERMS_SHOWN};
-use crate::show::time::Moment;
+use crate::show::time::LocalClock;
 
 /// Terms that the lanes are drawn from.
 const TERMS_MAX: usize = 200;
@@ -34,31 +34,31 @@ pub(crate) struct ClusterQuery {
 #[derive(Template)]
 #[template(path = "cluster.html")]
 pub(crate) struct ClusterPage {
-    frame: Frame,
-    look: Look,
+    frame: PageFrame,
+    look: StateStyle,
     verdict: String,
     text: String,
-    facts: Vec<Fact>,
-    lanes: Lanes,
+    facts: Vec<DagFact>,
+    lanes: LeaderTimelines,
     /// Such as `3 of 3 live`.
     lanes_said: String,
-    terms: Vec<terms::Row>,
+    terms: Vec<terms::LeaderChange>,
     has_more_terms: bool,
-    workers: Workers,
-    queues: Vec<Queue>,
+    workers: WorkerTable,
+    queues: Vec<QueueLine>,
 }
 
 /// What the store says, before it is drawn.
 struct Cluster {
-    known: Known,
+    known: LeadershipFacts,
     leader: LeaderRow,
     workers: Vec<WorkerRow>,
-    queues: Vec<Queue>,
+    queues: Vec<QueueLine>,
 }
 
 /// `GET /cluster`.
 pub(crate) async fn show(ctx: Ctx, Query(query): Query<ClusterQuery>) -> Outcome<Page<ClusterPage>> {
-    let frame = Frame::load(&ctx, Nav::Cluster, Topic::Fleet).await?.done(query.done.as_deref());
+    let frame = PageFrame::load(&ctx, Nav::Cluster, PageTopic::Fleet).await?.done(query.done.as_deref());
     let cluster = Cluster::load(&ctx).await?;
     let (look, verdict) = verdict(&ctx.moment, &cluster);
     Ok(Page(ClusterPage {
@@ -88,7 +88,7 @@ impl Cluster {
         let dags: Vec<Arc<Dag>> = dags.into_iter().flatten().collect();
         let queues = queues::queues(&workers, &dags);
         Ok(Self {
-            known: Known { replicas, terms, lead },
+            known: LeadershipFacts { replicas, terms, lead },
             leader: store.view_leader().await?,
             workers,
             queues,
@@ -96,13 +96,13 @@ impl Cluster {
     }
 
     /// Replicas that are up, and all that should be.
-    fn schedulers(&self, moment: &Moment) -> (usize, usize) {
+    fn schedulers(&self, moment: &LocalClock) -> (usize, usize) {
         let expected = self.known.replicas.iter().filter(|replica| replica.state != ReplicaState::Gone);
         let up = expected.clone().filter(|replica| !is_silent(replica, moment.now));
         (up.count(), expected.count())
     }
 
-    fn schedulers_said(&self, moment: &Moment) -> String {
+    fn schedulers_said(&self, moment: &LocalClock) -> String {
         let (up, expected) = self.schedulers(moment);
         if expected == 0 { String::new() } else { format!("{up} of {expected} live") }
     }
@@ -118,15 +118,15 @@ impl Cluster {
     }
 }
 
-fn verdict(moment: &Moment, cluster: &Cluster) -> (Look, String) {
+fn verdict(moment: &LocalClock, cluster: &Cluster) -> (StateStyle, String) {
     match &cluster.known.lead {
-        Lead::Stuck { why } => return (FAILED, format!("Nothing moves: {why}")),
-        Lead::Never => return (FAILED, "No scheduler has led yet, so nothing fires".to_owned()),
-        Lead::Vacant { since } => {
+        LeadershipState::Stuck { why } => return (FAILED, format!("Nothing moves: {why}")),
+        LeadershipState::Never => return (FAILED, "No scheduler has led yet, so nothing fires".to_owned()),
+        LeadershipState::Vacant { since } => {
             let since = moment.event(*since).text;
             return (FAILED, format!("No scheduler leads since {since}, so nothing fires"));
         }
-        Lead::Held => {}
+        LeadershipState::Held => {}
     }
     if !cluster.workers.iter().any(fleet::is_up) {
         return (WARN, "No worker lives, so nothing runs".to_owned());
@@ -140,10 +140,10 @@ fn verdict(moment: &Moment, cluster: &Cluster) -> (Look, String) {
     }
 }
 
-fn troubles(moment: &Moment, cluster: &Cluster) -> Vec<String> {
+fn troubles(moment: &LocalClock, cluster: &Cluster) -> Vec<String> {
     let mut troubles = Vec::new();
     let (up, expected) = cluster.schedulers(moment);
-    let starved: Vec<&Queue> = cluster.queues.iter().filter(|queue| queue.is_starved()).collect();
+    let starved: Vec<&QueueLine> = cluster.queues.iter().filter(|queue| queue.is_starved()).collect();
     match expected - up {
         0 => {}
         1 => troubles.push("one scheduler is silent".to_owned()),
@@ -175,14 +175,19 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn text(moment: &Moment, cluster: &Cluster) -> String {
+fn text(moment: &LocalClock, cluster: &Cluster) -> String {
     let (up, _) = cluster.schedulers(moment);
     let leader = match (&cluster.known.lead, cluster.known.leader()) {
-        (Lead::Never, _) => return "Schedulers and workers appear here as soon as they start.".to_owned(),
-        (Lead::Held | Lead::Stuck { .. } | Lead::Vacant { .. }, Some(term)) => {
+        (LeadershipState::Never, _) => {
+            return "Schedulers and workers appear here as soon as they start.".to_owned();
+        }
+        (
+            LeadershipState::Held | LeadershipState::Stuck { .. } | LeadershipState::Vacant { .. },
+            Some(term),
+        ) => {
             format!("{} leads epoch {} since {}.", term.holder, term.epoch, moment.event(term.began_at).text)
         }
-        (Lead::Held | Lead::Stuck { .. } | Lead::Vacant { .. }, None) => {
+        (LeadershipState::Held | LeadershipState::Stuck { .. } | LeadershipState::Vacant { .. }, None) => {
             return "Tasks that run go on and their results are kept. Start a scheduler: slots that came due meanwhile \
                     fire then, or follow their DAG's catch-up rule."
                 .to_owned();
@@ -195,8 +200,8 @@ fn text(moment: &Moment, cluster: &Cluster) -> String {
     }
 }
 
-fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
-    let fact = |name, value, under, look| Fact { name, value, under, look, href: String::new() };
+fn facts(moment: &LocalClock, cluster: &Cluster) -> Vec<DagFact> {
+    let fact = |name, value, under, look| DagFact { name, value, under, look, href: String::new() };
     let worse = |is_bad: bool, look| if is_bad { Some(look) } else { None };
     let (up, expected) = cluster.schedulers(moment);
     let (busy, slots) = fleet::load(&cluster.workers);
@@ -209,7 +214,7 @@ fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
         (draining, lost) => format!("{draining} draining, {lost} lost"),
     };
     let served = cluster.queues.iter().filter(|queue| !queue.workers.is_empty()).count();
-    let starved = cluster.queues.iter().any(Queue::is_starved);
+    let starved = cluster.queues.iter().any(QueueLine::is_starved);
     let since = cluster.leader.since.map(|since| format!("since {}", moment.event(since).text));
     let epoch_since = since.unwrap_or_else(|| "no term has begun".to_owned());
     let stand_by = match up.saturating_sub(usize::from(cluster.known.leader().is_some())) {
@@ -234,7 +239,7 @@ fn facts(moment: &Moment, cluster: &Cluster) -> Vec<Fact> {
 }
 
 /// The time zone data that slots are found with, and this server's own, which finds those that pages foretell.
-fn zones_fact(moment: &Moment, cluster: &Cluster) -> Fact {
+fn zones_fact(moment: &LocalClock, cluster: &Cluster) -> DagFact {
     let own = zone_data().version();
     let zones: Vec<&str> = cluster.known.zones(moment.now).into_iter().collect();
     let (value, is_one) = match zones.as_slice() {
@@ -243,10 +248,10 @@ fn zones_fact(moment: &Moment, cluster: &Cluster) -> Fact {
     };
     let under = if is_one { "on schedulers and here".to_owned() } else { format!("this server: {own}") };
     let look = if is_one { None } else { Some(WARN) };
-    Fact { name: "Time zones", value, under, look, href: String::new() }
+    DagFact { name: "Time zones", value, under, look, href: String::new() }
 }
 
-fn leader_fact(cluster: &Cluster) -> Fact {
+fn leader_fact(cluster: &Cluster) -> DagFact {
     let (value, under, look) = match cluster.known.leader() {
         Some(term) => {
             let host = cluster.known.replicas.iter().find(|replica| replica.id == term.holder);
@@ -255,5 +260,5 @@ fn leader_fact(cluster: &Cluster) -> Fact {
         }
         None => ("none".to_owned(), "nothing fires".to_owned(), Some(FAILED)),
     };
-    Fact { name: "Leader", value, under, look, href: String::new() }
+    DagFact { name: "Leader", value, under, look, href: String::new() }
 }

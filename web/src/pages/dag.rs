@@ -10,18 +10,18 @@ use rota_core::schedule::{Catchup, Schedule, Zone};
 use rota_core::state::{RunState, TaskState};
 use serde::Deserialize;
 
-use crate::app::{Ctx, Found, dag_id};
+use crate::app::{Ctx, FoundDag, dag_id};
 use crate::error::Outcome;
-use crate::pages::{Frame, Nav, Page, Topic};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
 use crate::show::axis::Drawing;
-use crate::show::course::{Fire, Past, by_id, next, rail, slot_look};
+use crate::show::course::{CourseFire, CoursePast, by_id, next, rail, slot_look};
 use crate::show::graph::{Graph, NodeState, graph};
 use crate::show::grid::{Grid, RUNS_MAX, grid, run_at};
-use crate::show::look::Look;
+use crate::show::look::StateStyle;
 use crate::show::name::{run_name, the_run};
 use crate::show::runs::{took, typical};
-use crate::show::slots::Says;
-use crate::show::time::{Moment, Stamp, count, is_utc, span, span_short, utc, zone_name};
+use crate::show::slots::ScheduleWords;
+use crate::show::time::{LocalClock, Stamp, count, is_utc, span, span_short, utc, zone_name};
 use crate::tasks::join;
 
 /// Runs read: for the grid, the rail and the typical duration.
@@ -52,20 +52,20 @@ pub(crate) struct DagHead {
 }
 
 /// A fact.
-pub(crate) struct Fact {
+pub(crate) struct DagFact {
     pub(crate) name: &'static str,
     pub(crate) value: String,
     pub(crate) under: String,
-    pub(crate) look: Option<Look>,
+    pub(crate) look: Option<StateStyle>,
     pub(crate) href: String,
 }
 
 /// An entry of the ledger.
-pub(crate) struct Entry {
+pub(crate) struct DagSlot {
     pub(crate) at: Stamp,
     /// The last slot of a range.
     pub(crate) to: Option<Stamp>,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) says: String,
     pub(crate) run: Option<RunId>,
 }
@@ -74,18 +74,18 @@ pub(crate) struct Entry {
 #[derive(Template)]
 #[template(path = "dag.html")]
 pub(crate) struct DagPage {
-    frame: Frame,
+    frame: PageFrame,
     head: DagHead,
     remarks: Vec<Remark>,
-    pill: Option<(Look, String)>,
-    facts: Vec<Fact>,
+    pill: Option<(StateStyle, String)>,
+    facts: Vec<DagFact>,
     rail: Option<Drawing>,
     grid: Option<Grid>,
     zone: String,
     /// The zone of the second column of fire times.
     beside: Option<String>,
-    fires: Vec<Fire>,
-    ledger: Vec<Entry>,
+    fires: Vec<CourseFire>,
+    ledger: Vec<DagSlot>,
     graph: Option<Graph>,
     graph_of: String,
     graph_run: Option<RunId>,
@@ -101,12 +101,13 @@ pub(crate) async fn show(
     let found = ctx.dag(&dag_id(&dag)?).await?;
     let store = &*ctx.app.ports.store;
     let id = found.row.dag.clone();
-    let frame = Frame::load(&ctx, Nav::Dags, Topic::Dag(id.clone())).await?.done(query.done.as_deref());
+    let frame =
+        PageFrame::load(&ctx, Nav::Dags, PageTopic::Dag(id.clone())).await?.done(query.done.as_deref());
     let filter = RunFilter { dag: Some(id.clone()), limit: RUNS_READ, ..RunFilter::default() };
     let runs = store.view_runs(&filter).await?;
     let slots = SlotFilter { dag: Some(id.clone()), limit: SLOTS_READ, ..SlotFilter::default() };
     let slots = store.view_slots(&slots).await?;
-    let known = Past { runs: &runs, slots: &slots, since: known_since(&runs, &slots) };
+    let known = CoursePast { runs: &runs, slots: &slots, since: known_since(&runs, &slots) };
     let states = vec![RunState::Success, RunState::Failed, RunState::Cancelled];
     let ended = RunFilter { dag: Some(id), states, limit: 1, ..RunFilter::default() };
     let ended = store.view_runs(&ended).await?;
@@ -140,7 +141,7 @@ pub(crate) async fn show(
 
 impl DagHead {
     /// Of this DAG, on the tab of that name.
-    pub(crate) async fn load(ctx: &Ctx, found: &Found, tab: &'static str) -> Outcome<Self> {
+    pub(crate) async fn load(ctx: &Ctx, found: &FoundDag, tab: &'static str) -> Outcome<Self> {
         let broken = ctx.app.files_broken().await? > 0 && {
             let files = ctx.app.ports.store.view_files_broken().await?;
             files.iter().any(|file| file.dag.as_ref() == Some(&found.row.dag))
@@ -168,12 +169,12 @@ fn known_since(runs: &[RunRow], slots: &[SlotRow]) -> Option<DateTime<Utc>> {
     run.max(slot)
 }
 
-fn pill(moment: &Moment, found: &Found, runs: &[RunRow]) -> Option<(Look, String)> {
+fn pill(moment: &LocalClock, found: &FoundDag, runs: &[RunRow]) -> Option<(StateStyle, String)> {
     if found.row.paused {
         return Some((crate::show::look::PAUSED, "paused".to_owned()));
     }
     let run = runs.first()?;
-    let look = Look::run(run.state);
+    let look = StateStyle::run(run.state);
     let text = match run.state {
         RunState::Running => format!("running, {}", span_short(took(run, moment.now))),
         RunState::Queued | RunState::Success | RunState::Failed | RunState::Cancelled => look.word.to_owned(),
@@ -181,16 +182,16 @@ fn pill(moment: &Moment, found: &Found, runs: &[RunRow]) -> Option<(Look, String
     Some((look, text))
 }
 
-fn fact(name: &'static str, value: String, under: String) -> Fact {
-    Fact { name, value, under, look: None, href: String::new() }
+fn fact(name: &'static str, value: String, under: String) -> DagFact {
+    DagFact { name, value, under, look: None, href: String::new() }
 }
 
-fn facts(moment: &Moment, found: &Found, (ended, runs): (Option<&RunRow>, &[RunRow])) -> Vec<Fact> {
+fn facts(moment: &LocalClock, found: &FoundDag, (ended, runs): (Option<&RunRow>, &[RunRow])) -> Vec<DagFact> {
     let row = &found.row;
     let dag = found.dag.as_deref();
     let schedule = dag.and_then(|dag| dag.schedule.as_ref());
     let mut facts = Vec::new();
-    let says = schedule.map(Says::of);
+    let says = schedule.map(ScheduleWords::of);
     let (text, zone) =
         says.map_or(("only when triggered".to_owned(), String::new()), |says| (says.text, says.zone));
     facts.push(fact("Schedule", text, zone));
@@ -217,16 +218,16 @@ fn facts(moment: &Moment, found: &Found, (ended, runs): (Option<&RunRow>, &[RunR
     }
     let href = format!("/dags/{}/file", row.dag);
     let age = format!("version {}, {} old", row.version, span_short(moment.now - row.updated_at));
-    facts.push(Fact { href, ..fact("File", row.path.clone(), age) });
+    facts.push(DagFact { href, ..fact("File", row.path.clone(), age) });
     facts
 }
 
-fn last_finished(moment: &Moment, last: Option<&RunRow>) -> Fact {
+fn last_finished(moment: &LocalClock, last: Option<&RunRow>) -> DagFact {
     let Some((run, at)) = last.and_then(|run| Some((run, run.finished_at?))) else {
         return fact("Last finished run", "none yet".to_owned(), String::new());
     };
-    let look = Look::run(run.state);
-    Fact {
+    let look = StateStyle::run(run.state);
+    DagFact {
         look: Some(look),
         href: format!("/runs/{}", run.id),
         ..fact(
@@ -237,7 +238,7 @@ fn last_finished(moment: &Moment, last: Option<&RunRow>) -> Fact {
     }
 }
 
-fn piling(dag: &Dag, schedule: &Schedule) -> Fact {
+fn piling(dag: &Dag, schedule: &Schedule) -> DagFact {
     use rota_core::dag::Overlap;
     let late = match schedule.spec().catchup {
         Catchup::None => "Old slots are missed",
@@ -253,15 +254,15 @@ fn piling(dag: &Dag, schedule: &Schedule) -> Fact {
     fact("When slots pile up", late.to_owned(), format!("{active}, {overlap}"))
 }
 
-fn fires(moment: &Moment, beside: Option<Zone>, found: &Found) -> Vec<Fire> {
+fn fires(moment: &LocalClock, beside: Option<Zone>, found: &FoundDag) -> Vec<CourseFire> {
     let goes_on = found.row.present && !found.row.paused;
     let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.as_ref()).filter(|_| goes_on);
     schedule.map(|schedule| next(moment, beside, schedule)).unwrap_or_default()
 }
 
-fn ledger(moment: &Moment, slots: &[SlotRow], runs: &[RunRow]) -> Vec<Entry> {
+fn ledger(moment: &LocalClock, slots: &[SlotRow], runs: &[RunRow]) -> Vec<DagSlot> {
     let runs = by_id(runs);
-    let one = |slot: &SlotRow| Entry {
+    let one = |slot: &SlotRow| DagSlot {
         at: moment.slot(slot.slot),
         to: (slot.count > 1).then(|| moment.slot(slot.to)),
         look: slot_look(slot, &runs),
@@ -320,7 +321,7 @@ fn ctx_same_tasks(dag: &Dag, run: &RunRow, tasks: &[TaskRow]) -> bool {
 }
 
 /// One line about a task's attempt.
-pub(crate) fn note(moment: &Moment, row: &TaskRow) -> String {
+pub(crate) fn note(moment: &LocalClock, row: &TaskRow) -> String {
     let took = || {
         let from = row.started_at?;
         Some(span(row.finished_at.unwrap_or(moment.now) - from))

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use crate::app::{Ctx, dag_id};
 use crate::error::{Error, Outcome};
 use crate::pages::dag::DagHead;
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::code::{LINES_MAX, Line, lines};
-use crate::show::look::Look;
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::code::{CodeLine, LINES_MAX, lines};
+use crate::show::look::StateStyle;
 use crate::show::time::Stamp;
 
 /// `?version=`.
@@ -23,15 +23,15 @@ pub(crate) struct FileQuery {
 #[derive(Template)]
 #[template(path = "dag_file.html")]
 pub(crate) struct FilePage {
-    frame: Frame,
+    frame: PageFrame,
     head: DagHead,
-    pill: Option<(Look, String)>,
+    pill: Option<(StateStyle, String)>,
     path: String,
     version: i64,
     current: i64,
     stored: Stamp,
     hash: String,
-    lines: Vec<Line>,
+    lines: Vec<CodeLine>,
     cut: bool,
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn show(
     let source = ctx.app.ports.store.view_source(&found.row.dag, version).await?;
     let missing = || Error::NotFound(format!("DAG `{}` has no version {version}", found.row.dag));
     let (source, stored_at) = source.ok_or_else(missing)?;
-    let frame = Frame::load(&ctx, Nav::Dags, Topic::Dag(found.row.dag.clone())).await?;
+    let frame = PageFrame::load(&ctx, Nav::Dags, PageTopic::Dag(found.row.dag.clone())).await?;
     let newest = version == found.row.version;
     Ok(Page(FilePage {
         frame,

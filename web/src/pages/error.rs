@@ -5,13 +5,13 @@ use askama::Template;
 use crate::app::{Ctx, SharedApp};
 use crate::error::Problem;
 use crate::guard::Visitor;
-use crate::pages::{Frame, Topic};
+use crate::pages::{PageFrame, PageTopic};
 use crate::show::home::sentence;
-use crate::show::look::{FAILED, Look, WARN};
+use crate::show::look::{FAILED, StateStyle, WARN};
 
 /// What is said.
-struct Refusal {
-    look: Look,
+struct ErrorText {
+    look: StateStyle,
     title: &'static str,
     detail: String,
     status: u16,
@@ -22,8 +22,8 @@ struct Refusal {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
-    frame: Frame,
-    refusal: Refusal,
+    frame: PageFrame,
+    refusal: ErrorText,
 }
 
 /// The page of a stranger, which shows nothing of the dashboard.
@@ -31,7 +31,7 @@ struct ErrorPage {
 #[template(path = "error_stranger.html")]
 struct StrangerPage {
     place: String,
-    refusal: Refusal,
+    refusal: ErrorText,
 }
 
 /// The page for whoever asked.
@@ -40,19 +40,19 @@ pub(crate) async fn page(
     problem: &Problem,
     who: Option<&Visitor>,
 ) -> Result<String, askama::Error> {
-    let refusal = Refusal::new(problem);
+    let refusal = ErrorText::new(problem);
     match who {
         Some(who) => {
             let ctx = Ctx { app: SharedApp::clone(app), who: who.clone(), moment: app.moment() };
             // A store that has just failed is not asked what every other page shows.
             let pulse = if problem.status >= 500 { None } else { app.pulse().await.ok() };
-            ErrorPage { frame: Frame::of(&ctx, None, Topic::Still, pulse), refusal }.render()
+            ErrorPage { frame: PageFrame::of(&ctx, None, PageTopic::Still, pulse), refusal }.render()
         }
         None => StrangerPage { place: app.options.place.clone(), refusal }.render(),
     }
 }
 
-impl Refusal {
+impl ErrorText {
     fn new(problem: &Problem) -> Self {
         let (title, steps): (_, &[_]) = match problem.status {
             401 => ("Sign in first", &["Open the sign-in page and give the token."]),

@@ -6,10 +6,10 @@ use rota_core::port::FileErrorRow;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::code::{Line, excerpt};
-use crate::show::look::{FAILED, Look, OK};
-use crate::show::time::{Moment, Stamp, count};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::code::{CodeLine, excerpt};
+use crate::show::look::{FAILED, OK, StateStyle};
+use crate::show::time::{LocalClock, Stamp, count};
 
 /// Files shown with their errors.
 const FILES_MAX: usize = 25;
@@ -17,18 +17,18 @@ const FILES_MAX: usize = 25;
 const ERRORS_MAX: usize = 20;
 
 /// A file.
-pub(crate) struct Broken {
+pub(crate) struct BrokenFile {
     pub(crate) path: String,
     /// The DAG whose last good version goes on.
     pub(crate) dag: Option<String>,
     pub(crate) seen: Stamp,
     pub(crate) errors: Vec<FileError>,
     pub(crate) more: usize,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<CodeLine>,
 }
 
 /// A file that can be read.
-pub(crate) struct Good {
+pub(crate) struct GoodFile {
     pub(crate) path: String,
     pub(crate) dag: String,
     pub(crate) version: i64,
@@ -39,13 +39,13 @@ pub(crate) struct Good {
 #[derive(Template)]
 #[template(path = "files.html")]
 pub(crate) struct FilesPage {
-    frame: Frame,
-    look: Look,
+    frame: PageFrame,
+    look: StateStyle,
     verdict: String,
     text: String,
-    broken: Vec<Broken>,
+    broken: Vec<BrokenFile>,
     more: usize,
-    good: Vec<Good>,
+    good: Vec<GoodFile>,
     good_said: String,
 }
 
@@ -54,7 +54,7 @@ const GOOD_MAX: usize = 200;
 
 /// `GET /files`.
 pub(crate) async fn show(ctx: Ctx) -> Outcome<Page<FilesPage>> {
-    let frame = Frame::load(&ctx, Nav::Files, Topic::All).await?;
+    let frame = PageFrame::load(&ctx, Nav::Files, PageTopic::All).await?;
     let files = ctx.app.ports.store.view_files_broken().await?;
     let mut dags = ctx.app.ports.store.view_dags().await?;
     dags.retain(|dag| dag.present);
@@ -70,7 +70,7 @@ pub(crate) async fn show(ctx: Ctx) -> Outcome<Page<FilesPage>> {
     } else {
         "The DAG directory is watched; a change counts within a second."
     };
-    let good = dags.iter().take(GOOD_MAX).map(|dag| Good {
+    let good = dags.iter().take(GOOD_MAX).map(|dag| GoodFile {
         path: dag.path.clone(),
         dag: dag.dag.to_string(),
         version: dag.version.0,
@@ -88,12 +88,12 @@ pub(crate) async fn show(ctx: Ctx) -> Outcome<Page<FilesPage>> {
     }))
 }
 
-fn one(moment: &Moment, file: FileErrorRow) -> Broken {
+fn one(moment: &LocalClock, file: FileErrorRow) -> BrokenFile {
     // An entry written by another version may look otherwise; the file is then shown without its places.
     let mut errors: Vec<FileError> = serde_json::from_value(file.errors).unwrap_or_default();
     let more = errors.len().saturating_sub(ERRORS_MAX);
     errors.truncate(ERRORS_MAX);
-    Broken {
+    BrokenFile {
         lines: excerpt(&file.source, &errors),
         path: file.path,
         dag: file.dag.map(|dag| dag.to_string()),

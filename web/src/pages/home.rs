@@ -12,18 +12,19 @@ use serde::Deserialize;
 use crate::app::Ctx;
 use crate::error::Outcome;
 use crate::ledger::{self, Counts};
-use crate::pages::{Frame, Nav, Page, Topic};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
 use crate::show::axis::Drawing;
 use crate::show::day::{self, Day};
 use crate::show::home::{
-    Board, Cut, Failure, Missed, Now, SHOWN_MAX, board, departures, failures, missed, now,
+    ActiveNow, CutList, FailureNote, HomeBoard, OutageNote, SHOWN_MAX, board, departures, failures, missed,
+    now,
 };
-use crate::show::look::{Look, PAUSED};
-use crate::show::rota::{self, Entry, Plight, Row};
+use crate::show::look::{PAUSED, StateStyle};
+use crate::show::rota::{self, DagEntry, DagHealth, DagLine};
 use crate::show::runs::RUNS_MAX;
-use crate::show::strip::{Gauge, Health, gauges};
+use crate::show::strip::{Gauge, HealthStrip, gauges};
 use crate::show::time::count;
-use crate::show::verdict::Verdict;
+use crate::show::verdict::HomeVerdict;
 
 /// Rows of the rota on one page.
 const ROWS_MAX: usize = 50;
@@ -48,22 +49,22 @@ pub(crate) struct HomeQuery {
 #[derive(Template)]
 #[template(path = "home.html")]
 pub(crate) struct Home {
-    frame: Frame,
-    look: Look,
+    frame: PageFrame,
+    look: StateStyle,
     verdict: String,
     text: String,
     gauges: Vec<Gauge>,
     rail: Drawing,
-    failures: Cut<Failure>,
-    missed: Cut<Missed>,
-    running: Cut<Now>,
-    board: Cut<Board>,
+    failures: CutList<FailureNote>,
+    missed: CutList<OutageNote>,
+    running: CutList<ActiveNow>,
+    board: CutList<HomeBoard>,
     zone: String,
     query: HomeQuery,
-    filters: Vec<Filter>,
+    filters: Vec<StateFilter>,
     tags: Vec<String>,
     axis: Drawing,
-    rows: Vec<Row>,
+    rows: Vec<DagLine>,
     dags: usize,
     dags_said: String,
     first: usize,
@@ -73,17 +74,17 @@ pub(crate) struct Home {
 }
 
 /// A segment of the state filter.
-pub(crate) struct Filter {
+pub(crate) struct StateFilter {
     word: &'static str,
     name: &'static str,
-    look: Option<Look>,
+    look: Option<StateStyle>,
     count: usize,
     current: bool,
 }
 
 /// What the store says, before it is drawn.
-struct Facts {
-    entries: Vec<Entry>,
+struct HomeFacts {
+    entries: Vec<DagEntry>,
     failed: FailedDags,
     active: ActiveRuns,
     outages: Outages,
@@ -92,17 +93,18 @@ struct Facts {
 
 /// `GET /`.
 pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Page<Home>> {
-    let frame = Frame::load(&ctx, Nav::Home, Topic::All).await?.done(query.done.as_deref());
-    let facts = Facts::load(&ctx).await?;
+    let frame = PageFrame::load(&ctx, Nav::Home, PageTopic::All).await?.done(query.done.as_deref());
+    let facts = HomeFacts::load(&ctx).await?;
     let total = facts.counts.total;
-    let health = Health::load(&ctx, facts.entries.len(), total.late_max_ms).await?;
-    let so = Verdict { failed: &facts.failed, counts: total, dags: facts.entries.len(), health: &health };
+    let health = HealthStrip::load(&ctx, facts.entries.len(), total.late_max_ms).await?;
+    let so = HomeVerdict { failed: &facts.failed, counts: total, dags: facts.entries.len(), health: &health };
     let (look, verdict) = so.title(&ctx.moment);
     let chosen = choose(&facts.entries, &query);
     let pages = chosen.len().div_ceil(ROWS_MAX).max(1);
     let page = query.page.clamp(1, pages);
     let first = (page - 1) * ROWS_MAX;
-    let shown: Vec<Entry> = chosen.iter().skip(first).take(ROWS_MAX).map(|entry| (*entry).clone()).collect();
+    let shown: Vec<DagEntry> =
+        chosen.iter().skip(first).take(ROWS_MAX).map(|entry| (*entry).clone()).collect();
     let recent = recent(&ctx, &shown).await?;
     let failures = failures(&ctx, &facts.failed.list).await?;
     let missed = missed(&ctx.moment, &facts.outages.list);
@@ -115,10 +117,10 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Pa
         text: so.text(&ctx.moment),
         gauges: gauges(&ctx.moment, &health),
         rail: rail(&ctx, &facts).await?,
-        failures: Cut::new(failures, facts.failed.failing + facts.failed.recovered),
-        missed: Cut::new(missed, facts.outages.total),
-        running: Cut::new(running, facts.active.running + facts.active.queued),
-        board: Cut::new(board, departures(&facts.entries)),
+        failures: CutList::new(failures, facts.failed.failing + facts.failed.recovered),
+        missed: CutList::new(missed, facts.outages.total),
+        running: CutList::new(running, facts.active.running + facts.active.queued),
+        board: CutList::new(board, departures(&facts.entries)),
         zone: crate::show::time::zone_name(ctx.moment.zone),
         filters: filters(&facts.entries, &query),
         tags: tags(&facts.entries),
@@ -134,7 +136,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Pa
     }))
 }
 
-impl Facts {
+impl HomeFacts {
     async fn load(ctx: &Ctx) -> Outcome<Self> {
         let store = &*ctx.app.ports.store;
         let day = ledger::last_day(&ctx.moment);
@@ -150,7 +152,7 @@ impl Facts {
 }
 
 /// Every DAG whose file is there or that still runs, trouble first, then by next slot.
-async fn entries(ctx: &Ctx, counts: &Counts) -> Outcome<Vec<Entry>> {
+async fn entries(ctx: &Ctx, counts: &Counts) -> Outcome<Vec<DagEntry>> {
     let store = &*ctx.app.ports.store;
     let mut rows = store.view_dags().await?;
     rows.retain(|row| row.present);
@@ -158,29 +160,29 @@ async fn entries(ctx: &Ctx, counts: &Counts) -> Outcome<Vec<Entry>> {
     let newest = store.view_recent_runs(&ids, 1).await?;
     let mut newest: HashMap<DagId, RunRow> = newest.into_iter().map(|run| (run.dag.clone(), run)).collect();
     let dags = ctx.app.catalog.current(store, &rows).await?;
-    let mut entries: Vec<Entry> = rows
+    let mut entries: Vec<DagEntry> = rows
         .into_iter()
         .zip(dags)
         .map(|(row, dag)| {
             let missed = counts.by_dag.get(&row.dag).is_some_and(|counts| counts.missed > 0);
             let newest = newest.remove(&row.dag);
-            Entry { row, dag, newest, missed }
+            DagEntry { row, dag, newest, missed }
         })
         .collect();
     // The order must not depend on what changes every few seconds, or rows would jump about.
     entries.sort_by_key(|entry| {
         let rank = match entry.plight() {
-            Plight::Failed => 0,
-            Plight::Missed => 1,
-            Plight::Running | Plight::Well => 2,
-            Plight::Paused => 3,
+            DagHealth::Failed => 0,
+            DagHealth::Missed => 1,
+            DagHealth::Running | DagHealth::Well => 2,
+            DagHealth::Paused => 3,
         };
         (rank, entry.row.dag.clone())
     });
     Ok(entries)
 }
 
-async fn rail(ctx: &Ctx, facts: &Facts) -> Outcome<Drawing> {
+async fn rail(ctx: &Ctx, facts: &HomeFacts) -> Outcome<Drawing> {
     let schedules: Vec<_> = facts
         .entries
         .iter()
@@ -192,7 +194,7 @@ async fn rail(ctx: &Ctx, facts: &Facts) -> Outcome<Drawing> {
     Ok(day::rail(&ctx.moment, &Day { steps: &steps, outages, missed, schedules: &schedules }))
 }
 
-async fn recent(ctx: &Ctx, shown: &[Entry]) -> Outcome<HashMap<DagId, Vec<RunRow>>> {
+async fn recent(ctx: &Ctx, shown: &[DagEntry]) -> Outcome<HashMap<DagId, Vec<RunRow>>> {
     let ids: Vec<DagId> = shown.iter().map(|entry| entry.row.dag.clone()).collect();
     let mut recent: HashMap<DagId, Vec<RunRow>> = HashMap::new();
     for run in ctx.app.ports.store.view_recent_runs(&ids, RUNS_MAX).await? {
@@ -201,9 +203,9 @@ async fn recent(ctx: &Ctx, shown: &[Entry]) -> Outcome<HashMap<DagId, Vec<RunRow
     Ok(recent)
 }
 
-fn choose<'a>(entries: &'a [Entry], query: &HomeQuery) -> Vec<&'a Entry> {
+fn choose<'a>(entries: &'a [DagEntry], query: &HomeQuery) -> Vec<&'a DagEntry> {
     let text = query.q.trim().to_lowercase();
-    let plight = Plight::parse(&query.state);
+    let plight = DagHealth::parse(&query.state);
     entries
         .iter()
         .filter(|entry| plight.is_none_or(|plight| in_plight(entry, plight)))
@@ -212,32 +214,32 @@ fn choose<'a>(entries: &'a [Entry], query: &HomeQuery) -> Vec<&'a Entry> {
         .collect()
 }
 
-fn in_plight(entry: &Entry, plight: Plight) -> bool {
+fn in_plight(entry: &DagEntry, plight: DagHealth) -> bool {
     match plight {
-        Plight::Missed => entry.missed,
-        Plight::Paused => entry.row.paused,
-        Plight::Failed | Plight::Running | Plight::Well => entry.plight() == plight,
+        DagHealth::Missed => entry.missed,
+        DagHealth::Paused => entry.row.paused,
+        DagHealth::Failed | DagHealth::Running | DagHealth::Well => entry.plight() == plight,
     }
 }
 
-fn filters(entries: &[Entry], query: &HomeQuery) -> Vec<Filter> {
+fn filters(entries: &[DagEntry], query: &HomeQuery) -> Vec<StateFilter> {
     let all = [
         ("", "All", None),
         ("failed", "Failed", Some(crate::show::look::FAILED)),
-        ("running", "Running", Some(Look::run(RunState::Running))),
+        ("running", "Running", Some(StateStyle::run(RunState::Running))),
         ("missed", "Missed", Some(crate::show::look::MISSED)),
         ("paused", "Paused", Some(PAUSED)),
     ];
     all.into_iter()
         .map(|(word, name, look)| {
             let of = |plight| entries.iter().filter(|entry| in_plight(entry, plight)).count();
-            let count = Plight::parse(word).map_or(entries.len(), of);
-            Filter { word, name, look, count, current: word == query.state }
+            let count = DagHealth::parse(word).map_or(entries.len(), of);
+            StateFilter { word, name, look, count, current: word == query.state }
         })
         .collect()
 }
 
-fn tags(entries: &[Entry]) -> Vec<String> {
+fn tags(entries: &[DagEntry]) -> Vec<String> {
     let dags = entries.iter().filter_map(|entry| entry.dag.as_ref());
     let mut tags: Vec<String> = dags.flat_map(|dag| dag.tags.iter().cloned()).collect();
     tags.sort_unstable();

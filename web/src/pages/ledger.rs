@@ -11,9 +11,9 @@ use crate::cursor::{slot_cursor, slot_place};
 use crate::error::{Error, Outcome};
 use crate::ledger;
 use crate::pages::dag::says;
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::look::{Look, MISSED, OK};
-use crate::show::time::{Moment, Stamp, count, grouped, is_utc, zone_name};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::look::{MISSED, OK, StateStyle};
+use crate::show::time::{LocalClock, Stamp, count, grouped, is_utc, zone_name};
 
 /// Rows on one page.
 const ROWS_MAX: usize = 100;
@@ -30,13 +30,13 @@ pub(crate) struct LedgerQuery {
 }
 
 /// An entry.
-pub(crate) struct Row {
+pub(crate) struct LedgerEntry {
     pub(crate) dag: String,
     pub(crate) at: Stamp,
     pub(crate) utc: String,
     /// The last slot of a range.
     pub(crate) to: Option<(Stamp, String)>,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) says: String,
     pub(crate) run: Option<RunId>,
 }
@@ -45,15 +45,15 @@ pub(crate) struct Row {
 #[derive(Template)]
 #[template(path = "ledger.html")]
 pub(crate) struct LedgerPage {
-    frame: Frame,
+    frame: PageFrame,
     zone: String,
     beside_utc: bool,
     query: LedgerQuery,
-    look: Look,
+    look: StateStyle,
     verdict: String,
     text: String,
-    outcomes: Vec<(&'static str, Look, bool)>,
-    rows: Vec<Row>,
+    outcomes: Vec<(&'static str, StateStyle, bool)>,
+    rows: Vec<LedgerEntry>,
     older: String,
 }
 
@@ -63,8 +63,9 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<LedgerQuery>) -> Outcome<
     let dag = (!query.dag.is_empty()).then(|| dag_id(&query.dag)).transpose()?;
     let outcome = (!query.outcome.is_empty()).then(|| outcome(&query.outcome)).transpose()?;
     let after = (!query.before.is_empty()).then(|| place(&query.before)).transpose()?;
-    let topic = if after.is_some() { Topic::Still } else { dag.clone().map_or(Topic::All, Topic::Dag) };
-    let frame = Frame::load(&ctx, Nav::Ledger, topic).await?;
+    let topic =
+        if after.is_some() { PageTopic::Still } else { dag.clone().map_or(PageTopic::All, PageTopic::Dag) };
+    let frame = PageFrame::load(&ctx, Nav::Ledger, topic).await?;
     let counts = ledger::counts(&ctx, dag.as_ref(), ledger::last_day(&ctx.moment)).await?.total;
     let whose = dag.as_ref().map_or("all DAGs".to_owned(), ToString::to_string);
     let filter = SlotFilter { dag, outcome, after, limit: ROWS_MAX + 1, ..SlotFilter::default() };
@@ -90,7 +91,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<LedgerQuery>) -> Outcome<
         },
         text,
         outcomes: [SlotOutcome::Fired, SlotOutcome::Skipped, SlotOutcome::Missed]
-            .map(|outcome| (outcome.as_str(), Look::slot(outcome), query.outcome == outcome.as_str()))
+            .map(|outcome| (outcome.as_str(), StateStyle::slot(outcome), query.outcome == outcome.as_str()))
             .to_vec(),
         older: slots.last().filter(|_| more).map(|slot| slot_cursor(&slot.place())).unwrap_or_default(),
         rows: slots.iter().map(|slot| row(&ctx.moment, slot)).collect(),
@@ -108,13 +109,13 @@ fn place(text: &str) -> Outcome<SlotPlace> {
         .ok_or_else(|| Error::BadRequest("`before` is none of ours; use the page's own links".into()))
 }
 
-fn row(moment: &Moment, slot: &SlotRow) -> Row {
-    Row {
+fn row(moment: &LocalClock, slot: &SlotRow) -> LedgerEntry {
+    LedgerEntry {
         dag: slot.dag.to_string(),
         at: moment.slot_dated(slot.slot),
         utc: crate::show::time::utc(slot.slot),
         to: (slot.count > 1).then(|| (moment.slot_dated(slot.to), crate::show::time::utc(slot.to))),
-        look: Look::slot(slot.outcome),
+        look: StateStyle::slot(slot.outcome),
         says: says(slot),
         run: slot.run,
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, Outcome};
 use crate::guard::{ADMIN, cookie_name};
 use crate::journal::{self, stranger};
 use crate::pages::Page;
-use crate::show::axis::{Drawing, Pct, Shape};
+use crate::show::axis::{AxisShape, Drawing, Pct};
 
 /// `?code=&next=`.
 #[derive(Debug, Deserialize)]
@@ -130,7 +130,7 @@ fn rail() -> Drawing {
     for place in 0..=144u32 {
         let x = Pct(f64::from(place) * 100.0 / 144.0);
         if place % 6 == 0 {
-            shapes.push(Shape::Tick { class: "rail-hour", x, y1: BASE, y2: BASE + 6 });
+            shapes.push(AxisShape::Tick { class: "rail-hour", x, y1: BASE, y2: BASE + 6 });
         }
         let high = 8 + (place * 7919 + place * place * 31) % 50;
         let class = match (place < 96, place % 2) {
@@ -138,10 +138,10 @@ fn rail() -> Drawing {
             (true, _) => "rail-tick is-success rail-thin",
             (false, _) => "rail-tick is-ahead",
         };
-        shapes.push(Shape::Tick { class, x, y1: BASE - high, y2: BASE });
+        shapes.push(AxisShape::Tick { class, x, y1: BASE - high, y2: BASE });
     }
-    shapes.push(Shape::Base { y: BASE });
-    shapes.push(Shape::Hand { x: Pct(66.67), y1: 8, y2: BASE });
+    shapes.push(AxisShape::Base { y: BASE });
+    shapes.push(AxisShape::Hand { x: Pct(66.67), y1: 8, y2: BASE });
     Drawing { class: "rail", height: 106, label: String::new(), shapes }
 }
 

@@ -25,9 +25,9 @@ use axum::response::{Html, IntoResponse, Response};
 use chrono::SecondsFormat;
 use rota_core::id::{DagId, RunId};
 
-use crate::app::{Ctx, Pulse};
+use crate::app::{Ctx, HeaderStatus};
 use crate::error::{Error, Outcome};
-use crate::lead::Lead;
+use crate::lead::LeadershipState;
 use crate::show::time::{count, zone_name};
 
 /// A page, drawn when it is answered.
@@ -56,7 +56,7 @@ pub(crate) enum Nav {
 
 /// What a page is about, for live updates: an event about anything else does not make it read itself again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Topic {
+pub(crate) enum PageTopic {
     /// Everything.
     All,
     /// One DAG and its runs.
@@ -70,16 +70,16 @@ pub(crate) enum Topic {
 }
 
 /// An entry of the navigation.
-pub(crate) struct Link {
+pub(crate) struct NavLink {
     pub(crate) href: &'static str,
     pub(crate) name: &'static str,
     pub(crate) current: bool,
 }
 
 /// The frame around a page.
-pub(crate) struct Frame {
+pub(crate) struct PageFrame {
     pub(crate) place: String,
-    pub(crate) links: Vec<Link>,
+    pub(crate) links: Vec<NavLink>,
     pub(crate) broken: usize,
     pub(crate) broken_title: String,
     pub(crate) clock: String,
@@ -114,17 +114,17 @@ const DONE: &[(&str, &str)] = &[
     ("drained", "The worker finishes what it has and takes nothing more."),
 ];
 
-impl Frame {
+impl PageFrame {
     /// The frame of a page for this request.
-    pub(crate) async fn load(ctx: &Ctx, nav: Nav, topic: Topic) -> Outcome<Self> {
+    pub(crate) async fn load(ctx: &Ctx, nav: Nav, topic: PageTopic) -> Outcome<Self> {
         let pulse = ctx.app.pulse().await?;
         Ok(Self::of(ctx, Some(nav), topic, Some(pulse)))
     }
 
     /// The same of a page that may belong to no entry of the navigation, while the store may not answer.
-    pub(crate) fn of(ctx: &Ctx, nav: Option<Nav>, topic: Topic, pulse: Option<Pulse>) -> Self {
+    pub(crate) fn of(ctx: &Ctx, nav: Option<Nav>, topic: PageTopic, pulse: Option<HeaderStatus>) -> Self {
         let local = ctx.moment.now.with_timezone(&ctx.moment.zone);
-        let link = |(at, href, name): &(Nav, &'static str, &'static str)| Link {
+        let link = |(at, href, name): &(Nav, &'static str, &'static str)| NavLink {
             href,
             name,
             current: Some(*at) == nav,
@@ -154,16 +154,18 @@ impl Frame {
 }
 
 /// Said once: the title of the home page and of the cluster's says it already.
-fn alarm(ctx: &Ctx, nav: Option<Nav>, lead: &Lead) -> Option<String> {
+fn alarm(ctx: &Ctx, nav: Option<Nav>, lead: &LeadershipState) -> Option<String> {
     match lead {
         _ if matches!(nav, Some(Nav::Home | Nav::Cluster)) => None,
-        Lead::Vacant { since } => Some(format!("No scheduler leads since {}", ctx.moment.event(*since).text)),
-        Lead::Stuck { why } => Some(format!("Nothing moves: {why}")),
-        Lead::Never | Lead::Held => None,
+        LeadershipState::Vacant { since } => {
+            Some(format!("No scheduler leads since {}", ctx.moment.event(*since).text))
+        }
+        LeadershipState::Stuck { why } => Some(format!("Nothing moves: {why}")),
+        LeadershipState::Never | LeadershipState::Held => None,
     }
 }
 
-impl Topic {
+impl PageTopic {
     fn text(&self) -> String {
         match self {
             Self::All => "all".to_owned(),

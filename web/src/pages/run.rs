@@ -9,15 +9,15 @@ use serde::Deserialize;
 
 use crate::app::{Ctx, run_id};
 use crate::error::Outcome;
-use crate::pages::dag::{Fact, note};
-use crate::pages::{Frame, Nav, Page, Topic};
+use crate::pages::dag::{DagFact, note};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
 use crate::show::gantt::{Gantt, History, gantt};
 use crate::show::graph::{Graph, NodeState, graph};
 use crate::show::home::sentence;
-use crate::show::look::{Look, WARN};
+use crate::show::look::{StateStyle, WARN};
 use crate::show::name::run_title;
 use crate::show::runs::{took, typical};
-use crate::show::time::{Moment, count, is_utc, span, span_short, utc, zone_name};
+use crate::show::time::{LocalClock, count, is_utc, span, span_short, utc, zone_name};
 use crate::tasks::RunTasks;
 
 /// Tasks whose earlier attempts are read for the table.
@@ -35,7 +35,7 @@ pub(crate) struct RunQuery {
 
 /// What stops the run, or how it ended.
 pub(crate) struct Callout {
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) title: String,
     /// Each with the task it is about, if it is about one.
     pub(crate) lines: Vec<(String, String)>,
@@ -54,19 +54,19 @@ impl Callout {
 #[derive(Template)]
 #[template(path = "run.html")]
 pub(crate) struct RunPage {
-    frame: Frame,
+    frame: PageFrame,
     run: RunId,
     dag: String,
     title: String,
-    look: Look,
+    look: StateStyle,
     pill: String,
     active: bool,
     retryable: bool,
     earlier: Option<(RunId, String)>,
     callout: Option<Callout>,
-    facts: Vec<Fact>,
+    facts: Vec<DagFact>,
     params: Vec<(String, String)>,
-    legend: Vec<(Look, usize)>,
+    legend: Vec<(StateStyle, usize)>,
     graph: Option<Graph>,
     gantt: Gantt,
     tasks: usize,
@@ -81,13 +81,13 @@ pub(crate) async fn show(
 ) -> Outcome<Page<RunPage>> {
     let row = ctx.app.run(run_id(&run)?).await?;
     let id = row.id;
-    let frame = Frame::load(&ctx, Nav::Runs, Topic::Run(id)).await?.done(query.done.as_deref());
+    let frame = PageFrame::load(&ctx, Nav::Runs, PageTopic::Run(id)).await?.done(query.done.as_deref());
     let run = RunTasks::load(&ctx, row).await?;
     let filter =
         RunFilter { dag: Some(run.run.dag.clone()), before: Some(id), limit: 25, ..RunFilter::default() };
     let before = ctx.app.ports.store.view_runs(&filter).await?;
     let history = history(&ctx, &run).await?;
-    let look = Look::run(run.run.state);
+    let look = StateStyle::run(run.run.state);
     let shown = &run.list[..run.list.len().min(LINES_MAX)];
     Ok(Page(RunPage {
         frame,
@@ -130,7 +130,7 @@ fn callout(run: &RunTasks) -> Option<Callout> {
         let lines = why.iter().map(|why| (String::new(), sentence(why))).collect();
         Some(Callout { look, title: title.to_owned(), lines, more: 0 })
     };
-    let look = Look::run(run.run.state);
+    let look = StateStyle::run(run.run.state);
     match run.run.state {
         RunState::Success => None,
         RunState::Queued => whole(look, "This run has not started", &run.why),
@@ -165,7 +165,7 @@ fn held_up(run: &RunTasks) -> Option<Callout> {
         1 => "One task holds this run up".to_owned(),
         many => format!("{many} tasks hold this run up"),
     };
-    Some(Callout { look: Look::task(TaskState::UpForRetry), title, lines, more })
+    Some(Callout { look: StateStyle::task(TaskState::UpForRetry), title, lines, more })
 }
 
 /// Some tasks in these states with what is to be said of them, and how many more there are; `None` without any.
@@ -182,9 +182,9 @@ fn of_tasks(run: &RunTasks, states: &[TaskState]) -> Option<(Vec<(String, String
     (!lines.is_empty()).then_some((lines, more))
 }
 
-async fn facts(ctx: &Ctx, run: &RunTasks, before: &[RunRow]) -> Outcome<Vec<Fact>> {
+async fn facts(ctx: &Ctx, run: &RunTasks, before: &[RunRow]) -> Outcome<Vec<DagFact>> {
     let (row, local) = (&run.run, &ctx.moment);
-    let fact = |name, value, under| Fact { name, value, under, look: None, href: String::new() };
+    let fact = |name, value, under| DagFact { name, value, under, look: None, href: String::new() };
     let mut facts = Vec::new();
     match row.slot {
         Some(slot) => {
@@ -220,7 +220,7 @@ async fn facts(ctx: &Ctx, run: &RunTasks, before: &[RunRow]) -> Outcome<Vec<Fact
         let value = format!("{} to {}", local.slot(from).text, local.slot(slot).text);
         facts.push(fact("Data interval", value, "the slot before, to this one".to_owned()));
     }
-    facts.push(Fact {
+    facts.push(DagFact {
         href: format!("/dags/{}/file?version={}", row.dag, row.version),
         ..fact("Version", format!("version {}", row.version), "the file as this run knows it".to_owned())
     });
@@ -238,12 +238,12 @@ async fn fired_late(ctx: &Ctx, run: &RunRow) -> Outcome<Option<String>> {
     Ok(entry.map(|entry| format!("fired {} late", span(entry.decided_at - entry.slot))))
 }
 
-fn legend(run: &RunTasks) -> Vec<(Look, usize)> {
-    let of = |state: &TaskState| (Look::task(*state), run.count(|known| known == *state));
+fn legend(run: &RunTasks) -> Vec<(StateStyle, usize)> {
+    let of = |state: &TaskState| (StateStyle::task(*state), run.count(|known| known == *state));
     TaskState::ALL.iter().map(of).filter(|(_, number)| *number > 0).collect()
 }
 
-fn nodes(moment: &Moment, run: &RunTasks) -> Vec<NodeState> {
+fn nodes(moment: &LocalClock, run: &RunTasks) -> Vec<NodeState> {
     let node = |task: &crate::tasks::TaskNow| NodeState {
         state: Some(task.state),
         note: task

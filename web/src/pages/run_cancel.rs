@@ -10,8 +10,8 @@ use rota_core::state::TaskState;
 use crate::app::{Ctx, run_id};
 use crate::error::{Error, Outcome};
 use crate::intent;
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::look::Look;
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::look::StateStyle;
 use crate::show::name::run_title;
 use crate::show::time::span_short;
 use crate::tasks::RunTasks;
@@ -20,9 +20,9 @@ use crate::tasks::RunTasks;
 const NAMED_MAX: usize = 20;
 
 /// A task that ends.
-pub(crate) struct Ends {
+pub(crate) struct EndingTask {
     pub(crate) task: String,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) says: String,
 }
 
@@ -30,11 +30,11 @@ pub(crate) struct Ends {
 #[derive(Template)]
 #[template(path = "run_cancel.html")]
 pub(crate) struct CancelPage {
-    frame: Frame,
+    frame: PageFrame,
     run: RunId,
     title: String,
     dag: String,
-    ends: Vec<Ends>,
+    ends: Vec<EndingTask>,
     more: usize,
     waiting: String,
 }
@@ -45,16 +45,16 @@ pub(crate) async fn show(ctx: Ctx, Path(run): Path<String>) -> Outcome<Page<Canc
     if row.state.is_terminal() {
         return Err(Error::Conflict(format!("run {} has ended; there is nothing to cancel", row.id)));
     }
-    let frame = Frame::load(&ctx, Nav::Runs, Topic::Still).await?;
+    let frame = PageFrame::load(&ctx, Nav::Runs, PageTopic::Still).await?;
     let run = RunTasks::load(&ctx, row).await?;
     let active = |state| matches!(state, TaskState::Running | TaskState::Queued | TaskState::UpForRetry);
     let all = run.count(active);
     let ends = run.list.iter().filter(|task| active(task.state)).take(NAMED_MAX).map(|task| {
         let started =
             task.row.as_ref().and_then(|row| row.started_at).filter(|_| task.state == TaskState::Running);
-        Ends {
+        EndingTask {
             task: task.name.to_string(),
-            look: Look::task(task.state),
+            look: StateStyle::task(task.state),
             says: started.map(|at| format!("for {}", span_short(ctx.moment.now - at))).unwrap_or_default(),
         }
     });

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use crate::app::{Ctx, run_id};
 use crate::error::{Error, Outcome};
 use crate::intent;
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::look::Look;
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::look::StateStyle;
 use crate::show::name::run_title;
 use crate::tasks::RunTasks;
 
@@ -26,9 +26,9 @@ pub(crate) struct RetryQuery {
 }
 
 /// A task to choose.
-pub(crate) struct Choice {
+pub(crate) struct RetryChoice {
     pub(crate) task: String,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) chosen: bool,
     /// How many tasks come after it.
     pub(crate) down: usize,
@@ -38,13 +38,13 @@ pub(crate) struct Choice {
 #[derive(Template)]
 #[template(path = "run_retry.html")]
 pub(crate) struct RetryPage {
-    frame: Frame,
+    frame: PageFrame,
     run: RunId,
     title: String,
     dag: String,
     failed: Vec<String>,
     by_task: bool,
-    choices: Vec<Choice>,
+    choices: Vec<RetryChoice>,
 }
 
 /// `GET /runs/{run}/retry`.
@@ -54,13 +54,13 @@ pub(crate) async fn show(
     Query(query): Query<RetryQuery>,
 ) -> Outcome<Page<RetryPage>> {
     let row = ctx.app.run(run_id(&run)?).await?;
-    let frame = Frame::load(&ctx, Nav::Runs, Topic::Still).await?;
+    let frame = PageFrame::load(&ctx, Nav::Runs, PageTopic::Still).await?;
     let run = RunTasks::load(&ctx, row).await?;
     let names = run.list.iter().filter(|task| task.state.ended_badly()).map(|task| task.name.to_string());
     let names: Vec<String> = names.collect();
-    let choices = run.list.iter().take(LISTED_MAX).map(|task| Choice {
+    let choices = run.list.iter().take(LISTED_MAX).map(|task| RetryChoice {
         task: task.name.to_string(),
-        look: Look::task(task.state),
+        look: StateStyle::task(task.state),
         chosen: query.task.as_deref() == Some(task.name.as_str()),
         down: run.dag.as_ref().map_or(0, |dag| dag.graph.down[task.no.0 as usize].len()),
     });

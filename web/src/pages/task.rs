@@ -15,12 +15,12 @@ use serde::Deserialize;
 
 use crate::app::{Ctx, run_id};
 use crate::error::{Error, Outcome};
-use crate::pages::task_log::{self, Chosen, LogQuery, LogView, Shown};
-use crate::pages::{Frame, Nav, Page, Topic};
-use crate::show::attempts::{Attempt, attempts, rail};
+use crate::pages::task_log::{self, ChosenAttempt, LogAnswer, LogQuery, LogView};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
+use crate::show::attempts::{AttemptLine, attempts, rail};
 use crate::show::axis::Drawing;
 use crate::show::home::sentence;
-use crate::show::look::Look;
+use crate::show::look::StateStyle;
 use crate::show::name::run_title;
 use crate::show::plain;
 use crate::show::time::zone_name;
@@ -38,17 +38,17 @@ pub(crate) struct TaskQuery {
 #[derive(Template)]
 #[template(path = "task.html")]
 pub(crate) struct TaskPage {
-    frame: Frame,
+    frame: PageFrame,
     run: RunId,
     run_title: String,
     dag: String,
     task: String,
-    look: Look,
+    look: StateStyle,
     pill: String,
     text: String,
     active: bool,
     rail: Option<Drawing>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<AttemptLine>,
     said: String,
     log: LogView,
     log_url: String,
@@ -73,7 +73,7 @@ pub(crate) async fn show(
 ) -> Outcome<Response> {
     let row = ctx.app.run(run_id(&run)?).await?;
     let (key, rows) = attempts_of(&ctx, &row, &task, query.index).await?;
-    let frame = Frame::load(&ctx, Nav::Runs, Topic::Run(row.id)).await?;
+    let frame = PageFrame::load(&ctx, Nav::Runs, PageTopic::Run(row.id)).await?;
     let run = RunTasks::load(&ctx, row).await?;
     let now =
         run.list.iter().find(|now| now.name.as_str() == task).ok_or_else(|| Error::missing("task", &task))?;
@@ -87,12 +87,12 @@ pub(crate) async fn show(
     let number = chosen.map_or(0, |row| row.attempt);
     let log = ctx.app.logs.open(&ctx.app.ports.store, key.attempt(number)).await?;
     let run_goes_on = !run.run.state.is_terminal();
-    let wanted = Chosen { task: now, row: chosen, run_goes_on, index: query.index };
+    let wanted = ChosenAttempt { task: now, row: chosen, run_goes_on, index: query.index };
     let log = match task_log::show(&ctx, &log, &wanted, &log_query).await? {
-        Shown::Hit(to) => {
+        LogAnswer::Hit(to) => {
             return Ok(Redirect::to(&format!("/runs/{}/tasks/{task}{to}", run.run.id)).into_response());
         }
-        Shown::Page(log) => *log,
+        LogAnswer::Page(log) => *log,
     };
     let local = ctx.moment.now.with_timezone(&ctx.moment.zone);
     let definition =
@@ -102,7 +102,7 @@ pub(crate) async fn show(
     Ok(Page(TaskPage {
         run_title: run_title(&ctx.moment, &run.run),
         dag: run.run.dag.to_string(),
-        look: Look::task(now.state),
+        look: StateStyle::task(now.state),
         pill: pill(now.state, &rows, definition.as_ref()),
         text: text(&run, now.why.as_deref(), definition.as_ref()),
         active: !run.run.state.is_terminal(),
@@ -137,7 +137,7 @@ fn log_url(run: &RunTasks, task: &str, index: u32, attempt: u32) -> String {
 type Definition = (Arc<Dag>, Task);
 
 fn pill(state: TaskState, rows: &[TaskRow], definition: Option<&Definition>) -> String {
-    let word = Look::task(state).word;
+    let word = StateStyle::task(state).word;
     match (rows.last().map(|row| row.attempt).filter(|attempt| *attempt > 0), definition) {
         (Some(attempt), Some((_, task))) if task.retries > 0 => {
             format!("{word}, attempt {attempt} of {}", task.retries + 1)

@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::log::{Log, Needle, WINDOW_LINES, Way, window};
+use crate::log::{Log, Needle, SearchDirection, WINDOW_LINES, window};
 use crate::show::attempts::attempt_state;
 use crate::show::log::{LogLine, log_line};
-use crate::show::log_none::{Nothing, nothing};
+use crate::show::log_none::{NoLines, nothing};
 use crate::show::time::{count, grouped};
 use crate::tasks::TaskNow;
 
@@ -54,20 +54,20 @@ pub(crate) struct LogView {
     pub(crate) found: String,
     pub(crate) search_on: Option<LineLink>,
     /// Why there are no lines.
-    pub(crate) nothing: Option<Nothing>,
+    pub(crate) nothing: Option<NoLines>,
     /// Whether lines may still come at the end that is shown.
     pub(crate) follows: bool,
 }
 
 /// What a request leads to: a line that was found, or the page.
-pub(crate) enum Shown {
+pub(crate) enum LogAnswer {
     /// The query and fragment of the page that shows the line.
     Hit(String),
     Page(Box<LogView>),
 }
 
 /// The attempt whose log is shown.
-pub(crate) struct Chosen<'a> {
+pub(crate) struct ChosenAttempt<'a> {
     pub(crate) task: &'a TaskNow,
     pub(crate) row: Option<&'a TaskRow>,
     /// Whether the run goes on, so that an attempt may still come.
@@ -76,14 +76,14 @@ pub(crate) struct Chosen<'a> {
 }
 
 /// What a search came to, if it did not find anything.
-struct Missed {
+struct FruitlessSearch {
     found: String,
     search_on: Option<LineLink>,
     hit: Option<u64>,
 }
 
 /// What is to be seen.
-struct Wanted<'a> {
+struct WantedLines<'a> {
     /// What links to other parts begin with.
     base: String,
     needle: Option<&'a Needle>,
@@ -92,24 +92,29 @@ struct Wanted<'a> {
 }
 
 /// The part of the log that the query asks for.
-pub(crate) async fn show(ctx: &Ctx, log: &Log, chosen: &Chosen<'_>, query: &LogQuery) -> Outcome<Shown> {
+pub(crate) async fn show(
+    ctx: &Ctx,
+    log: &Log,
+    chosen: &ChosenAttempt<'_>,
+    query: &LogQuery,
+) -> Outcome<LogAnswer> {
     let base = base(chosen);
     let Some(needle) = Needle::new(&query.find) else {
-        let wanted = Wanted { base, needle: None, first: query.line };
-        return Ok(Shown::Page(Box::new(view(ctx, log, chosen, wanted).await?)));
+        let wanted = WantedLines { base, needle: None, first: query.line };
+        return Ok(LogAnswer::Page(Box::new(view(ctx, log, chosen, wanted).await?)));
     };
     let base = format!("{base}&find={}", encoded(&query.find));
     let is_new = query.line.is_none() && query.hit.is_none();
     let missed = match (query.after, query.before) {
         (None, None) if !is_new => None,
         asked => match search(log, &needle, asked, &base).await? {
-            Ok(line) => return Ok(Shown::Hit(format!("{base}&hit={line}#L{line}"))),
+            Ok(line) => return Ok(LogAnswer::Hit(format!("{base}&hit={line}#L{line}"))),
             Err(missed) => Some(missed),
         },
     };
     let hit = query.hit.or(missed.as_ref().and_then(|missed| missed.hit));
     let first = query.line.or(hit.map(|hit| hit.saturating_sub(LINES_ABOVE)));
-    let mut view = view(ctx, log, chosen, Wanted { base, needle: Some(&needle), first }).await?;
+    let mut view = view(ctx, log, chosen, WantedLines { base, needle: Some(&needle), first }).await?;
     view.find.clone_from(&query.find);
     view.previous = format!("{}&before={}", view.base, hit.unwrap_or(view.first));
     view.following = format!("{}&after={}", view.base, hit.unwrap_or(view.first.saturating_sub(1)));
@@ -118,7 +123,7 @@ pub(crate) async fn show(ctx: &Ctx, log: &Log, chosen: &Chosen<'_>, query: &LogQ
         view.found = missed.found;
         view.search_on = missed.search_on;
     }
-    Ok(Shown::Page(Box::new(view)))
+    Ok(LogAnswer::Page(Box::new(view)))
 }
 
 /// The next line that has it, or what is to be said instead.
@@ -127,10 +132,10 @@ async fn search(
     needle: &Needle,
     (after, before): (Option<u64>, Option<u64>),
     base: &str,
-) -> Outcome<Result<u64, Missed>> {
+) -> Outcome<Result<u64, FruitlessSearch>> {
     let (from, way) = match before {
-        Some(before) => (before.saturating_sub(1), Way::Back),
-        None => (after.unwrap_or(0).saturating_add(1), Way::Forward),
+        Some(before) => (before.saturating_sub(1), SearchDirection::Back),
+        None => (after.unwrap_or(0).saturating_add(1), SearchDirection::Forward),
     };
     let search = log.search(needle, from, way, 1).await?;
     if let Some(hit) = search.hits.first() {
@@ -140,20 +145,20 @@ async fn search(
         |text: &str, query: String| Some(LineLink { href: format!("{base}&{query}"), text: text.to_owned() });
     let hit = before.or(after.filter(|after| *after > 0));
     let (found, search_on) = match (search.next, way, hit) {
-        (Some(next), Way::Forward, _) => (
+        (Some(next), SearchDirection::Forward, _) => (
             format!("not found up to line {}", grouped(next - 1)),
             to("Search on", format!("after={}", next - 1)),
         ),
-        (Some(next), Way::Back, _) => (
+        (Some(next), SearchDirection::Back, _) => (
             format!("not found down to line {}", grouped(next + 1)),
             to("Search on", format!("before={}", next + 1)),
         ),
         (None, _, None) => (format!("not found in {}", count(log.index.lines(), "line")), None),
-        (None, Way::Forward, Some(hit)) => (
+        (None, SearchDirection::Forward, Some(hit)) => (
             format!("not found after line {}", grouped(hit)),
             to("Search from the start", "after=0".to_owned()),
         ),
-        (None, Way::Back, Some(hit)) => {
+        (None, SearchDirection::Back, Some(hit)) => {
             let end = log.index.lines() + 1;
             (
                 format!("not found before line {}", grouped(hit)),
@@ -161,12 +166,12 @@ async fn search(
             )
         }
     };
-    Ok(Err(Missed { found, search_on, hit }))
+    Ok(Err(FruitlessSearch { found, search_on, hit }))
 }
 
 /// The window that is wanted.
-async fn view(ctx: &Ctx, log: &Log, chosen: &Chosen<'_>, wanted: Wanted<'_>) -> Outcome<LogView> {
-    let Wanted { base, needle, first } = wanted;
+async fn view(ctx: &Ctx, log: &Log, chosen: &ChosenAttempt<'_>, wanted: WantedLines<'_>) -> Outcome<LogView> {
+    let WantedLines { base, needle, first } = wanted;
     let window = window(log, first).await?;
     let (lines, first, end) = (log.index.lines(), window.first(), window.end());
     let is_end = end > lines;
@@ -192,7 +197,7 @@ async fn view(ctx: &Ctx, log: &Log, chosen: &Chosen<'_>, wanted: Wanted<'_>) -> 
 }
 
 /// Whether lines may still come.
-fn may_grow(chosen: &Chosen<'_>) -> bool {
+fn may_grow(chosen: &ChosenAttempt<'_>) -> bool {
     match chosen.row.filter(|row| row.attempt > 0) {
         Some(row) => matches!(attempt_state(row), TaskState::Queued | TaskState::Running),
         None => chosen.run_goes_on && !chosen.task.state.is_terminal(),
@@ -221,7 +226,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn base(chosen: &Chosen<'_>) -> String {
+fn base(chosen: &ChosenAttempt<'_>) -> String {
     let attempt = chosen.row.map_or(0, |row| row.attempt);
     match (attempt, chosen.index) {
         (0, index) => format!("?index={index}"),

@@ -12,17 +12,17 @@ use rota_core::port::{Object, RunFilter};
 use rota_core::state::RunState;
 use serde_json::{Value, json};
 
-use crate::app::{Ctx, Found, dag_id};
+use crate::app::{Ctx, FoundDag, dag_id};
 use crate::error::{Error, Outcome};
-use crate::pages::{Frame, Nav, Page, Topic};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
 use crate::session::random_hex;
 use crate::show::plain;
 use crate::show::time::{count, span_short};
-use crate::trigger::{self, Wish};
+use crate::trigger::{self, TriggerWish};
 
 /// How a field is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FieldKind {
     /// A line of text.
     Line,
     /// A whole or decimal number.
@@ -37,9 +37,9 @@ pub(crate) enum Kind {
 
 /// A parameter as a field.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub(crate) struct ParamField {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: FieldKind,
     pub(crate) says: String,
     pub(crate) hint: String,
     pub(crate) value: String,
@@ -52,10 +52,10 @@ pub(crate) struct Field {
 #[derive(Template)]
 #[template(path = "trigger.html")]
 pub(crate) struct TriggerPage {
-    frame: Frame,
+    frame: PageFrame,
     dag: String,
     key: String,
-    fields: Vec<Field>,
+    fields: Vec<ParamField>,
     error: String,
     consequences: Vec<String>,
     shell: String,
@@ -65,7 +65,7 @@ pub(crate) struct TriggerPage {
 /// `GET /dags/{dag}/trigger`.
 pub(crate) async fn show(ctx: Ctx, Path(dag): Path<String>) -> Outcome<Page<TriggerPage>> {
     let found = ctx.dag(&dag_id(&dag)?).await?;
-    Ok(Page(TriggerPage::load(&ctx, &found, Given::default()).await?))
+    Ok(Page(TriggerPage::load(&ctx, &found, SentForm::default()).await?))
 }
 
 /// `POST /dags/{dag}/trigger`.
@@ -75,7 +75,7 @@ pub(crate) async fn send(
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Outcome<Response> {
     let found = ctx.dag(&dag_id(&dag)?).await?;
-    let mut given = Given::read(pairs);
+    let mut given = SentForm::read(pairs);
     let params = match &found.dag {
         Some(dag) => given.params(dag),
         None => Object::new(),
@@ -90,20 +90,20 @@ pub(crate) async fn send(
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response());
     }
     let key = Some(given.key).filter(|key| !key.is_empty());
-    let triggered = trigger::run(&ctx, &found, Wish { params, idempotency_key: key }).await?;
+    let triggered = trigger::run(&ctx, &found, TriggerWish { params, idempotency_key: key }).await?;
     let word = if triggered.created { "triggered" } else { "repeated" };
     Ok(Redirect::to(&format!("/runs/{}?done={word}", triggered.run.id)).into_response())
 }
 
 /// What was sent, and what is wrong with it.
 #[derive(Default)]
-struct Given {
+struct SentForm {
     key: String,
     texts: HashMap<String, String>,
     errors: BTreeMap<String, String>,
 }
 
-impl Given {
+impl SentForm {
     fn read(pairs: Vec<(String, String)>) -> Self {
         let mut given = Self::default();
         for (name, text) in pairs {
@@ -139,7 +139,7 @@ impl Given {
 }
 
 impl TriggerPage {
-    async fn load(ctx: &Ctx, found: &Found, given: Given) -> Outcome<Self> {
+    async fn load(ctx: &Ctx, found: &FoundDag, given: SentForm) -> Outcome<Self> {
         let Some(dag) = found.dag.as_deref() else {
             let id = &found.row.dag;
             return Err(Error::Conflict(format!(
@@ -152,14 +152,15 @@ impl TriggerPage {
                 found.row.dag
             )));
         }
-        let fields: Vec<Field> = dag.params.iter().map(|(name, param)| field(name, param, &given)).collect();
+        let fields: Vec<ParamField> =
+            dag.params.iter().map(|(name, param)| field(name, param, &given)).collect();
         let named = fields.iter().any(|field| !field.error.is_empty());
         let stray = given.errors.iter().filter(|(name, _)| !dag.params.contains_key(*name));
         let stray: Vec<String> = stray.map(|(name, message)| format!("{name}: {message}")).collect();
         let error =
             if named { "Some values do not fit; each is marked below.".to_owned() } else { stray.join("; ") };
         Ok(Self {
-            frame: Frame::load(ctx, Nav::Dags, Topic::Still).await?,
+            frame: PageFrame::load(ctx, Nav::Dags, PageTopic::Still).await?,
             dag: found.row.dag.to_string(),
             key: if given.key.is_empty() { random_hex()[..24].to_owned() } else { given.key },
             error,
@@ -171,23 +172,23 @@ impl TriggerPage {
     }
 }
 
-fn field(name: &str, param: &Param, given: &Given) -> Field {
+fn field(name: &str, param: &Param, given: &SentForm) -> ParamField {
     let default = param.default.as_ref().map(plain);
     let kind = match param.kind {
-        _ if !param.choices.is_empty() => Kind::Choice,
-        ParamKind::Boolean => Kind::Switch,
-        ParamKind::Integer | ParamKind::Number => Kind::Number,
-        ParamKind::String => Kind::Line,
-        ParamKind::Array | ParamKind::Object => Kind::Text,
+        _ if !param.choices.is_empty() => FieldKind::Choice,
+        ParamKind::Boolean => FieldKind::Switch,
+        ParamKind::Integer | ParamKind::Number => FieldKind::Number,
+        ParamKind::String => FieldKind::Line,
+        ParamKind::Array | ParamKind::Object => FieldKind::Text,
     };
-    Field {
+    ParamField {
         name: name.to_owned(),
         kind,
         says: says(param, default.as_deref()),
         hint: param.description.clone().unwrap_or_default(),
         value: given.texts.get(name).cloned().or(default).unwrap_or_default(),
         choices: param.choices.iter().map(plain).collect(),
-        required: param.default.is_none() && kind != Kind::Switch,
+        required: param.default.is_none() && kind != FieldKind::Switch,
         error: given.errors.get(name).map(|error| crate::show::home::sentence(error)).unwrap_or_default(),
     }
 }
@@ -218,7 +219,7 @@ fn says(param: &Param, default: Option<&str>) -> String {
 }
 
 /// What a trigger does now, in sentences.
-async fn consequences(ctx: &Ctx, found: &Found, dag: &Dag) -> Outcome<Vec<String>> {
+async fn consequences(ctx: &Ctx, found: &FoundDag, dag: &Dag) -> Outcome<Vec<String>> {
     let filter = RunFilter {
         dag: Some(found.row.dag.clone()),
         states: vec![RunState::Running],

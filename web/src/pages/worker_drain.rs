@@ -9,26 +9,26 @@ use rota_core::port::{WorkerRow, WorkerState};
 use crate::app::{Ctx, worker_id};
 use crate::error::{Error, Outcome};
 use crate::intent;
-use crate::pages::{Frame, Nav, Page, Topic};
+use crate::pages::{Nav, Page, PageFrame, PageTopic};
 use crate::show::fleet;
-use crate::show::look::{Look, OK, WARN};
+use crate::show::look::{OK, StateStyle, WARN};
 use crate::show::time::count;
 
 /// The page.
 #[derive(Template)]
 #[template(path = "worker_drain.html")]
 pub(crate) struct DrainPage {
-    frame: Frame,
+    frame: PageFrame,
     worker: String,
     host: String,
     finishes: String,
-    queues: Vec<Left>,
+    queues: Vec<TaskLeft>,
 }
 
 /// A queue, and who serves it then.
-pub(crate) struct Left {
+pub(crate) struct TaskLeft {
     name: String,
-    look: Look,
+    look: StateStyle,
     says: String,
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn show(ctx: Ctx, Path(worker): Path<String>) -> Outcome<Page<D
         let is = if row.state == WorkerState::Draining { "is draining already" } else { "does not live" };
         return Err(Error::Conflict(format!("worker {} {is}; there is nothing to drain", row.id)));
     }
-    let frame = Frame::load(&ctx, Nav::Cluster, Topic::Still).await?;
+    let frame = PageFrame::load(&ctx, Nav::Cluster, PageTopic::Still).await?;
     let workers = ctx.app.ports.store.view_workers().await?;
     let finishes = match row.running {
         0 => "It runs nothing at this moment.".to_owned(),
@@ -55,7 +55,7 @@ pub(crate) async fn show(ctx: Ctx, Path(worker): Path<String>) -> Outcome<Page<D
     }))
 }
 
-fn left(queue: &QueueName, drained: &WorkerRow, workers: &[WorkerRow]) -> Left {
+fn left(queue: &QueueName, drained: &WorkerRow, workers: &[WorkerRow]) -> TaskLeft {
     let others = workers.iter().filter(|worker| {
         worker.state == WorkerState::Live && worker.id != drained.id && worker.queues.contains(queue)
     });
@@ -65,7 +65,7 @@ fn left(queue: &QueueName, drained: &WorkerRow, workers: &[WorkerRow]) -> Left {
         0 => (WARN, "no live worker is left: its tasks wait until one serves it".to_owned()),
         _ => (OK, format!("{} left with {}", count(number, "worker"), count(slots, "slot"))),
     };
-    Left { name: queue.to_string(), look, says }
+    TaskLeft { name: queue.to_string(), look, says }
 }
 
 /// `POST /workers/{worker}/drain`.

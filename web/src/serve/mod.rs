@@ -38,10 +38,10 @@ use tracing::{debug, warn};
 
 use crate::guard::PROBES;
 
-use self::places::{Held, Place, Places};
-pub(crate) use self::tls::Tls;
+use self::places::{ConnectionPlace, ConnectionPlaces, HeldPlace};
+pub(crate) use self::tls::TlsTransport;
 pub use self::tls::{Certificate, CertificateError};
-use self::wire::{Answer, Asked, Wire};
+use self::wire::{AnswerBody, RequestBody, Wire};
 
 /// Most connections, however many descriptors there are: each costs memory.
 const CONNECTIONS_MAX: usize = 1024;
@@ -66,7 +66,7 @@ pub(crate) trait Transport: Send + Sync + 'static {
 }
 
 /// Nothing between TCP and HTTP.
-pub(crate) struct Plain;
+pub(crate) struct PlainTransport;
 
 /// A router, ready to be served.
 pub(crate) struct Server<T> {
@@ -76,7 +76,7 @@ pub(crate) struct Server<T> {
     room: usize,
 }
 
-impl Transport for Plain {
+impl Transport for PlainTransport {
     type Stream = TcpStream;
 
     async fn secure(&self, stream: TcpStream) -> io::Result<TcpStream> {
@@ -84,10 +84,10 @@ impl Transport for Plain {
     }
 }
 
-impl Server<Plain> {
+impl Server<PlainTransport> {
     /// Serves plain HTTP.
     pub(crate) fn plain(router: Router) -> Self {
-        Self::new(router, Plain)
+        Self::new(router, PlainTransport)
     }
 }
 
@@ -105,7 +105,7 @@ impl<T: Transport> Server<T> {
     pub(crate) async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let Self { router, transport, room } = self;
         let (transport, tracker) = (Arc::new(transport), TaskTracker::new());
-        let places = Places::new(room);
+        let places = ConnectionPlaces::new(room);
         let mut shortage = Shortage::default();
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
@@ -150,7 +150,7 @@ struct Shortage {
 
 impl Shortage {
     /// Makes room and waits a moment. A client that is gone already is no shortage.
-    async fn wait(&mut self, error: &io::Error, places: &Places) {
+    async fn wait(&mut self, error: &io::Error, places: &ConnectionPlaces) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
             return;
@@ -167,7 +167,7 @@ impl Shortage {
 /// One client's connection.
 struct Visit {
     from: SocketAddr,
-    held: Held,
+    held: HeldPlace,
     router: Router,
     shutdown: CancellationToken,
 }
@@ -214,17 +214,17 @@ impl Visit {
 async fn answer(
     router: Router,
     from: SocketAddr,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Answer<Body>>, Infallible> {
-    let mut request: Request = request.map(|body| Body::new(Asked::new(body, Arc::clone(&place))));
+) -> Result<hyper::Response<AnswerBody<Body>>, Infallible> {
+    let mut request: Request = request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&place))));
     request.extensions_mut().insert(ConnectInfo(from));
     let response = if place.is_spare() && !PROBES.contains(&request.uri().path()) {
         full()
     } else {
         router.oneshot(request).await?
     };
-    Ok(response.map(|body| Answer::new(body, place)))
+    Ok(response.map(|body| AnswerBody::new(body, place)))
 }
 
 /// What all but probes hear when every place is taken by an answer under way.

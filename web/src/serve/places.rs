@@ -27,7 +27,7 @@ pub(super) const SPARE_PLACES: usize = 16;
 
 /// Whose turn it is, and since when the client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum ConnectionTurn {
     /// The client sends a request's head.
     Head(Instant),
     /// It sends the body.
@@ -42,35 +42,35 @@ enum Turn {
 
 /// All connections of one server.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionPlaces {
     max: usize,
-    table: Mutex<Table>,
+    table: Mutex<PlaceTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct PlaceTable {
     next: u64,
-    open: HashMap<u64, Arc<Place>>,
+    open: HashMap<u64, Arc<ConnectionPlace>>,
 }
 
 /// One connection's place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     address: IpAddr,
     is_spare: bool,
-    turn: Mutex<Turn>,
+    turn: Mutex<ConnectionTurn>,
     closed: CancellationToken,
 }
 
 /// A place that is given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldPlace {
     number: u64,
-    places: Arc<Places>,
-    place: Arc<Place>,
+    places: Arc<ConnectionPlaces>,
+    place: Arc<ConnectionPlace>,
 }
 
-impl Turn {
+impl ConnectionTurn {
     /// Since when the client is waited for.
     const fn waits_since(self) -> Option<Instant> {
         match self {
@@ -90,7 +90,7 @@ impl Turn {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Cancelled when the connection is to be closed at once.
     pub(super) fn closed(&self) -> CancellationToken {
         self.closed.clone()
@@ -104,57 +104,66 @@ impl Place {
     /// Bytes came in: the first ones after a pause begin a request.
     pub(super) fn heard(&self, now: Instant) {
         self.change(|turn| match turn {
-            Turn::Idle(_) => Turn::Head(now),
-            Turn::Head(_) | Turn::Body(_) | Turn::Ours | Turn::Stalled(_) => turn,
+            ConnectionTurn::Idle(_) => ConnectionTurn::Head(now),
+            ConnectionTurn::Head(_)
+            | ConnectionTurn::Body(_)
+            | ConnectionTurn::Ours
+            | ConnectionTurn::Stalled(_) => turn,
         });
     }
 
     /// A request's head is here, its body is not.
     pub(super) fn body_begins(&self, now: Instant) {
-        self.change(|_| Turn::Body(now));
+        self.change(|_| ConnectionTurn::Body(now));
     }
 
     /// The whole request is here.
     pub(super) fn asked(&self) {
-        self.change(|_| Turn::Ours);
+        self.change(|_| ConnectionTurn::Ours);
     }
 
     /// The body is here, or as much of it as anybody wanted.
     pub(super) fn body_ends(&self) {
         self.change(|turn| match turn {
-            Turn::Body(_) => Turn::Ours,
-            Turn::Head(_) | Turn::Ours | Turn::Stalled(_) | Turn::Idle(_) => turn,
+            ConnectionTurn::Body(_) => ConnectionTurn::Ours,
+            ConnectionTurn::Head(_)
+            | ConnectionTurn::Ours
+            | ConnectionTurn::Stalled(_)
+            | ConnectionTurn::Idle(_) => turn,
         });
     }
 
     /// The client does not take what is written.
     pub(super) fn stalls(&self, now: Instant) {
         self.change(|turn| match turn {
-            Turn::Ours => Turn::Stalled(now),
-            Turn::Head(_) | Turn::Body(_) | Turn::Stalled(_) | Turn::Idle(_) => turn,
+            ConnectionTurn::Ours => ConnectionTurn::Stalled(now),
+            ConnectionTurn::Head(_)
+            | ConnectionTurn::Body(_)
+            | ConnectionTurn::Stalled(_)
+            | ConnectionTurn::Idle(_) => turn,
         });
     }
 
     /// It took some.
     pub(super) fn flows(&self, now: Instant) {
         self.change(|turn| match turn {
-            Turn::Stalled(_) => Turn::Ours,
+            ConnectionTurn::Stalled(_) => ConnectionTurn::Ours,
             // The rest of an answer that was handed over.
-            Turn::Idle(_) => Turn::Idle(now),
-            Turn::Head(_) | Turn::Body(_) | Turn::Ours => turn,
+            ConnectionTurn::Idle(_) => ConnectionTurn::Idle(now),
+            ConnectionTurn::Head(_) | ConnectionTurn::Body(_) | ConnectionTurn::Ours => turn,
         });
     }
 
     /// The whole answer was handed over.
     pub(super) fn answered(&self, now: Instant) {
-        self.change(|_| Turn::Idle(now));
+        self.change(|_| ConnectionTurn::Idle(now));
     }
 
-    fn turn(&self) -> MutexGuard<'_, Turn> {
+    fn turn(&self) -> MutexGuard<'_, ConnectionTurn> {
         lock(&self.turn)
     }
 
-    fn change(&self, to: impl FnOnce(Turn) -> Turn) {
+    fn change(&self, to: impl FnOnce(ConnectionTurn) -> ConnectionTurn) {
         let mut turn = self.turn();
         *turn = to(*turn);
     }
@@ -164,14 +173,14 @@ impl Place {
     }
 }
 
-impl Places {
+impl ConnectionPlaces {
     /// Room for `max` connections, and a few spare ones for probes.
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max, table: Mutex::default() })
     }
 
     /// A place for a new connection; `None` if even the spare ones are taken by answers under way.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Held> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<HeldPlace> {
         let mut table = self.table();
         if table.open.len() >= self.max {
             table.close_one();
@@ -180,16 +189,16 @@ impl Places {
         if count >= self.max + SPARE_PLACES {
             return None;
         }
-        let place = Arc::new(Place {
+        let place = Arc::new(ConnectionPlace {
             address,
             is_spare: count >= self.max,
-            turn: Mutex::new(Turn::Head(now)),
+            turn: Mutex::new(ConnectionTurn::Head(now)),
             closed: CancellationToken::new(),
         });
         let number = table.next;
         table.next += 1;
         table.open.insert(number, Arc::clone(&place));
-        Some(Held { number, places: Arc::clone(self), place })
+        Some(HeldPlace { number, places: Arc::clone(self), place })
     }
 
     /// Closes one connection that waits for its client, if there is one.
@@ -208,12 +217,12 @@ impl Places {
         });
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, PlaceTable> {
         lock(&self.table)
     }
 }
 
-impl Table {
+impl PlaceTable {
     fn close_one(&mut self) {
         let waiting =
             || self.open.iter().filter_map(|(number, place)| Some((number, place, place.waits_since()?)));
@@ -231,14 +240,14 @@ impl Table {
     }
 }
 
-impl Held {
+impl HeldPlace {
     /// The place.
-    pub(super) fn place(&self) -> Arc<Place> {
+    pub(super) fn place(&self) -> Arc<ConnectionPlace> {
         Arc::clone(&self.place)
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldPlace {
     fn drop(&mut self) {
         self.places.table().open.remove(&self.number);
     }
@@ -254,15 +263,15 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    fn is_closed(held: &Held) -> bool {
+    fn is_closed(held: &HeldPlace) -> bool {
         held.place().closed().is_cancelled()
     }
 
     #[test]
     fn the_address_that_waits_most_gives_its_oldest_place() {
-        let (places, begin) = (Places::new(4), Instant::now());
+        let (places, begin) = (ConnectionPlaces::new(4), Instant::now());
         let quiet = places.take(address(1), begin).expect("room");
-        let flood: Vec<Held> = (1..=50)
+        let flood: Vec<HeldPlace> = (1..=50)
             .map(|n| places.take(address(2), begin + TICK * n).expect("one that waits makes room"))
             .collect();
         assert!(!is_closed(&quiet));
@@ -272,8 +281,8 @@ mod tests {
 
     #[test]
     fn answers_under_way_keep_their_place_and_spare_ones_are_left_for_probes() {
-        let (places, now) = (Places::new(2), Instant::now());
-        let take = |last, count| -> Vec<Held> {
+        let (places, now) = (ConnectionPlaces::new(2), Instant::now());
+        let take = |last, count| -> Vec<HeldPlace> {
             (0..count)
                 .filter_map(|_| places.take(address(last), now))
                 .inspect(|held| held.place().asked())
@@ -291,12 +300,12 @@ mod tests {
 
     #[test]
     fn each_turn_of_the_client_has_its_end_and_ours_has_none() {
-        type Act = fn(&Place, Instant);
+        type Act = fn(&ConnectionPlace, Instant);
         let turns: [(&str, Act, Option<Duration>); 7] = [
             ("head", |_, _| {}, Some(HEAD_MAX)),
             // Bytes that trickle in gain nobody time.
             ("trickle", |place, now| place.heard(now + HEAD_MAX / 2), Some(HEAD_MAX)),
-            ("body", Place::body_begins, Some(BODY_MAX)),
+            ("body", ConnectionPlace::body_begins, Some(BODY_MAX)),
             ("answer", |place, _| place.asked(), None),
             (
                 "stalled",
@@ -315,10 +324,10 @@ mod tests {
                 },
                 None,
             ),
-            ("idle", Place::answered, Some(IDLE_MAX)),
+            ("idle", ConnectionPlace::answered, Some(IDLE_MAX)),
         ];
         for (case, act, patience) in turns {
-            let (places, now) = (Places::new(1), Instant::now());
+            let (places, now) = (ConnectionPlaces::new(1), Instant::now());
             let held = places.take(address(1), now).expect("room");
             act(&held.place(), now);
             let end = now + patience.unwrap_or(Duration::from_secs(86_400));
@@ -331,7 +340,7 @@ mod tests {
 
     #[test]
     fn the_next_request_of_a_kept_connection_has_a_head_of_its_own() {
-        let (places, now) = (Places::new(1), Instant::now());
+        let (places, now) = (ConnectionPlaces::new(1), Instant::now());
         let held = places.take(address(1), now).expect("room");
         held.place().answered(now);
         held.place().heard(now + HEAD_MAX * 2);

@@ -38,7 +38,7 @@ async fn serve(room: usize) -> Served {
         .route("/hold", get(hold));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket that works");
     let address = listener.local_addr().expect("a socket that works");
-    let server = Server { router, transport: Plain, room };
+    let server = Server { router, transport: PlainTransport, room };
     let ended = tokio::spawn(server.run(listener, shutdown.clone()));
     Served { address, holding, shutdown, ended }
 }

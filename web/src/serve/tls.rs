@@ -28,16 +28,16 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A certificate with its key, from two files. Clones share what was read last.
 #[derive(Clone)]
 pub struct Certificate {
-    files: Arc<Files>,
+    files: Arc<CertificateFiles>,
 }
 
-struct Files {
+struct CertificateFiles {
     certificate: PathBuf,
     key: PathBuf,
-    current: Mutex<Current>,
+    current: Mutex<CurrentCertificate>,
 }
 
-struct Current {
+struct CurrentCertificate {
     pair: Arc<CertifiedKey>,
     /// Of the files that were looked at last, be they good or not.
     stamps: [Stamp; 2],
@@ -75,8 +75,8 @@ impl Certificate {
     pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, CertificateError> {
         let stamps = [stamp(&certificate), stamp(&key)];
         let pair = Arc::new(read(&certificate, &key)?);
-        let current = Mutex::new(Current { pair, stamps, looked_at: None });
-        Ok(Self { files: Arc::new(Files { certificate, key, current }) })
+        let current = Mutex::new(CurrentCertificate { pair, stamps, looked_at: None });
+        Ok(Self { files: Arc::new(CertificateFiles { certificate, key, current }) })
     }
 }
 
@@ -86,13 +86,13 @@ impl fmt::Debug for Certificate {
     }
 }
 
-impl fmt::Debug for Files {
+impl fmt::Debug for CertificateFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Files").field(&self.certificate).finish()
     }
 }
 
-impl Files {
+impl CertificateFiles {
     /// The newest pair that can be used.
     fn newest(&self, now: Instant) -> Arc<CertifiedKey> {
         let mut current = lock(&self.current);
@@ -114,7 +114,7 @@ impl Files {
     }
 }
 
-impl ResolvesServerCert for Files {
+impl ResolvesServerCert for CertificateFiles {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.newest(Instant::now()))
     }
@@ -144,11 +144,11 @@ fn provider() -> CryptoProvider {
 }
 
 /// TLS between TCP and HTTP.
-pub(crate) struct Tls {
+pub(crate) struct TlsTransport {
     acceptor: TlsAcceptor,
 }
 
-impl Tls {
+impl TlsTransport {
     pub(crate) fn new(certificate: Certificate) -> Self {
         let versions =
             ServerConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions();
@@ -160,7 +160,7 @@ impl Tls {
     }
 }
 
-impl Transport for Tls {
+impl Transport for TlsTransport {
     type Stream = TlsStream<TcpStream>;
 
     async fn secure(&self, stream: TcpStream) -> io::Result<Self::Stream> {

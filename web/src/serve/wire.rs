@@ -10,28 +10,28 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::places::Place;
+use super::places::ConnectionPlace;
 
 /// A stream that tells when bytes come in and when none go out.
 pub(super) struct Wire<S> {
     stream: S,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
 }
 
 /// A request's body, which is the client's turn until it is here or nobody wants it any more.
-pub(super) struct Asked<B> {
+pub(super) struct RequestBody<B> {
     body: B,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
 }
 
 /// An answer's body: when it is gone, the next request is the client's turn.
-pub(super) struct Answer<B> {
+pub(super) struct AnswerBody<B> {
     body: B,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
 }
 
 impl<S> Wire<S> {
-    pub(super) fn new(stream: S, place: Arc<Place>) -> Self {
+    pub(super) fn new(stream: S, place: Arc<ConnectionPlace>) -> Self {
         Self { stream, place }
     }
 
@@ -88,8 +88,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
-impl<B: Body> Asked<B> {
-    pub(super) fn new(body: B, place: Arc<Place>) -> Self {
+impl<B: Body> RequestBody<B> {
+    pub(super) fn new(body: B, place: Arc<ConnectionPlace>) -> Self {
         if body.is_end_stream() {
             place.asked();
         } else {
@@ -99,7 +99,7 @@ impl<B: Body> Asked<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Asked<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -123,19 +123,19 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Asked<B> {
     }
 }
 
-impl<B> Drop for Asked<B> {
+impl<B> Drop for RequestBody<B> {
     fn drop(&mut self) {
         self.place.body_ends();
     }
 }
 
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, place: Arc<Place>) -> Self {
+impl<B> AnswerBody<B> {
+    pub(super) fn new(body: B, place: Arc<ConnectionPlace>) -> Self {
         Self { body, place }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -155,7 +155,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
     }
 }
 
-impl<B> Drop for Answer<B> {
+impl<B> Drop for AnswerBody<B> {
     fn drop(&mut self) {
         self.place.answered(Instant::now());
     }

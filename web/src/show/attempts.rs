@@ -4,24 +4,24 @@ use chrono::TimeDelta;
 use rota_core::port::TaskRow;
 use rota_core::state::TaskState;
 
-use super::axis::{Drawing, Shape, Stretch, mark_text, marks};
+use super::axis::{AxisShape, Drawing, TimeStretch, mark_text, marks};
 use super::home::sentence;
-use super::look::Look;
-use super::time::{Moment, span};
+use super::look::StateStyle;
+use super::time::{LocalClock, span};
 
 /// An attempt.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct AttemptLine {
     pub(crate) number: u32,
     pub(crate) chosen: bool,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) pill: String,
     pub(crate) text: String,
     pub(crate) pairs: Vec<(&'static str, String)>,
 }
 
 /// The attempts as columns.
-pub(crate) fn attempts(moment: &Moment, rows: &[TaskRow], chosen: u32) -> Vec<Attempt> {
+pub(crate) fn attempts(moment: &LocalClock, rows: &[TaskRow], chosen: u32) -> Vec<AttemptLine> {
     rows.iter().map(|row| attempt(moment, row, row.attempt == chosen)).collect()
 }
 
@@ -30,9 +30,9 @@ pub(crate) fn attempt_state(row: &TaskRow) -> TaskState {
     if row.state == TaskState::UpForRetry { TaskState::Failed } else { row.state }
 }
 
-fn attempt(moment: &Moment, row: &TaskRow, chosen: bool) -> Attempt {
+fn attempt(moment: &LocalClock, row: &TaskRow, chosen: bool) -> AttemptLine {
     let state = attempt_state(row);
-    let look = Look::task(state);
+    let look = StateStyle::task(state);
     let ended = row.exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}"));
     let signalled = row.signal.map(|signal| format!("signal {signal}"));
     let ran = row.started_at.map(|from| row.finished_at.unwrap_or(moment.now) - from);
@@ -56,22 +56,22 @@ fn attempt(moment: &Moment, row: &TaskRow, chosen: bool) -> Attempt {
         (Some(error), _) => sentence(error),
         (None, _) => String::new(),
     };
-    Attempt { number: row.attempt, chosen, look, pill, text, pairs }
+    AttemptLine { number: row.attempt, chosen, look, pill, text, pairs }
 }
 
 /// The attempts as bars; `None` before the first one started.
-pub(crate) fn rail(moment: &Moment, rows: &[TaskRow]) -> Option<Drawing> {
+pub(crate) fn rail(moment: &LocalClock, rows: &[TaskRow]) -> Option<Drawing> {
     let from = rows.iter().filter_map(|row| row.queued_at.or(row.started_at)).min()?;
     let last = rows.last()?;
     let open = !last.state.is_terminal();
     let end = rows.iter().filter_map(|row| row.retry_at.or(row.finished_at)).max().unwrap_or(from);
     let end = if open { end.max(moment.now) } else { end };
     let margin = ((end - from) / 20).max(TimeDelta::milliseconds(100));
-    let stretch = Stretch { from: from - margin, to: end + margin * 2 };
+    let stretch = TimeStretch { from: from - margin, to: end + margin * 2 };
     let mut shapes = Vec::new();
     for at in marks(moment, stretch, 8) {
         let x = stretch.at(at);
-        shapes.push(Shape::Tick { class: "rail-hour", x, y1: 14, y2: 46 });
+        shapes.push(AxisShape::Tick { class: "rail-hour", x, y1: 14, y2: 46 });
         let anchor = if x.0 < 3.0 {
             "start"
         } else if x.0 > 97.0 {
@@ -79,16 +79,18 @@ pub(crate) fn rail(moment: &Moment, rows: &[TaskRow]) -> Option<Drawing> {
         } else {
             "middle"
         };
-        shapes.push(Shape::Text { class: "", x, dx: 0, y: 62, anchor, text: mark_text(moment, at) });
+        shapes.push(AxisShape::Text { class: "", x, dx: 0, y: 62, anchor, text: mark_text(moment, at) });
     }
     for row in rows {
         bar(&mut shapes, moment, stretch, row);
     }
     if open {
-        shapes.push(Shape::Hand { x: stretch.at(moment.now), y1: 6, y2: 46 });
+        shapes.push(AxisShape::Hand { x: stretch.at(moment.now), y1: 6, y2: 46 });
     }
-    let said: Vec<String> =
-        rows.iter().map(|row| format!("{} {}", row.attempt, Look::task(attempt_state(row)).word)).collect();
+    let said: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {}", row.attempt, StateStyle::task(attempt_state(row)).word))
+        .collect();
     Some(Drawing {
         class: "rail",
         height: 66,
@@ -97,17 +99,17 @@ pub(crate) fn rail(moment: &Moment, rows: &[TaskRow]) -> Option<Drawing> {
     })
 }
 
-fn bar(shapes: &mut Vec<Shape>, moment: &Moment, stretch: Stretch, row: &TaskRow) {
+fn bar(shapes: &mut Vec<AxisShape>, moment: &LocalClock, stretch: TimeStretch, row: &TaskRow) {
     if let (Some(queued), until) = (row.queued_at, row.started_at.or(row.finished_at).unwrap_or(moment.now)) {
         let (x, width) = stretch.between(queued, until);
-        shapes.push(Shape::Box { class: "rail-wait", x, width, y: 30.0, height: 6.0 });
+        shapes.push(AxisShape::Box { class: "rail-wait", x, width, y: 30.0, height: 6.0 });
     }
     if let Some(started) = row.started_at {
         let (x, width) = stretch.between(started, row.finished_at.unwrap_or(moment.now));
-        shapes.push(Shape::Box { class: bar_class(attempt_state(row)), x, width, y: 26.0, height: 14.0 });
+        shapes.push(AxisShape::Box { class: bar_class(attempt_state(row)), x, width, y: 26.0, height: 14.0 });
         if width.0 > 2.0 {
             let class = if row.state == TaskState::Running { "" } else { "rail-on" };
-            shapes.push(Shape::Text {
+            shapes.push(AxisShape::Text {
                 class,
                 x,
                 dx: 6,
@@ -119,7 +121,7 @@ fn bar(shapes: &mut Vec<Shape>, moment: &Moment, stretch: Stretch, row: &TaskRow
     }
     if let (TaskState::UpForRetry, Some(from), Some(until)) = (row.state, row.finished_at, row.retry_at) {
         let (x, width) = stretch.between(from, until);
-        shapes.push(Shape::Box { class: "rail-held is-retry", x, width, y: 26.0, height: 14.0 });
+        shapes.push(AxisShape::Box { class: "rail-held is-retry", x, width, y: 26.0, height: 14.0 });
     }
 }
 

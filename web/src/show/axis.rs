@@ -6,7 +6,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
-use super::time::Moment;
+use super::time::LocalClock;
 
 /// A position or width, in per cent of the drawing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,12 +24,12 @@ impl HtmlSafe for Pct {}
 
 /// The stretch of time that a drawing shows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stretch {
+pub(crate) struct TimeStretch {
     pub(crate) from: DateTime<Utc>,
     pub(crate) to: DateTime<Utc>,
 }
 
-impl Stretch {
+impl TimeStretch {
     /// Where an instant lies, unclamped.
     pub(crate) fn at(&self, at: DateTime<Utc>) -> Pct {
         let whole = (self.to - self.from).num_milliseconds().max(1) as f64;
@@ -52,7 +52,7 @@ impl Stretch {
 
 /// One shape. Classes come from fixed lists; `y` and heights are pixels.
 #[derive(Debug, Clone)]
-pub(crate) enum Shape {
+pub(crate) enum AxisShape {
     /// A vertical line.
     Tick { class: &'static str, x: Pct, y1: u32, y2: u32 },
     /// A vertical line through the whole height.
@@ -83,24 +83,28 @@ pub(crate) struct Drawing {
     pub(crate) height: u32,
     /// What it shows, in a sentence; empty: decoration.
     pub(crate) label: String,
-    pub(crate) shapes: Vec<Shape>,
+    pub(crate) shapes: Vec<AxisShape>,
 }
 
 impl HtmlSafe for Drawing {}
 
 /// Missed slots: a diamond for one; for a range a bar from the first to the last, and a diamond at each end that is shown.
-pub(crate) fn missed(stretch: Stretch, (from, to): (DateTime<Utc>, DateTime<Utc>), y: u16) -> Vec<Shape> {
+pub(crate) fn missed(
+    stretch: TimeStretch,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    y: u16,
+) -> Vec<AxisShape> {
     if from > stretch.to || to < stretch.from {
         return Vec::new();
     }
     let mut shapes = Vec::new();
     if from < to {
         let (x, width) = stretch.between(from, to);
-        shapes.push(Shape::Box { class: "rail-missed", x, width, y: f32::from(y) + 6.0, height: 4.0 });
+        shapes.push(AxisShape::Box { class: "rail-missed", x, width, y: f32::from(y) + 6.0, height: 4.0 });
     }
     let ends = [Some(from), (from < to).then_some(to)];
     let shown = ends.into_iter().flatten().filter(|at| stretch.holds(*at));
-    shapes.extend(shown.map(|at| Shape::Diamond { x: stretch.at(at), y: u32::from(y) }));
+    shapes.extend(shown.map(|at| AxisShape::Diamond { x: stretch.at(at), y: u32::from(y) }));
     shapes
 }
 
@@ -111,7 +115,7 @@ const STEPS_S: &[i64] = &[
 ];
 
 /// Round instants within a stretch, about `wanted` of them, by the wall clock of the moment's zone.
-pub(crate) fn marks(moment: &Moment, stretch: Stretch, wanted: i64) -> Vec<DateTime<Utc>> {
+pub(crate) fn marks(moment: &LocalClock, stretch: TimeStretch, wanted: i64) -> Vec<DateTime<Utc>> {
     let seconds = (stretch.to - stretch.from).num_seconds().max(1);
     let step = STEPS_S.iter().copied().find(|step| seconds / step <= wanted).unwrap_or(seconds / wanted + 1);
     let offset = {
@@ -129,7 +133,7 @@ pub(crate) fn marks(moment: &Moment, stretch: Stretch, wanted: i64) -> Vec<DateT
 }
 
 /// The word under a mark: the day at midnight, else the time.
-pub(crate) fn mark_text(moment: &Moment, at: DateTime<Utc>) -> String {
+pub(crate) fn mark_text(moment: &LocalClock, at: DateTime<Utc>) -> String {
     let local = at.with_timezone(&moment.zone);
     if local.num_seconds_from_midnight() == 0 {
         local.format("%a %-d").to_string()
@@ -152,10 +156,10 @@ pub(crate) fn scale(ticks: &[(Pct, String)], hand: Option<Pct>) -> Drawing {
             1 => "rail-minor",
             _ => "",
         };
-        Shape::Text { class, x: *x, dx: 0, y: 15, anchor, text: text.clone() }
+        AxisShape::Text { class, x: *x, dx: 0, y: 15, anchor, text: text.clone() }
     };
-    let mut shapes: Vec<Shape> = ticks.iter().enumerate().map(word).collect();
-    shapes.extend(hand.map(|x| Shape::Hand { x, y1: 19, y2: 24 }));
+    let mut shapes: Vec<AxisShape> = ticks.iter().enumerate().map(word).collect();
+    shapes.extend(hand.map(|x| AxisShape::Hand { x, y1: 19, y2: 24 }));
     Drawing { class: "ahead-axis", height: 0, label: String::new(), shapes }
 }
 
@@ -175,7 +179,7 @@ mod tests {
 
     #[test]
     fn positions_are_short_and_stay_inside() {
-        let stretch = Stretch { from: at("2026-10-23T10:00:00Z"), to: at("2026-10-23T11:00:00Z") };
+        let stretch = TimeStretch { from: at("2026-10-23T10:00:00Z"), to: at("2026-10-23T11:00:00Z") };
         assert_eq!(stretch.at(at("2026-10-23T10:30:00Z")).to_string(), "50%");
         assert_eq!(stretch.at(at("2026-10-23T10:20:00Z")).to_string(), "33.33%");
         let (start, width) = stretch.between(at("2026-10-23T09:00:00Z"), at("2026-10-23T12:00:00Z"));
@@ -186,11 +190,11 @@ mod tests {
 
     #[test]
     fn marks_fall_on_round_local_times() {
-        let moment = Moment {
+        let moment = LocalClock {
             now: at("2026-10-23T08:17:34Z"),
             zone: rota_core::schedule::Zone::named("Asia/Kolkata").expect("a zone"),
         };
-        let stretch = Stretch { from: at("2026-10-23T08:00:00Z"), to: at("2026-10-23T13:00:00Z") };
+        let stretch = TimeStretch { from: at("2026-10-23T08:00:00Z"), to: at("2026-10-23T13:00:00Z") };
         let texts: Vec<_> = marks(&moment, stretch, 6).into_iter().map(|at| mark_text(&moment, at)).collect();
         assert_eq!(texts, ["14:00", "15:00", "16:00", "17:00", "18:00"]);
     }

@@ -11,28 +11,29 @@ const AROUND: usize = 4;
 
 /// A piece of a line. `class` is one of the stylesheet's code colours, or empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub(crate) struct CodePiece {
     pub(crate) class: &'static str,
     pub(crate) text: String,
 }
 
 /// A line.
 #[derive(Debug, Clone)]
-pub(crate) struct Line {
+pub(crate) struct CodeLine {
     pub(crate) no: usize,
-    pub(crate) pieces: Vec<Piece>,
+    pub(crate) pieces: Vec<CodePiece>,
     /// What is wrong in it; empty: nothing.
     pub(crate) wrong: Vec<String>,
 }
 
 /// The whole file.
-pub(crate) fn lines(source: &str) -> Vec<Line> {
-    let one = |(place, text): (usize, &str)| Line { no: place + 1, pieces: pieces(text), wrong: Vec::new() };
+pub(crate) fn lines(source: &str) -> Vec<CodeLine> {
+    let one =
+        |(place, text): (usize, &str)| CodeLine { no: place + 1, pieces: pieces(text), wrong: Vec::new() };
     source.lines().take(LINES_MAX).enumerate().map(one).collect()
 }
 
 /// The lines around errors; a gap between two of them is where numbers jump.
-pub(crate) fn excerpt(source: &str, errors: &[FileError]) -> Vec<Line> {
+pub(crate) fn excerpt(source: &str, errors: &[FileError]) -> Vec<CodeLine> {
     let near = |no: usize| errors.iter().any(|error| (error.line as usize).abs_diff(no) <= AROUND);
     source
         .lines()
@@ -44,11 +45,11 @@ pub(crate) fn excerpt(source: &str, errors: &[FileError]) -> Vec<Line> {
         .collect()
 }
 
-fn faulty(no: usize, text: &str, errors: &[FileError]) -> Line {
+fn faulty(no: usize, text: &str, errors: &[FileError]) -> CodeLine {
     let here: Vec<&FileError> = errors.iter().filter(|error| error.line as usize == no).collect();
     let wrong = here.iter().map(|error| error.message.clone()).collect();
     let Some(col) = here.first().map(|error| error.col.max(1) as usize - 1) else {
-        return Line { no, pieces: pieces(text), wrong };
+        return CodeLine { no, pieces: pieces(text), wrong };
     };
     let shown: Vec<char> = text.chars().take(LINE_CHARS_MAX).collect();
     let start = col.min(shown.len());
@@ -56,14 +57,14 @@ fn faulty(no: usize, text: &str, errors: &[FileError]) -> Line {
         .iter()
         .position(|c| c.is_whitespace() || ":,]}".contains(*c))
         .map_or(shown.len(), |length| start + length.max(1).min(shown.len() - start));
-    let piece = |class, chars: &[char]| Piece { class, text: chars.iter().collect() };
+    let piece = |class, chars: &[char]| CodePiece { class, text: chars.iter().collect() };
     let pieces =
         vec![piece("", &shown[..start]), piece("wrong", &shown[start..end]), piece("", &shown[end..])];
-    Line { no, pieces, wrong }
+    CodeLine { no, pieces, wrong }
 }
 
 /// The colours of one YAML line.
-fn pieces(text: &str) -> Vec<Piece> {
+fn pieces(text: &str) -> Vec<CodePiece> {
     let shown: String = text.chars().take(LINE_CHARS_MAX).collect();
     let (code, comment) = split_comment(&shown);
     let mut out = Vec::new();
@@ -79,9 +80,9 @@ fn pieces(text: &str) -> Vec<Piece> {
     out
 }
 
-fn push(out: &mut Vec<Piece>, class: &'static str, text: &str) {
+fn push(out: &mut Vec<CodePiece>, class: &'static str, text: &str) {
     if !text.is_empty() {
-        out.push(Piece { class, text: text.to_owned() });
+        out.push(CodePiece { class, text: text.to_owned() });
     }
 }
 
@@ -111,7 +112,7 @@ fn key_end(code: &str) -> Option<(usize, usize)> {
 }
 
 /// Templates and quoted texts within a value.
-fn values(out: &mut Vec<Piece>, text: &str) {
+fn values(out: &mut Vec<CodePiece>, text: &str) {
     let mut rest = text;
     while let Some(open) = rest.find("{{") {
         let close = rest[open..].find("}}").map_or(rest.len(), |end| open + end + 2);
@@ -164,7 +165,7 @@ mod tests {
             hint: None,
         };
         let lines = excerpt("a: 1\n    retires: 3\n", &[error(2, 5)]);
-        assert_eq!(lines[1].pieces[1], Piece { class: "wrong", text: "retires".into() });
+        assert_eq!(lines[1].pieces[1], CodePiece { class: "wrong", text: "retires".into() });
         for (line, col) in [(1, 0), (1, 99), (9, 9), (2, 1)] {
             excerpt("a: 1\n    retires: 3\n", &[error(line, col)]);
         }

@@ -8,11 +8,11 @@ use rota_core::port::{RunRow, SlotOutcome, SlotRow, TimeWindow};
 use rota_core::schedule::{Schedule, Zone};
 use rota_core::state::RunState;
 
-use super::axis::{self, Drawing, Shape, Stretch, mark_text, marks};
+use super::axis::{self, AxisShape, Drawing, TimeStretch, mark_text, marks};
 use super::grid::run_at;
-use super::look::Look;
+use super::look::StateStyle;
 use super::slots::thinned;
-use super::time::{Moment, Stamp};
+use super::time::{LocalClock, Stamp};
 use crate::ledger::part;
 
 /// The word of now lies above all, what the clock does on a line of its own below it.
@@ -25,7 +25,7 @@ const SLOTS_AFTER: i32 = 9;
 const NEXT_MAX: usize = 10;
 
 /// A fire time.
-pub(crate) struct Fire {
+pub(crate) struct CourseFire {
     /// With its day.
     pub(crate) local: Stamp,
     /// In the zone beside it, with the day where that is another one.
@@ -37,7 +37,7 @@ pub(crate) struct Fire {
 
 /// What is known of a DAG's past.
 #[derive(Clone, Copy)]
-pub(crate) struct Past<'a> {
+pub(crate) struct CoursePast<'a> {
     /// Its newest runs, newest first.
     pub(crate) runs: &'a [RunRow],
     /// Its newest ledger entries, newest first.
@@ -47,31 +47,54 @@ pub(crate) struct Past<'a> {
 }
 
 /// Draws the rail; `None` when there is nothing to draw. It shows nothing of a time of which not all is known.
-pub(crate) fn rail(moment: &Moment, schedule: Option<&Schedule>, known: Past<'_>) -> Option<Drawing> {
+pub(crate) fn rail(
+    moment: &LocalClock,
+    schedule: Option<&Schedule>,
+    known: CoursePast<'_>,
+) -> Option<Drawing> {
     let mut stretch = stretch(moment.now, schedule, known.runs)?;
     stretch.from = known.since.map_or(stretch.from, |since| since.clamp(stretch.from, moment.now));
     let mut shapes = Vec::new();
     for at in marks(moment, stretch, 9) {
         let x = stretch.at(at);
-        shapes.push(Shape::Tick { class: "rail-hour", x, y1: 28, y2: 68 });
+        shapes.push(AxisShape::Tick { class: "rail-hour", x, y1: 28, y2: 68 });
         if x.0 < 96.0 {
             let class = if shapes.len() % 4 == 3 { "rail-minor" } else { "" };
-            shapes.push(Shape::Text { class, x, dx: 4, y: 84, anchor: "start", text: mark_text(moment, at) });
+            shapes.push(AxisShape::Text {
+                class,
+                x,
+                dx: 4,
+                y: 84,
+                anchor: "start",
+                text: mark_text(moment, at),
+            });
         }
     }
     let failed = runs(&mut shapes, stretch, known.runs);
     let missed = not_fired(&mut shapes, stretch, schedule, known.slots);
     if let Some(schedule) = schedule {
-        let ahead = Stretch { from: moment.now, ..stretch };
+        let ahead = TimeStretch { from: moment.now, ..stretch };
         for slot in thinned(schedule, ahead, (stretch.to - stretch.from) / 300, 300) {
-            shapes.push(Shape::Tick { class: "rail-tick is-ahead", x: stretch.at(slot), y1: 44, y2: BASE });
+            shapes.push(AxisShape::Tick {
+                class: "rail-tick is-ahead",
+                x: stretch.at(slot),
+                y1: 44,
+                y2: BASE,
+            });
         }
         shapes.extend(clock_change(schedule.spec().timezone, stretch));
     }
-    shapes.push(Shape::Base { y: BASE });
+    shapes.push(AxisShape::Base { y: BASE });
     let x = stretch.at(moment.now);
-    shapes.push(Shape::Hand { x, y1: 6, y2: 74 });
-    shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: 10, anchor: "start", text: "now".to_owned() });
+    shapes.push(AxisShape::Hand { x, y1: 6, y2: 74 });
+    shapes.push(AxisShape::Text {
+        class: "rail-now",
+        x,
+        dx: 10,
+        y: 10,
+        anchor: "start",
+        text: "now".to_owned(),
+    });
     let label = format!(
         "Slots from {} to {}: {failed} failed, {missed} missed",
         moment.slot_dated(stretch.from).text,
@@ -81,11 +104,11 @@ pub(crate) fn rail(moment: &Moment, schedule: Option<&Schedule>, known: Past<'_>
 }
 
 /// About so many slots to each side as the rail has room for; without a schedule, the last runs.
-fn stretch(now: DateTime<Utc>, schedule: Option<&Schedule>, runs: &[RunRow]) -> Option<Stretch> {
+fn stretch(now: DateTime<Utc>, schedule: Option<&Schedule>, runs: &[RunRow]) -> Option<TimeStretch> {
     let Some(schedule) = schedule else {
         let oldest = runs.last().map(run_at)?;
         let whole = (now - oldest).max(TimeDelta::minutes(10));
-        return Some(Stretch { from: now - whole - whole / 20, to: now + whole / 8 });
+        return Some(TimeStretch { from: now - whole - whole / 20, to: now + whole / 8 });
     };
     let ahead = schedule.upcoming(now, 8);
     let step = match ahead.as_slice() {
@@ -94,28 +117,28 @@ fn stretch(now: DateTime<Utc>, schedule: Option<&Schedule>, runs: &[RunRow]) -> 
         [] => runs.last().map(|oldest| (now - run_at(oldest)) / SLOTS_BEFORE)?,
     };
     let step = step.clamp(TimeDelta::seconds(5), TimeDelta::days(40));
-    Some(Stretch { from: now - step * SLOTS_BEFORE, to: now + step * SLOTS_AFTER })
+    Some(TimeStretch { from: now - step * SLOTS_BEFORE, to: now + step * SLOTS_AFTER })
 }
 
 /// Draws the runs and counts those that failed.
-fn runs(shapes: &mut Vec<Shape>, stretch: Stretch, runs: &[RunRow]) -> usize {
+fn runs(shapes: &mut Vec<AxisShape>, stretch: TimeStretch, runs: &[RunRow]) -> usize {
     let mut failed = 0;
     for run in runs.iter().filter(|run| stretch.holds(run_at(run))) {
         let x = stretch.at(run_at(run));
         match run.state {
-            RunState::Running => shapes.push(Shape::Lit { x, y: 37.5, height: 22.0 }),
+            RunState::Running => shapes.push(AxisShape::Lit { x, y: 37.5, height: 22.0 }),
             RunState::Failed => {
                 failed += 1;
-                shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: 38, y2: 74 });
+                shapes.push(AxisShape::Tick { class: "rail-tick is-failed", x, y1: 38, y2: 74 });
             }
             RunState::Success => {
-                shapes.push(Shape::Tick { class: "rail-tick is-success", x, y1: 38, y2: BASE })
+                shapes.push(AxisShape::Tick { class: "rail-tick is-success", x, y1: 38, y2: BASE })
             }
             RunState::Cancelled => {
-                shapes.push(Shape::Tick { class: "rail-tick is-cancelled", x, y1: 38, y2: BASE })
+                shapes.push(AxisShape::Tick { class: "rail-tick is-cancelled", x, y1: 38, y2: BASE })
             }
             RunState::Queued => {
-                shapes.push(Shape::Tick { class: "rail-tick is-queued", x, y1: 38, y2: BASE })
+                shapes.push(AxisShape::Tick { class: "rail-tick is-queued", x, y1: 38, y2: BASE })
             }
         }
     }
@@ -124,8 +147,8 @@ fn runs(shapes: &mut Vec<Shape>, stretch: Stretch, runs: &[RunRow]) -> usize {
 
 /// Draws the slots without a run, ranges from their first to their last, and counts those that were missed.
 fn not_fired(
-    shapes: &mut Vec<Shape>,
-    stretch: Stretch,
+    shapes: &mut Vec<AxisShape>,
+    stretch: TimeStretch,
     schedule: Option<&Schedule>,
     slots: &[SlotRow],
 ) -> u64 {
@@ -139,11 +162,11 @@ fn not_fired(
             }
             SlotOutcome::Skipped if slot.count > 1 => {
                 let (x, width) = stretch.between(slot.slot, slot.to);
-                shapes.push(Shape::Box { class: "rail-skipped", x, width, y: 52.0, height: 8.0 });
+                shapes.push(AxisShape::Box { class: "rail-skipped", x, width, y: 52.0, height: 8.0 });
             }
             SlotOutcome::Skipped => {
                 let x = stretch.at(slot.slot);
-                shapes.push(Shape::Tick { class: "rail-tick is-skipped rail-thin", x, y1: 50, y2: BASE });
+                shapes.push(AxisShape::Tick { class: "rail-tick is-skipped rail-thin", x, y1: 50, y2: BASE });
             }
             SlotOutcome::Fired => {}
         }
@@ -152,7 +175,7 @@ fn not_fired(
 }
 
 /// Where the zone's clock changes within the stretch.
-fn clock_change(zone: Zone, stretch: Stretch) -> Vec<Shape> {
+fn clock_change(zone: Zone, stretch: TimeStretch) -> Vec<AxisShape> {
     let step = (stretch.to - stretch.from) / 200;
     let mut at = stretch.from;
     while at < stretch.to {
@@ -162,8 +185,8 @@ fn clock_change(zone: Zone, stretch: Stretch) -> Vec<Shape> {
             let x = stretch.at(next);
             let text = if moved < 0 { "clock goes back" } else { "clock goes forward" }.to_owned();
             return vec![
-                Shape::Tick { class: "rail-minor rail-base", x, y1: CHANGE_LINE + 4, y2: BASE },
-                Shape::Text {
+                AxisShape::Tick { class: "rail-minor rail-base", x, y1: CHANGE_LINE + 4, y2: BASE },
+                AxisShape::Text {
                     class: "rail-day rail-minor",
                     x,
                     dx: 0,
@@ -183,23 +206,23 @@ fn offset_s(zone: Zone, at: DateTime<Utc>) -> i32 {
 }
 
 /// The next fire times, and the same in the zone `beside`. What the clock does to them, it does in the schedule's own zone.
-pub(crate) fn next(moment: &Moment, beside: Option<Zone>, schedule: &Schedule) -> Vec<Fire> {
+pub(crate) fn next(moment: &LocalClock, beside: Option<Zone>, schedule: &Schedule) -> Vec<CourseFire> {
     let mut before = moment.now;
-    let other = Moment { zone: beside.unwrap_or(moment.zone), ..*moment };
+    let other = LocalClock { zone: beside.unwrap_or(moment.zone), ..*moment };
     schedule
         .upcoming(moment.now, NEXT_MAX)
         .into_iter()
         .map(|slot| {
             let remark = remark(schedule.spec().timezone, before, slot);
             before = slot;
-            let day = |moment: &Moment| slot.with_timezone(&moment.zone).date_naive();
+            let day = |moment: &LocalClock| slot.with_timezone(&moment.zone).date_naive();
             let clock = other.slot(slot).text_clock();
             let beside = if day(moment) == day(&other) {
                 clock
             } else {
                 format!("{} {clock}", day(&other).format("%a"))
             };
-            Fire { local: moment.slot(slot), beside, until: moment.until(slot), remark }
+            CourseFire { local: moment.slot(slot), beside, until: moment.until(slot), remark }
         })
         .collect()
 }
@@ -229,13 +252,15 @@ pub(crate) fn by_id(runs: &[RunRow]) -> HashMap<RunId, &RunRow> {
 }
 
 /// How a fired slot's run looks, if it is known.
-pub(crate) fn slot_look(slot: &SlotRow, runs: &HashMap<RunId, &RunRow>) -> Look {
+pub(crate) fn slot_look(slot: &SlotRow, runs: &HashMap<RunId, &RunRow>) -> StateStyle {
     match slot.run.and_then(|run| runs.get(&run)) {
-        Some(run) if run.state == RunState::Failed => Look { word: "fired, failed", ..Look::run(run.state) },
-        Some(run) if run.state == RunState::Running => {
-            Look { word: "fired, running", ..Look::run(run.state) }
+        Some(run) if run.state == RunState::Failed => {
+            StateStyle { word: "fired, failed", ..StateStyle::run(run.state) }
         }
-        _ => Look::slot(slot.outcome),
+        Some(run) if run.state == RunState::Running => {
+            StateStyle { word: "fired, running", ..StateStyle::run(run.state) }
+        }
+        _ => StateStyle::slot(slot.outcome),
     }
 }
 
@@ -250,7 +275,7 @@ mod tests {
         let schedule =
             Schedule::compile(Spec::new(vec![Rule::Cron("* * * * *".into())]), "a").expect("valid");
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("valid");
-        let moment = Moment { now: at("2026-10-23T12:00:30Z"), zone: Zone::UTC };
+        let moment = LocalClock { now: at("2026-10-23T12:00:30Z"), zone: Zone::UTC };
         let missed = SlotRow {
             dag: DagId::trusted("d"),
             slot: at("2026-10-20T00:00:00Z"),
@@ -262,13 +287,15 @@ mod tests {
             decided_at: at("2026-10-23T11:55:00Z"),
         };
         let draw = |since| {
-            let past = Past { runs: &[], slots: std::slice::from_ref(&missed), since };
+            let past = CoursePast { runs: &[], slots: std::slice::from_ref(&missed), since };
             rail(&moment, Some(&schedule), past).expect("a rail")
         };
         let whole = draw(None);
         assert!(whole.label.ends_with("0 failed, 10 missed"), "{}", whole.label);
-        assert_eq!(whole.shapes.iter().filter(|shape| matches!(shape, Shape::Diamond { .. })).count(), 1);
-        assert!(whole.shapes.iter().any(|shape| matches!(shape, Shape::Box { class: "rail-missed", .. })));
+        assert_eq!(whole.shapes.iter().filter(|shape| matches!(shape, AxisShape::Diamond { .. })).count(), 1);
+        assert!(
+            whole.shapes.iter().any(|shape| matches!(shape, AxisShape::Box { class: "rail-missed", .. }))
+        );
         let late = draw(Some(at("2026-10-23T11:50:00Z")));
         assert!(late.label.ends_with("0 failed, 5 missed"), "{}", late.label);
     }
@@ -279,7 +306,7 @@ mod tests {
         let spec = Spec { timezone: berlin, ..Spec::new(vec![Rule::Cron("30 2 * * *".into())]) };
         let schedule = Schedule::compile(spec, "a").expect("valid");
         let remarks = |now: &str| {
-            let moment = Moment { now: now.parse().expect("valid"), zone: berlin };
+            let moment = LocalClock { now: now.parse().expect("valid"), zone: berlin };
             next(&moment, None, &schedule).into_iter().take(3).map(|fire| fire.remark).collect::<Vec<_>>()
         };
         let back = remarks("2026-10-23T12:00:00Z");

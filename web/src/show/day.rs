@@ -7,9 +7,9 @@ use rota_core::id::DagId;
 use rota_core::port::{Outage, SlotStep, StepFilter, TimeWindow};
 use rota_core::schedule::Schedule;
 
-use super::axis::{self, Drawing, Pct, Shape, Stretch, floor_hour};
+use super::axis::{self, AxisShape, Drawing, Pct, TimeStretch, floor_hour};
 use super::slots::thinned;
-use super::time::{Moment, count};
+use super::time::{LocalClock, count};
 
 /// Slots nearer than this are one tick.
 const BUCKET: TimeDelta = TimeDelta::minutes(5);
@@ -40,7 +40,7 @@ pub(crate) struct Day<'a> {
 
 /// What lies in one bucket. DAGs that fire all the time are not counted: they would drown the others.
 #[derive(Debug, Default, Clone, Copy)]
-struct Heap {
+struct SlotHeap {
     fired: u64,
     failed: u64,
     running: u64,
@@ -50,47 +50,47 @@ struct Heap {
 }
 
 /// The stretch that the rail shows, on whole hours.
-pub(crate) fn stretch(now: DateTime<Utc>) -> Stretch {
-    Stretch { from: floor_hour(now - PAST), to: floor_hour(now + AHEAD) + TimeDelta::hours(1) }
+pub(crate) fn stretch(now: DateTime<Utc>) -> TimeStretch {
+    TimeStretch { from: floor_hour(now - PAST), to: floor_hour(now + AHEAD) + TimeDelta::hours(1) }
 }
 
 /// What is to be known of the past: all of it that is shown, by steps as wide as what is drawn as one.
 pub(crate) fn past(now: DateTime<Utc>, schedules: &[(DagId, Schedule)]) -> StepFilter {
-    let Stretch { from, to } = stretch(now);
+    let TimeStretch { from, to } = stretch(now);
     let often = schedules.iter().filter(|(_, schedule)| hums(schedule, now)).map(|(dag, _)| dag.clone());
     StepFilter { window: TimeWindow { from, until: to }, step: BUCKET, often: often.collect() }
 }
 
 /// Draws it.
-pub(crate) fn rail(moment: &Moment, day: &Day<'_>) -> Drawing {
+pub(crate) fn rail(moment: &LocalClock, day: &Day<'_>) -> Drawing {
     let stretch = stretch(moment.now);
     let heaps = heaps(moment.now, stretch, day);
     let mut shapes = scale(moment, stretch);
-    let weight = Weight { thin: heaps.len() > 150, now: stretch.at(moment.now).0 };
+    let weight = DayWeight { thin: heaps.len() > 150, now: stretch.at(moment.now).0 };
     for (bucket, heap) in &heaps {
         let x = stretch.at(stretch.from + BUCKET * *bucket);
         ticks(&mut shapes, x, heap, weight);
     }
-    shapes.push(Shape::Base { y: BASE });
+    shapes.push(AxisShape::Base { y: BASE });
     let missed =
         day.outages.iter().flat_map(|outage| axis::missed(stretch, (outage.from, outage.to), MISSED));
     shapes.extend(missed);
     let x = stretch.at(moment.now);
-    shapes.push(Shape::Hand { x, y1: 6, y2: 94 });
+    shapes.push(AxisShape::Hand { x, y1: 6, y2: 94 });
     let text = moment.hours(moment.now);
-    shapes.push(Shape::Text { class: "rail-now", x, dx: 10, y: NOW_LINE, anchor: "start", text });
+    shapes.push(AxisShape::Text { class: "rail-now", x, dx: 10, y: NOW_LINE, anchor: "start", text });
     Drawing { class: "rail", height: 116, label: label(&heaps, day.missed), shapes }
 }
 
 /// How ticks are drawn: thin where they lie close, and as past up to `now`.
 #[derive(Clone, Copy)]
-struct Weight {
+struct DayWeight {
     thin: bool,
     now: f64,
 }
 
-fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, Heap> {
-    let mut heaps: BTreeMap<i32, Heap> = BTreeMap::new();
+fn heaps(now: DateTime<Utc>, stretch: TimeStretch, day: &Day<'_>) -> BTreeMap<i32, SlotHeap> {
+    let mut heaps: BTreeMap<i32, SlotHeap> = BTreeMap::new();
     let bucket = |at: DateTime<Utc>| {
         i32::try_from((at - stretch.from).num_seconds().max(0) / BUCKET.num_seconds()).unwrap_or(i32::MAX)
     };
@@ -101,7 +101,7 @@ fn heaps(now: DateTime<Utc>, stretch: Stretch, day: &Day<'_>) -> BTreeMap<i32, H
         heap.running += step.active;
         heap.hums |= step.often > 0;
     }
-    let ahead = Stretch { from: now, ..stretch };
+    let ahead = TimeStretch { from: now, ..stretch };
     for (_, schedule) in day.schedules {
         let hums = hums(schedule, now);
         for slot in thinned(schedule, ahead, BUCKET, 400) {
@@ -119,33 +119,40 @@ fn hums(schedule: &Schedule, now: DateTime<Utc>) -> bool {
     matches!(schedule.upcoming(now, 2).as_slice(), [first, second] if *second - *first < HUM)
 }
 
-fn scale(moment: &Moment, stretch: Stretch) -> Vec<Shape> {
+fn scale(moment: &LocalClock, stretch: TimeStretch) -> Vec<AxisShape> {
     let mut shapes = Vec::new();
     let hours = (stretch.to - stretch.from).num_hours();
     for at in (0..=hours).map(|hour| stretch.from + TimeDelta::hours(hour)) {
         let local = at.with_timezone(&moment.zone);
         let x = stretch.at(at);
         let long = local.hour() % 3 == 0;
-        shapes.push(Shape::Tick {
+        shapes.push(AxisShape::Tick {
             class: "rail-hour",
             x,
             y1: BASE,
             y2: if long { BASE + 6 } else { BASE + 3 },
         });
         if local.hour() == 0 {
-            shapes.push(Shape::Tick { class: "rail-base", x, y1: DAY_LINE + 4, y2: BASE + 6 });
+            shapes.push(AxisShape::Tick { class: "rail-base", x, y1: DAY_LINE + 4, y2: BASE + 6 });
             let text = local.format("%a %-d %b").to_string();
-            shapes.push(Shape::Text { class: "rail-day", x, dx: 6, y: DAY_LINE, anchor: "start", text });
+            shapes.push(AxisShape::Text { class: "rail-day", x, dx: 6, y: DAY_LINE, anchor: "start", text });
         }
         if long && (1.5..98.5).contains(&x.0) {
             let class = if local.hour() % 6 == 3 { "rail-minor" } else { "" };
-            shapes.push(Shape::Text { class, x, dx: 0, y: 112, anchor: "middle", text: moment.hours(at) });
+            shapes.push(AxisShape::Text {
+                class,
+                x,
+                dx: 0,
+                y: 112,
+                anchor: "middle",
+                text: moment.hours(at),
+            });
         }
     }
     shapes
 }
 
-fn ticks(shapes: &mut Vec<Shape>, x: Pct, heap: &Heap, weight: Weight) {
+fn ticks(shapes: &mut Vec<AxisShape>, x: Pct, heap: &SlotHeap, weight: DayWeight) {
     let past = heap.fired + heap.failed + heap.running;
     let height = match past.max(heap.ahead) {
         0 => 6,
@@ -153,20 +160,20 @@ fn ticks(shapes: &mut Vec<Shape>, x: Pct, heap: &Heap, weight: Weight) {
     };
     let top = BASE - height;
     if heap.running > 0 {
-        shapes.push(Shape::Lit { x, y: top as f32 + 0.5, height: (BASE - top) as f32 - 1.0 });
+        shapes.push(AxisShape::Lit { x, y: top as f32 + 0.5, height: (BASE - top) as f32 - 1.0 });
     } else if past > 0 || (heap.hums && x.0 < weight.now) {
         let class = if weight.thin { "rail-tick is-success rail-thin" } else { "rail-tick is-success" };
-        shapes.push(Shape::Tick { class, x, y1: top, y2: BASE });
+        shapes.push(AxisShape::Tick { class, x, y1: top, y2: BASE });
     } else if heap.ahead > 0 || heap.hums {
-        shapes.push(Shape::Tick { class: "rail-tick is-ahead", x, y1: top, y2: BASE });
+        shapes.push(AxisShape::Tick { class: "rail-tick is-ahead", x, y1: top, y2: BASE });
     }
     if heap.failed > 0 {
-        shapes.push(Shape::Tick { class: "rail-tick is-failed", x, y1: BASE - 6, y2: BASE + 16 });
+        shapes.push(AxisShape::Tick { class: "rail-tick is-failed", x, y1: BASE - 6, y2: BASE + 16 });
     }
 }
 
-fn label(heaps: &BTreeMap<i32, Heap>, missed: u64) -> String {
-    let sum = |of: fn(&Heap) -> u64| heaps.values().map(of).sum::<u64>();
+fn label(heaps: &BTreeMap<i32, SlotHeap>, missed: u64) -> String {
+    let sum = |of: fn(&SlotHeap) -> u64| heaps.values().map(of).sum::<u64>();
     let fired = sum(|heap| heap.fired + heap.failed + heap.running);
     format!(
         "Slots of all DAGs, the last 9 hours and the next 24. Drawn: {}, of which {} failed and {} not over. Missed in the last day: {missed}.",
@@ -190,11 +197,11 @@ mod tests {
             for minute in (0..24 * 60).step_by(7) {
                 let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(minute);
                 let day = Day { steps: &[], outages: &[], missed: 0, schedules: &[] };
-                let words: Vec<(&str, u32)> = rail(&Moment { now, zone }, &day)
+                let words: Vec<(&str, u32)> = rail(&LocalClock { now, zone }, &day)
                     .shapes
                     .iter()
                     .filter_map(|shape| match shape {
-                        Shape::Text { class, y, .. } => Some((*class, *y)),
+                        AxisShape::Text { class, y, .. } => Some((*class, *y)),
                         _ => None,
                     })
                     .collect();

@@ -5,9 +5,9 @@ use rota_core::id::QueueName;
 use rota_core::port::{WorkerRow, WorkerState};
 
 use super::axis::Pct;
-use super::look::Look;
+use super::look::StateStyle;
 use super::plain;
-use super::time::{Moment, Stamp, count, span_short};
+use super::time::{LocalClock, Stamp, count, span_short};
 
 /// Lives that have ended and are listed all the same.
 const ENDED_MAX: usize = 20;
@@ -21,13 +21,13 @@ const BEAT_LATE: TimeDelta = TimeDelta::seconds(15);
 const BEAT_STEP_S: i64 = 10;
 
 /// A life of a worker.
-pub(crate) struct Line {
+pub(crate) struct WorkerLine {
     pub(crate) id: String,
     pub(crate) life: i64,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) why: String,
     pub(crate) busy: String,
-    pub(crate) slots: Slots,
+    pub(crate) slots: SlotUse,
     /// Without `noop`, which every worker serves.
     pub(crate) queues: String,
     pub(crate) labels: Vec<String>,
@@ -43,14 +43,14 @@ pub(crate) struct Line {
 }
 
 /// How full it is.
-pub(crate) enum Slots {
+pub(crate) enum SlotUse {
     /// Cells: busy ones, then free ones.
     Cells { busy: u32, free: u32 },
     /// A bar.
     Bar { busy: Pct },
 }
 
-impl Slots {
+impl SlotUse {
     /// For who cannot see the cells or the bar.
     pub(crate) fn said(&self) -> String {
         match self {
@@ -61,8 +61,8 @@ impl Slots {
 }
 
 /// The table.
-pub(crate) struct Workers {
-    pub(crate) lines: Vec<Line>,
+pub(crate) struct WorkerTable {
+    pub(crate) lines: Vec<WorkerLine>,
     pub(crate) more: usize,
     /// Such as `2 of 3 live, 5 of 24 slots busy`.
     pub(crate) said: String,
@@ -93,7 +93,7 @@ pub(crate) fn queues(worker: &WorkerRow) -> impl Iterator<Item = &QueueName> {
 }
 
 /// Those that are up by name, then ended lives, the last one first.
-pub(crate) fn workers(moment: &Moment, rows: &[WorkerRow]) -> Workers {
+pub(crate) fn workers(moment: &LocalClock, rows: &[WorkerRow]) -> WorkerTable {
     let heads = newest(rows);
     let (up, mut ended): (Vec<&WorkerRow>, Vec<&WorkerRow>) = rows.iter().partition(|worker| is_up(worker));
     ended.sort_by_key(|worker| std::cmp::Reverse(worker.heartbeat_at));
@@ -103,12 +103,12 @@ pub(crate) fn workers(moment: &Moment, rows: &[WorkerRow]) -> Workers {
         (head.incarnation != worker.incarnation).then_some(head.incarnation.0)
     };
     let shown = up.iter().take(ALIVE_MAX).chain(ended.iter().take(ENDED_MAX));
-    let lines: Vec<Line> = shown.map(|worker| line(moment, worker, followed(worker))).collect();
+    let lines: Vec<WorkerLine> = shown.map(|worker| line(moment, worker, followed(worker))).collect();
     let live = heads.iter().filter(|worker| worker.state == WorkerState::Live).count();
     let expected = heads.iter().filter(|worker| worker.state != WorkerState::Gone).count();
     let (busy, slots) = load(rows);
-    Workers {
-        has_cells: lines.iter().any(|line| matches!(line.slots, Slots::Cells { .. })),
+    WorkerTable {
+        has_cells: lines.iter().any(|line| matches!(line.slots, SlotUse::Cells { .. })),
         lines,
         more,
         said: format!("{live} of {expected} live, {busy} of {} busy", count(slots, "slot")),
@@ -122,16 +122,16 @@ pub(crate) fn load(rows: &[WorkerRow]) -> (u64, u64) {
     })
 }
 
-fn line(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> Line {
+fn line(moment: &LocalClock, worker: &WorkerRow, followed_by: Option<i64>) -> WorkerLine {
     let has_ended = !is_up(worker);
     let running = if has_ended { 0 } else { worker.running.min(worker.slots) };
     let labels = worker.labels.iter().map(|(name, value)| format!("{name}={}", plain(value)));
     let queues: Vec<&str> = queues(worker).map(QueueName::as_str).collect();
     let is_late = !has_ended && moment.now - worker.heartbeat_at > BEAT_LATE;
-    Line {
+    WorkerLine {
         id: worker.id.to_string(),
         life: worker.incarnation.0,
-        look: Look::worker(worker),
+        look: StateStyle::worker(worker),
         why: why(moment, worker, followed_by),
         busy: if has_ended { String::new() } else { format!("{running} of {}", worker.slots) },
         slots: slots(running, worker.slots),
@@ -148,7 +148,7 @@ fn line(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> Line {
     }
 }
 
-fn why(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> String {
+fn why(moment: &LocalClock, worker: &WorkerRow, followed_by: Option<i64>) -> String {
     match (worker.state, followed_by) {
         (WorkerState::Live, _) if moment.now - worker.heartbeat_at > BEAT_LATE => {
             "Its heartbeats are late. In a cluster its tasks are lost when its lease is up.".to_owned()
@@ -168,11 +168,11 @@ fn why(moment: &Moment, worker: &WorkerRow, followed_by: Option<i64>) -> String 
     }
 }
 
-fn slots(busy: u32, all: u32) -> Slots {
+fn slots(busy: u32, all: u32) -> SlotUse {
     if all <= CELLS_MAX {
-        return Slots::Cells { busy, free: all - busy };
+        return SlotUse::Cells { busy, free: all - busy };
     }
-    Slots::Bar { busy: Pct(f64::from(busy) * 100.0 / f64::from(all)) }
+    SlotUse::Bar { busy: Pct(f64::from(busy) * 100.0 / f64::from(all)) }
 }
 
 fn age(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
@@ -218,7 +218,7 @@ mod tests {
             worker("c", 5, WorkerState::Draining),
         ];
         let now = DateTime::from_timestamp(1_800_000_012, 0).expect("a time");
-        let moment = Moment { now, zone: rota_core::schedule::Zone::UTC };
+        let moment = LocalClock { now, zone: rota_core::schedule::Zone::UTC };
         let table = workers(&moment, &rows);
         let lives: Vec<_> = table.lines.iter().map(|line| (line.id.as_str(), line.life)).collect();
         assert_eq!(lives, [("a", 9), ("c", 5), ("b", 4), ("a", 3)]);

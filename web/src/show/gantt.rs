@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::port::{RunRow, TaskRow};
 use rota_core::state::TaskState;
 
-use super::axis::{Drawing, Pct, Shape, Stretch, mark_text, marks, scale};
-use super::look::Look;
-use super::time::{Moment, span};
+use super::axis::{AxisShape, Drawing, Pct, TimeStretch, mark_text, marks, scale};
+use super::look::StateStyle;
+use super::time::{LocalClock, span};
 use crate::tasks::TaskNow;
 
 /// A run shorter than this has an axis of milliseconds.
@@ -14,10 +14,10 @@ const SHORT_MS: i64 = 5_000;
 
 /// A task's line.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct GanttLine {
     pub(crate) name: String,
     pub(crate) href: String,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     /// Why it waits, failed or was skipped.
     pub(crate) why: String,
     pub(crate) track: Drawing,
@@ -32,13 +32,13 @@ pub(crate) struct Line {
 pub(crate) struct Gantt {
     pub(crate) axis: Drawing,
     pub(crate) said: String,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<GanttLine>,
 }
 
 /// What all lines share.
-struct Sheet {
+struct GanttSheet {
     now: DateTime<Utc>,
-    stretch: Stretch,
+    stretch: TimeStretch,
     /// Where the axis has its marks, and their words.
     ticks: Vec<(Pct, String)>,
     /// Where now is, while the run goes on.
@@ -49,11 +49,11 @@ struct Sheet {
 pub(crate) type History = std::collections::HashMap<rota_core::id::TaskNo, Vec<TaskRow>>;
 
 /// The table of a run's tasks.
-pub(crate) fn gantt(moment: &Moment, run: &RunRow, tasks: &[TaskNow], history: &History) -> Gantt {
+pub(crate) fn gantt(moment: &LocalClock, run: &RunRow, tasks: &[TaskNow], history: &History) -> Gantt {
     let stretch = stretch(moment.now, run);
     let ticks = ticks(moment, stretch);
     let hand = (!run.state.is_terminal()).then(|| stretch.at(moment.now));
-    let sheet = Sheet { now: moment.now, stretch, ticks, hand };
+    let sheet = GanttSheet { now: moment.now, stretch, ticks, hand };
     let lines = tasks.iter().map(|task| {
         let attempts = history.get(&task.no).map(Vec::as_slice).unwrap_or_default();
         line(moment, run, task, track(&sheet, task, attempts))
@@ -67,16 +67,16 @@ pub(crate) fn gantt(moment: &Moment, run: &RunRow, tasks: &[TaskNow], history: &
 }
 
 /// From the run's start to its end, or a little past now.
-fn stretch(now: DateTime<Utc>, run: &RunRow) -> Stretch {
+fn stretch(now: DateTime<Utc>, run: &RunRow) -> TimeStretch {
     let from = run.started_at.unwrap_or(run.created_at);
     match run.finished_at {
-        Some(end) => Stretch { from, to: end.max(from + TimeDelta::milliseconds(50)) },
-        None => Stretch { from, to: now + ((now - from) / 5).max(TimeDelta::seconds(2)) },
+        Some(end) => TimeStretch { from, to: end.max(from + TimeDelta::milliseconds(50)) },
+        None => TimeStretch { from, to: now + ((now - from) / 5).max(TimeDelta::seconds(2)) },
     }
 }
 
 /// Round times of day; within a few seconds, round distances from the start.
-fn ticks(moment: &Moment, stretch: Stretch) -> Vec<(Pct, String)> {
+fn ticks(moment: &LocalClock, stretch: TimeStretch) -> Vec<(Pct, String)> {
     let whole_ms = (stretch.to - stretch.from).num_milliseconds();
     if whole_ms >= SHORT_MS {
         return marks(moment, stretch, 6)
@@ -93,43 +93,43 @@ fn ticks(moment: &Moment, stretch: Stretch) -> Vec<(Pct, String)> {
     (0..=whole_ms / step).map(tick).collect()
 }
 
-fn track(sheet: &Sheet, task: &TaskNow, earlier: &[TaskRow]) -> Drawing {
-    let mut shapes: Vec<Shape> =
-        sheet.ticks.iter().map(|(x, _)| Shape::Through { class: "track-grid", x: *x }).collect();
+fn track(sheet: &GanttSheet, task: &TaskNow, earlier: &[TaskRow]) -> Drawing {
+    let mut shapes: Vec<AxisShape> =
+        sheet.ticks.iter().map(|(x, _)| AxisShape::Through { class: "track-grid", x: *x }).collect();
     let current = task.row.iter().filter(|row| earlier.iter().all(|known| known.attempt != row.attempt));
     for row in earlier.iter().chain(current) {
         shapes.extend(bars(sheet.now, sheet.stretch, row));
     }
-    shapes.extend(sheet.hand.map(|x| Shape::Through { class: "rail-hand", x }));
-    let label = format!("{}: {}", task.name, Look::task(task.state).word);
+    shapes.extend(sheet.hand.map(|x| AxisShape::Through { class: "rail-hand", x }));
+    let label = format!("{}: {}", task.name, StateStyle::task(task.state).word);
     Drawing { class: "track", height: 0, label, shapes }
 }
 
 /// In queue, then the attempt, then the wait for the next one.
-fn bars(now: DateTime<Utc>, stretch: Stretch, row: &TaskRow) -> Vec<Shape> {
+fn bars(now: DateTime<Utc>, stretch: TimeStretch, row: &TaskRow) -> Vec<AxisShape> {
     let mut shapes = Vec::new();
     let over = row.state.is_terminal() || row.state == TaskState::UpForRetry;
     if let Some(queued) = row.queued_at {
         let until = row.started_at.or(row.finished_at).unwrap_or(now);
         if until - queued > TimeDelta::milliseconds(1) && row.state != TaskState::Skipped {
             let (x, width) = stretch.between(queued, until);
-            shapes.push(Shape::Box { class: "track-wait is-queued", x, width, y: 15.0, height: 6.0 });
+            shapes.push(AxisShape::Box { class: "track-wait is-queued", x, width, y: 15.0, height: 6.0 });
         }
     }
     if let Some(started) = row.started_at {
         let (x, width) =
             stretch.between(started, row.finished_at.unwrap_or(if over { started } else { now }));
         let state = if row.state == TaskState::UpForRetry { TaskState::Failed } else { row.state };
-        shapes.push(Shape::Box { class: Look::task(state).class, x, width, y: 11.0, height: 14.0 });
+        shapes.push(AxisShape::Box { class: StateStyle::task(state).class, x, width, y: 11.0, height: 14.0 });
     }
     if let (TaskState::UpForRetry, Some(from), Some(until)) = (row.state, row.finished_at, row.retry_at) {
         let (x, width) = stretch.between(from, until);
-        shapes.push(Shape::Box { class: "track-held is-retry", x, width, y: 11.0, height: 14.0 });
+        shapes.push(AxisShape::Box { class: "track-held is-retry", x, width, y: 11.0, height: 14.0 });
     }
     shapes
 }
 
-fn line(moment: &Moment, run: &RunRow, task: &TaskNow, track: Drawing) -> Line {
+fn line(moment: &LocalClock, run: &RunRow, task: &TaskNow, track: Drawing) -> GanttLine {
     let row = task.row.as_ref();
     let error = row.and_then(|row| row.error.clone());
     let why = match (&task.why, error) {
@@ -142,10 +142,10 @@ fn line(moment: &Moment, run: &RunRow, task: &TaskNow, track: Drawing) -> Line {
         let over = row.finished_at.or((row.state == TaskState::Running).then_some(moment.now));
         Some(over? - row.started_at?)
     });
-    Line {
+    GanttLine {
         name: task.name.to_string(),
         href: format!("/runs/{}/tasks/{}", run.id, task.name),
-        look: Look::task(task.state),
+        look: StateStyle::task(task.state),
         why,
         track,
         attempt: row.filter(|row| row.attempt > 0).map(|row| row.attempt.to_string()).unwrap_or_default(),

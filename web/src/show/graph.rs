@@ -7,8 +7,8 @@ use askama::filters::HtmlSafe;
 use rota_core::dag::Dag;
 use rota_core::state::TaskState;
 
-use super::layout::{Edge, layout};
-use super::look::Look;
+use super::layout::{LaidEdge, layout};
+use super::look::StateStyle;
 use super::time::count;
 
 /// More tasks than this are listed, not drawn: nobody can read such a drawing, and it would be megabytes.
@@ -36,7 +36,7 @@ pub(crate) struct NodeState {
 
 /// A node.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct GraphNode {
     pub(crate) class: &'static str,
     pub(crate) glyph: &'static str,
     pub(crate) word: &'static str,
@@ -50,7 +50,7 @@ pub(crate) struct Node {
 
 /// An edge: its path and how it looks.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct GraphEdge {
     pub(crate) class: &'static str,
     pub(crate) path: String,
 }
@@ -62,8 +62,8 @@ pub(crate) struct Graph {
     pub(crate) label: String,
     pub(crate) width: f64,
     pub(crate) height: f64,
-    pub(crate) lines: Vec<Line>,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) lines: Vec<GraphEdge>,
+    pub(crate) nodes: Vec<GraphNode>,
 }
 
 impl HtmlSafe for Graph {}
@@ -76,8 +76,9 @@ pub(crate) fn graph(dag: &Dag, states: &[NodeState]) -> Option<Graph> {
     let laid = layout(dag);
     let pitch = if laid.columns > 4 { PITCH_CLOSE } else { PITCH_WIDE };
     let nodes = dag.tasks.iter().zip(states).zip(&laid.nodes).map(|((task, state), (column, middle))| {
-        let look = state.state.map_or(Look { class: "is-none", glyph: "waiting", word: "" }, Look::task);
-        Node {
+        let look =
+            state.state.map_or(StateStyle { class: "is-none", glyph: "waiting", word: "" }, StateStyle::task);
+        GraphNode {
             class: look.class,
             glyph: look.glyph,
             word: look.word,
@@ -91,7 +92,7 @@ pub(crate) fn graph(dag: &Dag, states: &[NodeState]) -> Option<Graph> {
     });
     let lines = laid.edges.iter().map(|edge| {
         let ends = (states[edge.from.0 as usize].state, states[edge.to.0 as usize].state);
-        Line { class: edge_class(ends.0, ends.1), path: path(pitch, edge, &laid.nodes) }
+        GraphEdge { class: edge_class(ends.0, ends.1), path: path(pitch, edge, &laid.nodes) }
     });
     Some(Graph {
         label: format!("Graph of {}", count(dag.tasks.len() as u64, "task")),
@@ -134,7 +135,7 @@ fn edge_class(from: Option<TaskState>, to: Option<TaskState>) -> &'static str {
 }
 
 /// A curve from the right side of one node to the left side of the other, level where it passes other columns.
-fn path(pitch: f64, edge: &Edge, nodes: &[(usize, f64)]) -> String {
+fn path(pitch: f64, edge: &LaidEdge, nodes: &[(usize, f64)]) -> String {
     let (from, to) = (nodes[edge.from.0 as usize], nodes[edge.to.0 as usize]);
     let y = |middle: f64| (MARGIN + middle).round();
     let left = |column: usize| left(pitch, column);

@@ -7,10 +7,10 @@ use rota_core::id::RunId;
 use rota_core::port::{RunRow, TaskRow};
 use rota_core::state::{RunState, TaskState};
 
-use super::look::Look;
+use super::look::StateStyle;
 use super::name::{run_name, run_title};
 use super::runs::took;
-use super::time::{Moment, count};
+use super::time::{LocalClock, count};
 
 /// Runs shown.
 pub(crate) const RUNS_MAX: usize = 28;
@@ -21,7 +21,7 @@ const DAY_COLUMNS: usize = 3;
 
 /// A run's column.
 #[derive(Debug)]
-pub(crate) struct Column {
+pub(crate) struct GridColumn {
     pub(crate) run: RunId,
     pub(crate) class: &'static str,
     pub(crate) title: String,
@@ -32,7 +32,7 @@ pub(crate) struct Column {
 
 /// A task of a run.
 #[derive(Debug)]
-pub(crate) struct Cell {
+pub(crate) struct GridCell {
     pub(crate) class: &'static str,
     /// `m-…`; empty: the cell shows none.
     pub(crate) glyph: &'static str,
@@ -45,7 +45,7 @@ pub(crate) struct Cell {
 #[derive(Debug)]
 pub(crate) struct TaskLine {
     pub(crate) name: String,
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) cells: Vec<GridCell>,
 }
 
 /// The grid.
@@ -53,14 +53,14 @@ pub(crate) struct TaskLine {
 pub(crate) struct Grid {
     /// The day over some columns, and how many.
     pub(crate) days: Vec<(String, usize)>,
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<GridColumn>,
     pub(crate) lines: Vec<TaskLine>,
     /// How many runs and tasks it shows.
     pub(crate) said: String,
 }
 
 /// `runs` newest first, `tasks` of all of them.
-pub(crate) fn grid(moment: &Moment, dag: &Dag, runs: &[RunRow], tasks: &[TaskRow]) -> Grid {
+pub(crate) fn grid(moment: &LocalClock, dag: &Dag, runs: &[RunRow], tasks: &[TaskRow]) -> Grid {
     let runs: Vec<&RunRow> = runs.iter().take(RUNS_MAX).rev().collect();
     let longest = runs.iter().map(|run| took(run, moment.now).num_milliseconds()).max().unwrap_or(0).max(1);
     let rows: HashMap<(RunId, &str), &TaskRow> = tasks
@@ -88,11 +88,11 @@ pub(crate) fn run_at(run: &RunRow) -> chrono::DateTime<chrono::Utc> {
     run.slot.unwrap_or(run.created_at)
 }
 
-fn column(moment: &Moment, run: &RunRow, longest_ms: i64) -> Column {
+fn column(moment: &LocalClock, run: &RunRow, longest_ms: i64) -> GridColumn {
     let part = took(run, moment.now).num_milliseconds() as f64 / longest_ms as f64;
     let height = (4.0 + part * 38.0).round() as u32;
-    let look = Look::run(run.state);
-    Column {
+    let look = StateStyle::run(run.state);
+    GridColumn {
         run: run.id,
         class: look.class,
         title: format!("{}, {}", run_title(moment, run), look.word),
@@ -102,15 +102,15 @@ fn column(moment: &Moment, run: &RunRow, longest_ms: i64) -> Column {
     }
 }
 
-fn cell(moment: &Moment, run: &RunRow, task: &str, rows: &HashMap<(RunId, &str), &TaskRow>) -> Cell {
+fn cell(moment: &LocalClock, run: &RunRow, task: &str, rows: &HashMap<(RunId, &str), &TaskRow>) -> GridCell {
     let state = rows.get(&(run.id, task)).map(|row| row.state);
     // A task without a row waits while its run goes on; in a finished run its version had no such task.
     let state = state.or((!run.state.is_terminal()).then_some(TaskState::Waiting));
     let Some(state) = state else {
-        return Cell { class: "is-none", glyph: "", title: String::new(), href: String::new() };
+        return GridCell { class: "is-none", glyph: "", title: String::new(), href: String::new() };
     };
-    let look = Look::task(state);
-    Cell {
+    let look = StateStyle::task(state);
+    GridCell {
         class: look.class,
         glyph: if state == TaskState::Success { "" } else { look.glyph },
         title: format!("{task}, {}, {}", run_name(moment, run), look.word),
@@ -119,7 +119,7 @@ fn cell(moment: &Moment, run: &RunRow, task: &str, rows: &HashMap<(RunId, &str),
 }
 
 /// Days over the columns; a day with fewer columns than its word needs joins the one before.
-fn days(moment: &Moment, runs: &[&RunRow]) -> Vec<(String, usize)> {
+fn days(moment: &LocalClock, runs: &[&RunRow]) -> Vec<(String, usize)> {
     let mut out: Vec<(String, usize)> = Vec::new();
     for run in runs {
         let day = run_at(run).with_timezone(&moment.zone).format("%-d %b").to_string();

@@ -7,16 +7,16 @@ use rota_core::id::{DagId, RunId};
 use rota_core::port::{ActiveRuns, FailedDag, Outage, RunRow, TaskRow};
 use rota_core::state::TaskState;
 
-use super::look::Look;
+use super::look::StateStyle;
 use super::name::run_name;
-use super::rota::Entry;
+use super::rota::DagEntry;
 use super::runs::{took, typical};
-use super::slots::Says;
-use super::time::{Moment, Stamp, count, span_short};
+use super::slots::ScheduleWords;
+use super::time::{LocalClock, Stamp, count, span_short};
 use crate::app::Ctx;
 use crate::error::Outcome;
 use crate::tasks::{TaskNow, join};
-use crate::why::{Supply, Waits};
+use crate::why::{RunWaits, SlotSupply};
 
 /// Entries of each list.
 pub(crate) const SHOWN_MAX: usize = 5;
@@ -27,12 +27,12 @@ const TYPICAL_OF: usize = 25;
 const PROGRESS_MAX: usize = 60;
 
 /// The first of many: what is listed, and how many there are in all.
-pub(crate) struct Cut<T> {
+pub(crate) struct CutList<T> {
     pub(crate) shown: Vec<T>,
     pub(crate) all: u64,
 }
 
-impl<T> Cut<T> {
+impl<T> CutList<T> {
     /// `all` is counted by the store, never taken from the list.
     pub(crate) fn new(shown: Vec<T>, all: u64) -> Self {
         Self { shown, all }
@@ -51,7 +51,7 @@ impl<T> Cut<T> {
 }
 
 /// The newest failed run of a DAG.
-pub(crate) struct Failure {
+pub(crate) struct FailureNote {
     pub(crate) run: RunId,
     pub(crate) dag: String,
     /// The first task that failed.
@@ -65,7 +65,7 @@ pub(crate) struct Failure {
 }
 
 /// An outage: missed slots that belong together.
-pub(crate) struct Missed {
+pub(crate) struct OutageNote {
     pub(crate) title: String,
     /// If it is of one DAG only.
     pub(crate) dag: Option<String>,
@@ -74,27 +74,27 @@ pub(crate) struct Missed {
 }
 
 /// An active run.
-pub(crate) struct Now {
+pub(crate) struct ActiveNow {
     pub(crate) run: RunId,
     pub(crate) dag: String,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) name: String,
     pub(crate) why: String,
-    pub(crate) bars: Vec<Part>,
+    pub(crate) bars: Vec<StatePart>,
     pub(crate) label: String,
     pub(crate) took: String,
     pub(crate) of_about: String,
 }
 
 /// A part of a progress bar, in per cent.
-pub(crate) struct Part {
+pub(crate) struct StatePart {
     pub(crate) class: &'static str,
     pub(crate) x: super::axis::Pct,
     pub(crate) width: super::axis::Pct,
 }
 
 /// A departure.
-pub(crate) struct Board {
+pub(crate) struct HomeBoard {
     pub(crate) dag: String,
     pub(crate) at: Stamp,
     pub(crate) under: String,
@@ -102,13 +102,13 @@ pub(crate) struct Board {
 }
 
 /// What failed and why, in the order given.
-pub(crate) async fn failures(ctx: &Ctx, failed: &[FailedDag]) -> Outcome<Vec<Failure>> {
+pub(crate) async fn failures(ctx: &Ctx, failed: &[FailedDag]) -> Outcome<Vec<FailureNote>> {
     let ids: Vec<RunId> = failed.iter().map(|dag| dag.run.id).collect();
     let tasks = ctx.app.ports.store.view_tasks(&ids).await?;
     Ok(failed.iter().map(|dag| failure(&ctx.moment, dag, &tasks)).collect())
 }
 
-fn failure(moment: &Moment, dag: &FailedDag, tasks: &[TaskRow]) -> Failure {
+fn failure(moment: &LocalClock, dag: &FailedDag, tasks: &[TaskRow]) -> FailureNote {
     let run = &dag.run;
     let of_run =
         |state: TaskState| tasks.iter().filter(move |task| task.key.run == run.id && task.state == state);
@@ -119,7 +119,7 @@ fn failure(moment: &Moment, dag: &FailedDag, tasks: &[TaskRow]) -> Failure {
     if after > 0 {
         why.push_str(&format!(" {} after it did not run.", count(after, "task")));
     }
-    Failure {
+    FailureNote {
         run: run.id,
         dag: run.dag.to_string(),
         task: task.map(|task| task.name.to_string()),
@@ -138,11 +138,11 @@ pub(crate) fn sentence(text: &str) -> String {
 }
 
 /// The newest outages, a line each.
-pub(crate) fn missed(moment: &Moment, outages: &[Outage]) -> Vec<Missed> {
+pub(crate) fn missed(moment: &LocalClock, outages: &[Outage]) -> Vec<OutageNote> {
     outages.iter().take(SHOWN_MAX).map(|outage| outage_line(moment, outage)).collect()
 }
 
-fn outage_line(moment: &Moment, outage: &Outage) -> Missed {
+fn outage_line(moment: &LocalClock, outage: &Outage) -> OutageNote {
     let reason = match &outage.reason {
         Some(reason) => sentence(reason),
         None => "The ledger says why.".to_owned(),
@@ -158,11 +158,11 @@ fn outage_line(moment: &Moment, outage: &Outage) -> Missed {
         many => format!("{} and {}", outage.dag, count(many - 1, "more DAG")),
     };
     let dag = (outage.dags == 1).then(|| outage.dag.to_string());
-    Missed { title, dag, why, at: moment.slot(outage.from) }
+    OutageNote { title, dag, why, at: moment.slot(outage.from) }
 }
 
 /// Active runs, with how far they are and what of them does not move.
-pub(crate) async fn now(ctx: &Ctx, active: &ActiveRuns) -> Outcome<Vec<Now>> {
+pub(crate) async fn now(ctx: &Ctx, active: &ActiveRuns) -> Outcome<Vec<ActiveNow>> {
     let store = &*ctx.app.ports.store;
     let ids: Vec<RunId> = active.list.iter().map(|run| run.id).collect();
     let mut rows: HashMap<RunId, Vec<TaskRow>> = HashMap::new();
@@ -173,17 +173,17 @@ pub(crate) async fn now(ctx: &Ctx, active: &ActiveRuns) -> Outcome<Vec<Now>> {
     dags.sort_unstable();
     dags.dedup();
     let recent = store.view_recent_runs(&dags, TYPICAL_OF).await?;
-    let supply = Supply::load(ctx).await?;
+    let supply = SlotSupply::load(ctx).await?;
     let mut out = Vec::with_capacity(active.list.len());
     for run in &active.list {
         let own = rows.remove(&run.id).unwrap_or_default();
         let dag = ctx.version(run).await?;
-        let waits = Waits::with(ctx, &supply, run, dag.clone(), &own).await?;
+        let waits = RunWaits::with(ctx, &supply, run, dag.clone(), &own).await?;
         let tasks = join(dag.as_deref(), own);
         let of_dag: Vec<RunRow> = recent.iter().filter(|other| other.dag == run.dag).cloned().collect();
         let why = waits.standstill(run, &tasks, ctx.moment.now);
         let typical = typical(&of_dag, ctx.moment.now);
-        out.push(Now {
+        out.push(ActiveNow {
             why: why.as_deref().map(sentence).unwrap_or_default(),
             ..active_run(&ctx.moment, run, &tasks, typical)
         });
@@ -191,13 +191,13 @@ pub(crate) async fn now(ctx: &Ctx, active: &ActiveRuns) -> Outcome<Vec<Now>> {
     Ok(out)
 }
 
-fn active_run(moment: &Moment, run: &RunRow, tasks: &[TaskNow], typical: Option<TimeDelta>) -> Now {
+fn active_run(moment: &LocalClock, run: &RunRow, tasks: &[TaskNow], typical: Option<TimeDelta>) -> ActiveNow {
     let states: Vec<TaskState> = tasks.iter().map(|task| task.state).collect();
     let done = states.iter().filter(|state| state.is_terminal()).count();
-    Now {
+    ActiveNow {
         run: run.id,
         dag: run.dag.to_string(),
-        look: Look::run(run.state),
+        look: StateStyle::run(run.state),
         name: run_name(moment, run),
         why: String::new(),
         bars: parts(&states),
@@ -207,22 +207,22 @@ fn active_run(moment: &Moment, run: &RunRow, tasks: &[TaskNow], typical: Option<
     }
 }
 
-fn parts(states: &[TaskState]) -> Vec<Part> {
+fn parts(states: &[TaskState]) -> Vec<StatePart> {
     use super::axis::Pct;
     if states.len() > PROGRESS_MAX {
         let done = states.iter().filter(|state| state.is_terminal()).count();
         let width = done as f64 * 100.0 / states.len() as f64;
-        let waiting = Look::task(TaskState::Waiting).class;
+        let waiting = StateStyle::task(TaskState::Waiting).class;
         return vec![
-            Part { class: Look::task(TaskState::Success).class, x: Pct(0.0), width: Pct(width) },
-            Part { class: waiting, x: Pct(width), width: Pct(100.0 - width) },
+            StatePart { class: StateStyle::task(TaskState::Success).class, x: Pct(0.0), width: Pct(width) },
+            StatePart { class: waiting, x: Pct(width), width: Pct(100.0 - width) },
         ];
     }
     let mut sorted = states.to_vec();
     sorted.sort_by_key(|state| (!state.is_terminal(), *state == TaskState::Waiting, *state));
     let step = 100.0 / sorted.len().max(1) as f64;
-    let part = |(place, state): (usize, &TaskState)| Part {
-        class: Look::task(*state).class,
+    let part = |(place, state): (usize, &TaskState)| StatePart {
+        class: StateStyle::task(*state).class,
         x: Pct(place as f64 * step),
         width: Pct((step - 0.9).max(step * 0.8)),
     };
@@ -230,12 +230,12 @@ fn parts(states: &[TaskState]) -> Vec<Part> {
 }
 
 /// How many DAGs have a slot to come.
-pub(crate) fn departures(entries: &[Entry]) -> u64 {
+pub(crate) fn departures(entries: &[DagEntry]) -> u64 {
     entries.iter().filter(|entry| !entry.row.paused && entry.row.next_slot.is_some()).count() as u64
 }
 
 /// The next slots, soonest first.
-pub(crate) fn board(moment: &Moment, entries: &[Entry]) -> Vec<Board> {
+pub(crate) fn board(moment: &LocalClock, entries: &[DagEntry]) -> Vec<HomeBoard> {
     let mut next: Vec<_> = entries
         .iter()
         .filter(|entry| !entry.row.paused)
@@ -243,10 +243,10 @@ pub(crate) fn board(moment: &Moment, entries: &[Entry]) -> Vec<Board> {
         .collect();
     next.sort_by_key(|(at, _)| *at);
     next.truncate(BOARD_MAX);
-    let one = |(at, entry): (chrono::DateTime<chrono::Utc>, &Entry)| {
+    let one = |(at, entry): (chrono::DateTime<chrono::Utc>, &DagEntry)| {
         let schedule = entry.dag.as_ref().and_then(|dag| dag.schedule.as_ref());
-        let under = schedule.map(Says::of).map(|says| says.text).unwrap_or_default();
-        Board { dag: entry.row.dag.to_string(), at: moment.slot(at), under, until: moment.until(at) }
+        let under = schedule.map(ScheduleWords::of).map(|says| says.text).unwrap_or_default();
+        HomeBoard { dag: entry.row.dag.to_string(), at: moment.slot(at), under, until: moment.until(at) }
     };
     next.into_iter().map(one).collect()
 }

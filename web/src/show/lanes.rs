@@ -6,10 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::id::ReplicaId;
 use rota_core::port::{ReplicaRow, ReplicaState, TermRow};
 
-use super::axis::{Drawing, Pct, Shape, Stretch, mark_text, marks, scale};
-use super::look::{FAILED, GONE, LEADS, Look, STANDS_BY, WARN};
-use super::time::{Moment, Stamp, count, span};
-use crate::lead::{Lead, ended_at, is_silent};
+use super::axis::{AxisShape, Drawing, Pct, TimeStretch, mark_text, marks, scale};
+use super::look::{FAILED, GONE, LEADS, STANDS_BY, StateStyle, WARN};
+use super::time::{LocalClock, Stamp, count, span};
+use crate::lead::{LeadershipState, ended_at, is_silent};
 
 /// Replicas that are listed. Names that change with each start (as containers' do) gather within a day.
 const LANES_MAX: usize = 30;
@@ -23,17 +23,17 @@ const NUMBERED_ON_PHONES_FROM: f64 = 20.0;
 const TOLD_MAX: usize = 3;
 
 /// What the store says of schedulers.
-pub(crate) struct Known {
+pub(crate) struct LeadershipFacts {
     pub(crate) replicas: Vec<ReplicaRow>,
     /// Newest first.
     pub(crate) terms: Vec<TermRow>,
-    pub(crate) lead: Lead,
+    pub(crate) lead: LeadershipState,
 }
 
 /// A replica.
-pub(crate) struct Lane {
+pub(crate) struct LeaderTimeline {
     pub(crate) id: String,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) role: String,
     /// More about its role; empty: nothing.
     pub(crate) why: String,
@@ -53,25 +53,25 @@ pub(crate) struct Lane {
 }
 
 /// The table.
-pub(crate) struct Lanes {
+pub(crate) struct LeaderTimelines {
     pub(crate) axis: Drawing,
     pub(crate) said: String,
-    pub(crate) rows: Vec<Lane>,
+    pub(crate) rows: Vec<LeaderTimeline>,
     pub(crate) more: usize,
 }
 
 /// What all lanes share.
-struct Sheet<'a> {
-    moment: &'a Moment,
-    known: &'a Known,
-    stretch: Stretch,
+struct TimelineSheet<'a> {
+    moment: &'a LocalClock,
+    known: &'a LeadershipFacts,
+    stretch: TimeStretch,
     ticks: Vec<Pct>,
     hand: Pct,
     /// When nobody led.
     vacant: Vec<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
-impl Known {
+impl LeadershipFacts {
     /// The holder of the newest term, while somebody leads.
     pub(crate) fn leader(&self) -> Option<&TermRow> {
         self.terms.first().filter(|_| self.lead.is_held())
@@ -100,14 +100,14 @@ impl Known {
 }
 
 /// The table: replicas that are there by name, then those that have gone.
-pub(crate) fn lanes(moment: &Moment, known: &Known) -> Lanes {
+pub(crate) fn lanes(moment: &LocalClock, known: &LeadershipFacts) -> LeaderTimelines {
     let stretch = stretch(moment.now, known);
     let words: Vec<(Pct, String)> = marks(moment, stretch, 8)
         .into_iter()
         .map(|at| (stretch.at(at), mark_text(moment, at)))
         .filter(|(x, _)| x.0 < 95.0)
         .collect();
-    let sheet = Sheet {
+    let sheet = TimelineSheet {
         moment,
         known,
         stretch,
@@ -118,7 +118,7 @@ pub(crate) fn lanes(moment: &Moment, known: &Known) -> Lanes {
     let mut replicas: Vec<&ReplicaRow> = known.replicas.iter().collect();
     replicas.sort_by_key(|replica| replica.state == ReplicaState::Gone);
     let more = replicas.len().saturating_sub(LANES_MAX);
-    Lanes {
+    LeaderTimelines {
         axis: scale(&words, Some(sheet.hand)),
         said: format!("Time, from {} to now", moment.event(stretch.from).text),
         rows: replicas.into_iter().take(LANES_MAX).map(|replica| lane(&sheet, replica)).collect(),
@@ -127,23 +127,23 @@ pub(crate) fn lanes(moment: &Moment, known: &Known) -> Lanes {
 }
 
 /// From the first thing that is known, within bounds, to a little past now.
-fn stretch(now: DateTime<Utc>, known: &Known) -> Stretch {
+fn stretch(now: DateTime<Utc>, known: &LeadershipFacts) -> TimeStretch {
     let begins = known.terms.iter().map(|term| term.began_at);
     let first = begins.chain(known.replicas.iter().map(|replica| replica.started_at)).min().unwrap_or(now);
     let from = first.clamp(now - DRAWN_MAX, now - DRAWN_MIN);
-    Stretch { from, to: now + (now - from) / 36 }
+    TimeStretch { from, to: now + (now - from) / 36 }
 }
 
-fn vacant(now: DateTime<Utc>, known: &Known) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+fn vacant(now: DateTime<Utc>, known: &LeadershipFacts) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
     let between = known.terms.windows(2).map(|pair| (ended_at(&pair[1], &pair[0]), pair[0].began_at));
     let open = match &known.lead {
-        Lead::Vacant { since } => Some((*since, now)),
-        Lead::Never | Lead::Held | Lead::Stuck { .. } => None,
+        LeadershipState::Vacant { since } => Some((*since, now)),
+        LeadershipState::Never | LeadershipState::Held | LeadershipState::Stuck { .. } => None,
     };
     between.chain(open).filter(|(from, to)| from < to).collect()
 }
 
-fn lane(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Lane {
+fn lane(sheet: &TimelineSheet<'_>, replica: &ReplicaRow) -> LeaderTimeline {
     let (moment, known) = (sheet.moment, sheet.known);
     let is_silent = is_silent(replica, moment.now);
     let leads = known.leads(&replica.id);
@@ -158,7 +158,7 @@ fn lane(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Lane {
         }
         ReplicaState::Leader | ReplicaState::Standby => (STANDS_BY, "stands by", trouble.unwrap_or("")),
     };
-    Lane {
+    LeaderTimeline {
         id: replica.id.to_string(),
         look,
         role: role.to_owned(),
@@ -178,7 +178,7 @@ fn lane(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Lane {
 }
 
 /// What it means that a replica would find other slots than the leader.
-fn other_zones(known: &Known, replica: &ReplicaRow) -> Option<String> {
+fn other_zones(known: &LeadershipFacts, replica: &ReplicaRow) -> Option<String> {
     let leader = known.replicas.iter().find(|other| known.leads(&other.id))?;
     let differs = leader.zones != replica.zones && !leader.zones.is_empty() && !replica.zones.is_empty();
     differs.then(|| {
@@ -187,10 +187,10 @@ fn other_zones(known: &Known, replica: &ReplicaRow) -> Option<String> {
     })
 }
 
-fn track(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Drawing {
-    let Sheet { moment, stretch, .. } = *sheet;
-    let mut shapes: Vec<Shape> =
-        sheet.ticks.iter().map(|x| Shape::Through { class: "track-grid", x: *x }).collect();
+fn track(sheet: &TimelineSheet<'_>, replica: &ReplicaRow) -> Drawing {
+    let TimelineSheet { moment, stretch, .. } = *sheet;
+    let mut shapes: Vec<AxisShape> =
+        sheet.ticks.iter().map(|x| AxisShape::Through { class: "track-grid", x: *x }).collect();
     let alive_to = if is_silent(replica, moment.now) || replica.state == ReplicaState::Gone {
         replica.seen_at
     } else {
@@ -198,7 +198,7 @@ fn track(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Drawing {
     };
     if alive_to > stretch.from {
         let (x, width) = stretch.between(replica.started_at, alive_to);
-        shapes.push(Shape::Box { class: "lane-up", x, width, y: 16.0, height: 2.0 });
+        shapes.push(AxisShape::Box { class: "lane-up", x, width, y: 16.0, height: 2.0 });
     }
     let mut told = Vec::new();
     for (term, end) in sheet.known.ended().filter(|(term, _)| term.holder == replica.id) {
@@ -210,16 +210,22 @@ fn track(sheet: &Sheet<'_>, replica: &ReplicaRow) -> Drawing {
     }
     for (from, to) in sheet.vacant.iter().filter(|(_, to)| *to > stretch.from) {
         let (x, width) = stretch.between(*from, *to);
-        shapes.push(Shape::Band { class: "lane-none", x, width });
+        shapes.push(AxisShape::Band { class: "lane-none", x, width });
     }
-    shapes.push(Shape::Through { class: "rail-hand", x: sheet.hand });
+    shapes.push(AxisShape::Through { class: "rail-hand", x: sheet.hand });
     Drawing { class: "track lane", height: 0, label: label(replica, &told), shapes }
 }
 
-fn term_shapes(shapes: &mut Vec<Shape>, stretch: Stretch, term: &TermRow, to: DateTime<Utc>, goes_on: bool) {
+fn term_shapes(
+    shapes: &mut Vec<AxisShape>,
+    stretch: TimeStretch,
+    term: &TermRow,
+    to: DateTime<Utc>,
+    goes_on: bool,
+) {
     let (x, width) = stretch.between(term.began_at, to);
     let class = if goes_on { "lane-led" } else { "lane-past" };
-    shapes.push(Shape::Box { class, x, width, y: 9.0, height: 16.0 });
+    shapes.push(AxisShape::Box { class, x, width, y: 9.0, height: 16.0 });
     if width.0 >= NUMBERED_FROM {
         let class = match (goes_on, width.0 >= NUMBERED_ON_PHONES_FROM) {
             (true, true) => "lane-now",
@@ -228,11 +234,11 @@ fn term_shapes(shapes: &mut Vec<Shape>, stretch: Stretch, term: &TermRow, to: Da
             (false, false) => "lane-on rail-minor",
         };
         let text = format!("epoch {}", term.epoch);
-        shapes.push(Shape::Text { class, x, dx: 6, y: 21, anchor: "start", text });
+        shapes.push(AxisShape::Text { class, x, dx: 6, y: 21, anchor: "start", text });
     }
 }
 
-fn tell(moment: &Moment, term: &TermRow, end: Option<DateTime<Utc>>) -> String {
+fn tell(moment: &LocalClock, term: &TermRow, end: Option<DateTime<Utc>>) -> String {
     let (epoch, from) = (term.epoch, moment.event(term.began_at).text);
     match end {
         None => format!("leads epoch {epoch} since {from}"),
@@ -290,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_holder_of_the_newest_term_leads_and_a_gap_crosses_every_lane() {
-        let known = Known {
+        let known = LeadershipFacts {
             replicas: vec![
                 replica("a", ReplicaState::Gone, 40),
                 replica("b", ReplicaState::Leader, 100),
@@ -298,14 +304,14 @@ mod tests {
                 replica("d", ReplicaState::Standby, 90),
             ],
             terms: vec![term(2, "b", 50, None), term(1, "a", 0, Some(40))],
-            lead: Lead::Held,
+            lead: LeadershipState::Held,
         };
-        let moment = Moment { now: at(100), zone: rota_core::schedule::Zone::UTC };
+        let moment = LocalClock { now: at(100), zone: rota_core::schedule::Zone::UTC };
         let lanes = lanes(&moment, &known);
         let roles: Vec<_> = lanes.rows.iter().map(|lane| (lane.id.as_str(), lane.role.as_str())).collect();
         assert_eq!(roles, [("b", "leads"), ("c", "led"), ("d", "silent"), ("a", "gone")]);
         for lane in &lanes.rows {
-            let gaps = lane.track.shapes.iter().filter(|shape| matches!(shape, Shape::Band { .. }));
+            let gaps = lane.track.shapes.iter().filter(|shape| matches!(shape, AxisShape::Band { .. }));
             assert_eq!(gaps.count(), 1, "{}", lane.id);
         }
         assert!(lanes.rows[0].track.label.starts_with("b leads epoch 2"), "{}", lanes.rows[0].track.label);
@@ -315,7 +321,7 @@ mod tests {
     fn a_replica_whose_time_zones_are_not_the_leaders_says_so() {
         let other =
             |id, zones: &str| ReplicaRow { zones: zones.into(), ..replica(id, ReplicaState::Standby, 100) };
-        let known = Known {
+        let known = LeadershipFacts {
             replicas: vec![
                 replica("a", ReplicaState::Leader, 100),
                 other("b", "2025b"),
@@ -323,9 +329,9 @@ mod tests {
                 other("d", ""),
             ],
             terms: vec![term(1, "a", 0, None)],
-            lead: Lead::Held,
+            lead: LeadershipState::Held,
         };
-        let lanes = lanes(&Moment { now: at(100), zone: rota_core::schedule::Zone::UTC }, &known);
+        let lanes = lanes(&LocalClock { now: at(100), zone: rota_core::schedule::Zone::UTC }, &known);
         let whys: Vec<_> = lanes.rows.iter().map(|lane| lane.why.as_str()).collect();
         assert_eq!(
             whys,

@@ -12,7 +12,7 @@ const PASS_HEIGHT: f64 = 24.0;
 
 /// A place in a column: a task, or a bend of an edge that passes by.
 #[derive(Debug, Clone)]
-struct Place {
+struct ColumnPlace {
     task: Option<TaskNo>,
     /// Places in the column before and after that it is joined with.
     left: Vec<usize>,
@@ -26,14 +26,14 @@ pub(crate) struct Layout {
     /// Column and middle of each task.
     pub(crate) nodes: Vec<(usize, f64)>,
     /// Each edge with the middles of its bends: one per column passed.
-    pub(crate) edges: Vec<Edge>,
+    pub(crate) edges: Vec<LaidEdge>,
     pub(crate) columns: usize,
     pub(crate) height: f64,
 }
 
 /// An edge, from left to right.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Edge {
+pub(crate) struct LaidEdge {
     pub(crate) from: TaskNo,
     pub(crate) to: TaskNo,
     /// Where it passes the columns between.
@@ -43,8 +43,8 @@ pub(crate) struct Edge {
 /// The places (column, index) that an edge goes through.
 type Chain = Vec<(usize, usize)>;
 
-struct Board {
-    columns: Vec<Vec<Place>>,
+struct LayoutBoard {
+    columns: Vec<Vec<ColumnPlace>>,
     /// Column and index of each task.
     at: Vec<(usize, usize)>,
     /// Edges as chains of (column, index).
@@ -53,7 +53,7 @@ struct Board {
 
 /// Lays the DAG out.
 pub(crate) fn layout(dag: &Dag) -> Layout {
-    let mut board = Board::new(dag);
+    let mut board = LayoutBoard::new(dag);
     let mut order: Vec<Vec<usize>> = board.columns.iter().map(|column| (0..column.len()).collect()).collect();
     for sweep in 0..SWEEPS {
         board.sweep(&mut order, sweep % 2 == 0);
@@ -62,15 +62,15 @@ pub(crate) fn layout(dag: &Dag) -> Layout {
     board.finish(dag)
 }
 
-impl Board {
+impl LayoutBoard {
     fn new(dag: &Dag) -> Self {
-        let mut columns: Vec<Vec<Place>> = Vec::new();
+        let mut columns: Vec<Vec<ColumnPlace>> = Vec::new();
         let mut at = vec![(0, 0); dag.tasks.len()];
         for (number, layer) in layers(dag).into_iter().enumerate() {
             for (index, task) in layer.iter().enumerate() {
                 at[task.0 as usize] = (number, index);
             }
-            columns.push(layer.into_iter().map(|task| Place::new(Some(task))).collect());
+            columns.push(layer.into_iter().map(|task| ColumnPlace::new(Some(task))).collect());
         }
         let mut board = Self { columns, at, chains: Vec::new() };
         for from in dag.task_nos() {
@@ -86,7 +86,7 @@ impl Board {
         let (start, end) = (self.at[from.0 as usize], self.at[to.0 as usize]);
         let mut chain = vec![start];
         for column in start.0 + 1..end.0 {
-            self.columns[column].push(Place::new(None));
+            self.columns[column].push(ColumnPlace::new(None));
             chain.push((column, self.columns[column].len() - 1));
         }
         chain.push(end);
@@ -143,14 +143,14 @@ impl Board {
                 spread(&order[column], &wanted, &mut self.columns[column]);
             }
         }
-        let top = |place: &Place| place.y - place.height() / 2.0;
+        let top = |place: &ColumnPlace| place.y - place.height() / 2.0;
         let lowest = self.columns.iter().flatten().map(top).fold(f64::INFINITY, f64::min);
         self.columns.iter_mut().flatten().for_each(|place| place.y -= lowest);
     }
 
     /// The middle of each place's neighbours on both sides.
     fn wanted(&self, column: usize) -> Vec<f64> {
-        let side = |near: &[usize], beside: Option<&Vec<Place>>| -> Vec<f64> {
+        let side = |near: &[usize], beside: Option<&Vec<ColumnPlace>>| -> Vec<f64> {
             beside.map(|places| near.iter().map(|index| places[*index].y).collect()).unwrap_or_default()
         };
         let (before, after) =
@@ -173,16 +173,16 @@ impl Board {
             .iter()
             .map(|(from, to, chain)| {
                 let bends = chain[1..chain.len() - 1].iter().map(|at| y(*at)).collect();
-                Edge { from: *from, to: *to, bends }
+                LaidEdge { from: *from, to: *to, bends }
             })
             .collect();
-        let bottom = |place: &Place| place.y + place.height() / 2.0;
+        let bottom = |place: &ColumnPlace| place.y + place.height() / 2.0;
         let height = self.columns.iter().flatten().map(bottom).fold(0.0, f64::max);
         Layout { nodes, edges, columns: self.columns.len(), height }
     }
 }
 
-impl Place {
+impl ColumnPlace {
     fn new(task: Option<TaskNo>) -> Self {
         Self { task, left: Vec::new(), right: Vec::new(), y: 0.0 }
     }
@@ -194,7 +194,7 @@ impl Place {
 
 /// Puts places where they want to be, in order and without overlap: groups that push each other share the mean of
 /// their wishes (pool adjacent violators).
-fn spread(order: &[usize], wanted: &[f64], places: &mut [Place]) {
+fn spread(order: &[usize], wanted: &[f64], places: &mut [ColumnPlace]) {
     // Each group: its members' offsets from its start, the sum of (wish - offset), and how many they are.
     struct Group {
         members: Vec<(usize, f64)>,

@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 
-use super::time::{Moment, grouped};
-use crate::log::{Line, Needle, Source, parts};
+use super::time::{LocalClock, grouped};
+use crate::log::{Line, LineWriter, Needle, parts};
 
 /// Characters of a line on a page: as many as a worker puts into one.
 const LINE_CHARS_MAX: usize = 16 * 1024;
 
 /// A piece of text in one style. The class comes from a fixed list, or is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct LineSpan {
     pub(crate) class: &'static str,
     pub(crate) text: String,
     /// Whether it is what was searched for.
@@ -28,20 +28,20 @@ pub(crate) struct LogLine {
     pub(crate) from: &'static str,
     pub(crate) at: String,
     pub(crate) iso: String,
-    pub(crate) spans: Vec<Span>,
+    pub(crate) spans: Vec<LineSpan>,
     /// What is said of the rest of a line that is too long to be shown.
     pub(crate) rest: String,
 }
 
 /// A line as it is shown, with what was searched for marked.
-pub(crate) fn log_line(moment: &Moment, line: &Line, needle: Option<&Needle>) -> LogLine {
+pub(crate) fn log_line(moment: &LocalClock, line: &Line, needle: Option<&Needle>) -> LogLine {
     let (stamp, text) = parts(&line.text);
     let instant = stamp.and_then(|(iso, source)| Some((iso.parse::<DateTime<Utc>>().ok()?, iso, source)));
     let text = if instant.is_some() { text } else { line.text.as_str() };
     let (class, from) = match instant {
-        Some((_, _, Source::Out)) => ("", "out"),
-        Some((_, _, Source::Err)) => ("lv-err", "err"),
-        Some((_, _, Source::Rota)) => ("lv-rota", "rota"),
+        Some((_, _, LineWriter::Out)) => ("", "out"),
+        Some((_, _, LineWriter::Err)) => ("lv-err", "err"),
+        Some((_, _, LineWriter::Rota)) => ("lv-rota", "rota"),
         None => ("", ""),
     };
     let end = text.char_indices().nth(LINE_CHARS_MAX).map_or(text.len(), |(place, _)| place);
@@ -64,8 +64,8 @@ pub(crate) fn log_line(moment: &Moment, line: &Line, needle: Option<&Needle>) ->
 }
 
 /// Splits a text at terminal colour codes; every other escape sequence and control character is dropped.
-pub(crate) fn ansi(text: &str) -> Vec<Span> {
-    let mut spans: Vec<Span> = Vec::new();
+pub(crate) fn ansi(text: &str) -> Vec<LineSpan> {
+    let mut spans: Vec<LineSpan> = Vec::new();
     let mut class = "";
     let mut current = String::new();
     let mut chars = text.chars().peekable();
@@ -92,9 +92,9 @@ pub(crate) fn ansi(text: &str) -> Vec<Span> {
     spans
 }
 
-fn flush(spans: &mut Vec<Span>, class: &'static str, current: &mut String) {
+fn flush(spans: &mut Vec<LineSpan>, class: &'static str, current: &mut String) {
     if !current.is_empty() {
-        spans.push(Span { class, text: std::mem::take(current), hit: false });
+        spans.push(LineSpan { class, text: std::mem::take(current), hit: false });
     }
 }
 
@@ -115,7 +115,7 @@ fn style(code: &str, before: &'static str) -> &'static str {
 }
 
 /// Marks what was searched for, whatever styles it is written in.
-fn mark(spans: Vec<Span>, needle: Option<&Needle>) -> Vec<Span> {
+fn mark(spans: Vec<LineSpan>, needle: Option<&Needle>) -> Vec<LineSpan> {
     let Some(needle) = needle else { return spans };
     let text: String = spans.iter().map(|span| span.text.as_str()).collect();
     let hits = needle.hits(&text);
@@ -126,7 +126,7 @@ fn mark(spans: Vec<Span>, needle: Option<&Needle>) -> Vec<Span> {
     let mut at = 0;
     for span in spans {
         let end = at + span.text.len();
-        out.extend(pieces(at..end, &hits).into_iter().map(|(piece, hit)| Span {
+        out.extend(pieces(at..end, &hits).into_iter().map(|(piece, hit)| LineSpan {
             class: span.class,
             text: text[piece].to_owned(),
             hit,
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn lines_say_when_and_from_where() {
-        let moment = Moment {
+        let moment = LocalClock {
             now: DateTime::UNIX_EPOCH,
             zone: rota_core::schedule::Zone::named("Europe/Berlin").expect("a zone"),
         };
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_says_how_much_is_not_shown() {
-        let moment = Moment { now: DateTime::UNIX_EPOCH, zone: rota_core::schedule::Zone::UTC };
+        let moment = LocalClock { now: DateTime::UNIX_EPOCH, zone: rota_core::schedule::Zone::UTC };
         let line = Line { no: 1, text: "ü".repeat(LINE_CHARS_MAX + 10), cut: 1000 };
         assert_eq!(log_line(&moment, &line, None).rest, " … 1,020 bytes more, in the download");
     }

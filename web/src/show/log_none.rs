@@ -5,20 +5,20 @@ use rota_core::state::TaskState;
 
 use super::attempts::attempt_state;
 use super::home::sentence;
-use super::look::Look;
-use super::time::{Moment, span};
+use super::look::StateStyle;
+use super::time::{LocalClock, span};
 use crate::tasks::TaskNow;
 
 /// What is said in place of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Nothing {
-    pub(crate) look: Look,
+pub(crate) struct NoLines {
+    pub(crate) look: StateStyle,
     pub(crate) title: &'static str,
     pub(crate) text: String,
 }
 
 /// For the attempt that was chosen, if the task had one.
-pub(crate) fn nothing(moment: &Moment, task: &TaskNow, row: Option<&TaskRow>) -> Nothing {
+pub(crate) fn nothing(moment: &LocalClock, task: &TaskNow, row: Option<&TaskRow>) -> NoLines {
     let Some(row) = row.filter(|row| row.attempt > 0) else { return never_begun(task) };
     let state = attempt_state(row);
     let (title, text) = match (state, row.started_at) {
@@ -36,20 +36,20 @@ pub(crate) fn nothing(moment: &Moment, task: &TaskNow, row: Option<&TaskRow>) ->
             ("No output", ended(row, &ran.unwrap_or_else(|| "It ran".to_owned())))
         }
     };
-    Nothing { look: Look::task(state), title, text }
+    NoLines { look: StateStyle::task(state), title, text }
 }
 
-fn never_begun(task: &TaskNow) -> Nothing {
-    let look = Look::task(task.state);
+fn never_begun(task: &TaskNow) -> NoLines {
+    let look = StateStyle::task(task.state);
     if !task.state.is_terminal() {
-        return Nothing {
+        return NoLines {
             look,
             title: "Not started",
             text: waits(task, "There is a log once an attempt has started."),
         };
     }
     let text = task.row.as_ref().map(|row| reason(row, "It ended without an attempt."));
-    Nothing { look, title: "Never started", text: text.unwrap_or_default() }
+    NoLines { look, title: "Never started", text: text.unwrap_or_default() }
 }
 
 fn waits(task: &TaskNow, otherwise: &str) -> String {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn said(row: Option<TaskRow>, state: TaskState, why: Option<&str>) -> (&'static str, String) {
-        let moment = Moment { now: T0 + TimeDelta::seconds(3), zone: rota_core::schedule::Zone::UTC };
+        let moment = LocalClock { now: T0 + TimeDelta::seconds(3), zone: rota_core::schedule::Zone::UTC };
         let task = TaskNow {
             name: TaskName::trusted("a"),
             no: TaskNo(0),

@@ -5,7 +5,7 @@ use rota_core::state::{RunState, TaskState};
 
 /// Class, glyph and word of a state; all three from fixed lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct StateStyle {
     /// `is-…`, which sets the colours.
     pub(crate) class: &'static str,
     /// The symbol `g-…`.
@@ -14,28 +14,28 @@ pub(crate) struct Look {
     pub(crate) word: &'static str,
 }
 
-const fn look(class: &'static str, glyph: &'static str, word: &'static str) -> Look {
-    Look { class, glyph, word }
+const fn look(class: &'static str, glyph: &'static str, word: &'static str) -> StateStyle {
+    StateStyle { class, glyph, word }
 }
 
 /// Nothing to complain about.
-pub(crate) const OK: Look = look("is-ok", "success", "well");
+pub(crate) const OK: StateStyle = look("is-ok", "success", "well");
 /// Needs a look soon.
-pub(crate) const WARN: Look = look("is-warn", "warn", "needs a look");
+pub(crate) const WARN: StateStyle = look("is-warn", "warn", "needs a look");
 /// Broken.
-pub(crate) const FAILED: Look = look("is-failed", "failed", "failed");
+pub(crate) const FAILED: StateStyle = look("is-failed", "failed", "failed");
 /// A schedule that is held.
-pub(crate) const PAUSED: Look = look("is-paused", "paused", "paused");
+pub(crate) const PAUSED: StateStyle = look("is-paused", "paused", "paused");
 /// A slot without a run that should have had one.
-pub(crate) const MISSED: Look = look("is-missed", "missed", "missed");
+pub(crate) const MISSED: StateStyle = look("is-missed", "missed", "missed");
 /// A scheduler that leads.
-pub(crate) const LEADS: Look = look("is-accent", "leader", "leads");
+pub(crate) const LEADS: StateStyle = look("is-accent", "leader", "leads");
 /// A scheduler that waits for its turn.
-pub(crate) const STANDS_BY: Look = look("is-none", "waiting", "stands by");
+pub(crate) const STANDS_BY: StateStyle = look("is-none", "waiting", "stands by");
 /// What ended in good order.
-pub(crate) const GONE: Look = look("is-none", "cancelled", "gone");
+pub(crate) const GONE: StateStyle = look("is-none", "cancelled", "gone");
 
-impl Look {
+impl StateStyle {
     /// A worker's.
     pub(crate) const fn worker(worker: &WorkerRow) -> Self {
         match worker.state {

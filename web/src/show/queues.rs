@@ -8,15 +8,15 @@ use rota_core::id::QueueName;
 use rota_core::port::{WorkerRow, WorkerState};
 
 use super::fleet;
-use super::look::{FAILED, Look, OK, WARN};
+use super::look::{FAILED, OK, StateStyle, WARN};
 
 /// Names that are listed in one cell.
 const NAMED_MAX: usize = 4;
 
 /// A queue.
-pub(crate) struct Queue {
+pub(crate) struct QueueLine {
     pub(crate) name: String,
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     /// Slots of the live workers that serve it; they share them with their other queues.
     pub(crate) slots: u64,
     pub(crate) workers: Vec<String>,
@@ -29,13 +29,13 @@ pub(crate) struct Queue {
 
 /// What is known of one queue.
 #[derive(Default)]
-struct Known<'a> {
+struct QueueFacts<'a> {
     live: Vec<&'a WorkerRow>,
     draining: usize,
     dags: Vec<&'a str>,
 }
 
-impl Queue {
+impl QueueLine {
     /// Whether tasks wait in it with nobody to run them.
     pub(crate) fn is_starved(&self) -> bool {
         self.look == FAILED
@@ -43,8 +43,8 @@ impl Queue {
 }
 
 /// All queues that a worker serves or a DAG names, those in trouble first, then by name.
-pub(crate) fn queues(workers: &[WorkerRow], dags: &[Arc<Dag>]) -> Vec<Queue> {
-    let mut known: BTreeMap<&QueueName, Known<'_>> = BTreeMap::new();
+pub(crate) fn queues(workers: &[WorkerRow], dags: &[Arc<Dag>]) -> Vec<QueueLine> {
+    let mut known: BTreeMap<&QueueName, QueueFacts<'_>> = BTreeMap::new();
     for worker in workers.iter().filter(|worker| fleet::is_up(worker)) {
         for queue in fleet::queues(worker) {
             let entry = known.entry(queue).or_default();
@@ -62,12 +62,12 @@ pub(crate) fn queues(workers: &[WorkerRow], dags: &[Arc<Dag>]) -> Vec<Queue> {
             }
         }
     }
-    let mut queues: Vec<Queue> = known.into_iter().map(|(name, known)| queue(name, &known)).collect();
+    let mut queues: Vec<QueueLine> = known.into_iter().map(|(name, known)| queue(name, &known)).collect();
     queues.sort_by_key(|queue| queue.look != FAILED);
     queues
 }
 
-fn queue(name: &QueueName, known: &Known<'_>) -> Queue {
+fn queue(name: &QueueName, known: &QueueFacts<'_>) -> QueueLine {
     let (look, note) = match (known.live.len(), known.draining, known.dags.len()) {
         (1.., _, _) if known.live.iter().all(|worker| !worker.takes_tasks()) => {
             (WARN, "Its workers cannot start tasks now: they take none until they can.")
@@ -77,7 +77,7 @@ fn queue(name: &QueueName, known: &Known<'_>) -> Queue {
         (0, 0, 1..) => (FAILED, "No live worker serves it: its tasks wait until one does."),
         (0, 0, 0) => (OK, ""),
     };
-    Queue {
+    QueueLine {
         name: name.to_string(),
         look,
         slots: known.live.iter().map(|worker| u64::from(worker.slots)).sum(),

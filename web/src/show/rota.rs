@@ -9,11 +9,11 @@ use rota_core::id::DagId;
 use rota_core::port::{DagRow, RunRow};
 use rota_core::state::RunState;
 
-use super::axis::{Drawing, Pct, Shape, Stretch, floor_hour};
-use super::look::{FAILED, Look, MISSED, PAUSED};
+use super::axis::{AxisShape, Drawing, Pct, TimeStretch, floor_hour};
+use super::look::{FAILED, MISSED, PAUSED, StateStyle};
 use super::runs::{RunBars, took, typical};
-use super::slots::{Says, thinned};
-use super::time::{Moment, Stamp};
+use super::slots::{ScheduleWords, thinned};
+use super::time::{LocalClock, Stamp};
 
 /// How far a row looks ahead.
 const AHEAD: TimeDelta = TimeDelta::hours(24);
@@ -24,7 +24,7 @@ const OFTEN: usize = 48;
 
 /// A DAG with all that its row needs.
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub(crate) struct DagEntry {
     pub(crate) row: DagRow,
     pub(crate) dag: Option<Arc<Dag>>,
     /// Its newest run.
@@ -35,7 +35,7 @@ pub(crate) struct Entry {
 
 /// What a list of DAGs may be narrowed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Plight {
+pub(crate) enum DagHealth {
     Failed,
     Missed,
     Running,
@@ -44,12 +44,12 @@ pub(crate) enum Plight {
 }
 
 /// A row.
-pub(crate) struct Row {
+pub(crate) struct DagLine {
     pub(crate) dag: String,
     /// What is wrong with it, if something is.
-    pub(crate) look: Option<Look>,
+    pub(crate) look: Option<StateStyle>,
     pub(crate) under: String,
-    pub(crate) says: Option<Says>,
+    pub(crate) says: Option<ScheduleWords>,
     pub(crate) runs: RunBars,
     pub(crate) ahead: Drawing,
     pub(crate) next: Option<Stamp>,
@@ -60,7 +60,7 @@ pub(crate) struct Row {
     pub(crate) present: bool,
 }
 
-impl Plight {
+impl DagHealth {
     /// The word in addresses.
     pub(crate) fn parse(word: &str) -> Option<Self> {
         match word {
@@ -73,16 +73,16 @@ impl Plight {
     }
 }
 
-impl Entry {
+impl DagEntry {
     /// Where it belongs when trouble sorts first.
-    pub(crate) fn plight(&self) -> Plight {
+    pub(crate) fn plight(&self) -> DagHealth {
         let newest = self.newest.as_ref().map(|run| run.state);
         match newest {
-            _ if self.row.paused => Plight::Paused,
-            Some(RunState::Failed) => Plight::Failed,
-            _ if self.missed => Plight::Missed,
-            Some(RunState::Queued | RunState::Running) => Plight::Running,
-            Some(RunState::Success | RunState::Cancelled) | None => Plight::Well,
+            _ if self.row.paused => DagHealth::Paused,
+            Some(RunState::Failed) => DagHealth::Failed,
+            _ if self.missed => DagHealth::Missed,
+            Some(RunState::Queued | RunState::Running) => DagHealth::Running,
+            Some(RunState::Success | RunState::Cancelled) | None => DagHealth::Well,
         }
     }
 
@@ -104,21 +104,25 @@ impl Entry {
 }
 
 /// The rows of these entries. `recent` holds the last runs of each, newest first.
-pub(crate) fn rows(moment: &Moment, entries: &[Entry], recent: &HashMap<DagId, Vec<RunRow>>) -> Vec<Row> {
+pub(crate) fn rows(
+    moment: &LocalClock,
+    entries: &[DagEntry],
+    recent: &HashMap<DagId, Vec<RunRow>>,
+) -> Vec<DagLine> {
     let none = Vec::new();
     entries.iter().map(|entry| row(moment, entry, recent.get(&entry.row.dag).unwrap_or(&none))).collect()
 }
 
-fn row(moment: &Moment, entry: &Entry, runs: &[RunRow]) -> Row {
+fn row(moment: &LocalClock, entry: &DagEntry, runs: &[RunRow]) -> DagLine {
     let dag = entry.dag.as_deref();
     let schedule = dag.and_then(|dag| dag.schedule.as_ref());
     let (scheduled, paused, present) = (schedule.is_some(), entry.row.paused, entry.row.present);
     let next = entry.row.next_slot.filter(|_| scheduled && !paused && present);
     let look = match entry.plight() {
-        Plight::Failed => Some(FAILED),
-        Plight::Missed => Some(MISSED),
-        Plight::Paused => Some(PAUSED),
-        Plight::Running | Plight::Well => None,
+        DagHealth::Failed => Some(FAILED),
+        DagHealth::Missed => Some(MISSED),
+        DagHealth::Paused => Some(PAUSED),
+        DagHealth::Running | DagHealth::Well => None,
     };
     let next_word = match (present, paused, scheduled) {
         (false, _, _) => "file is gone",
@@ -127,11 +131,11 @@ fn row(moment: &Moment, entry: &Entry, runs: &[RunRow]) -> Row {
         (true, false, true) => "",
     };
     let owner_tags = dag.into_iter().flat_map(|dag| dag.owner.iter().chain(&dag.tags)).map(String::as_str);
-    Row {
+    DagLine {
         dag: entry.row.dag.to_string(),
         look,
         under: owner_tags.collect::<Vec<_>>().join(" · "),
-        says: schedule.map(Says::of),
+        says: schedule.map(ScheduleWords::of),
         runs: RunBars::new(runs, moment.now),
         ahead: ahead(moment, entry, runs),
         next: next.map(|at| moment.slot(at)),
@@ -144,7 +148,7 @@ fn row(moment: &Moment, entry: &Entry, runs: &[RunRow]) -> Row {
 }
 
 /// The hours of the axis above the rows and through them.
-pub(crate) fn axis(moment: &Moment) -> Drawing {
+pub(crate) fn axis(moment: &LocalClock) -> Drawing {
     let shapes = hours(moment)
         .into_iter()
         .map(|(x, at)| {
@@ -154,15 +158,15 @@ pub(crate) fn axis(moment: &Moment) -> Drawing {
                 hour if hour % 6 == 0 => ("", moment.hours(at)),
                 _ => ("rail-minor", moment.hours(at)),
             };
-            Shape::Text { class, x, dx: 0, y: 15, anchor: "middle", text }
+            AxisShape::Text { class, x, dx: 0, y: 15, anchor: "middle", text }
         })
         .collect();
     Drawing { class: "ahead-axis", height: 0, label: String::new(), shapes }
 }
 
 /// Every third hour of the next 24.
-fn hours(moment: &Moment) -> Vec<(Pct, DateTime<Utc>)> {
-    let stretch = Stretch { from: moment.now, to: moment.now + AHEAD };
+fn hours(moment: &LocalClock) -> Vec<(Pct, DateTime<Utc>)> {
+    let stretch = TimeStretch { from: moment.now, to: moment.now + AHEAD };
     let first = floor_hour(moment.now);
     (1..=24)
         .map(|hour| first + TimeDelta::hours(hour))
@@ -172,21 +176,21 @@ fn hours(moment: &Moment) -> Vec<(Pct, DateTime<Utc>)> {
         .collect()
 }
 
-fn ahead(moment: &Moment, entry: &Entry, runs: &[RunRow]) -> Drawing {
-    let stretch = Stretch { from: moment.now, to: moment.now + AHEAD };
-    let mut shapes: Vec<Shape> = hours(moment)
+fn ahead(moment: &LocalClock, entry: &DagEntry, runs: &[RunRow]) -> Drawing {
+    let stretch = TimeStretch { from: moment.now, to: moment.now + AHEAD };
+    let mut shapes: Vec<AxisShape> = hours(moment)
         .into_iter()
         .map(|(x, at)| {
             let midnight = at.with_timezone(&moment.zone).hour() == 0;
             let class = if midnight { "ahead-day" } else { "ahead-hour" };
-            Shape::Tick { class, x, y1: 0, y2: 52 }
+            AxisShape::Tick { class, x, y1: 0, y2: 52 }
         })
         .collect();
     shapes.extend(until_about(moment, stretch, runs));
     let schedule = entry.dag.as_ref().and_then(|dag| dag.schedule.as_ref());
     match schedule {
         _ if entry.row.paused || !entry.row.present => {
-            shapes.push(Shape::Box {
+            shapes.push(AxisShape::Box {
                 class: "ahead-off",
                 x: Pct(0.0),
                 width: Pct(100.0),
@@ -206,18 +210,18 @@ fn ahead(moment: &Moment, entry: &Entry, runs: &[RunRow]) -> Drawing {
     Drawing { class: "ahead", height: 0, label: String::new(), shapes }
 }
 
-fn tick(place: usize, x: Pct, often: bool) -> Shape {
+fn tick(place: usize, x: Pct, often: bool) -> AxisShape {
     match (place, often) {
-        (0, _) => Shape::Tick { class: "ahead-tick is-first", x, y1: 18, y2: 34 },
-        (_, false) => Shape::Tick { class: "ahead-tick", x, y1: 20, y2: 32 },
-        (_, true) => Shape::Tick { class: "ahead-tick is-often", x, y1: 22, y2: 30 },
+        (0, _) => AxisShape::Tick { class: "ahead-tick is-first", x, y1: 18, y2: 34 },
+        (_, false) => AxisShape::Tick { class: "ahead-tick", x, y1: 20, y2: 32 },
+        (_, true) => AxisShape::Tick { class: "ahead-tick is-often", x, y1: 22, y2: 30 },
     }
 }
 
 /// A box from now to when the active run is likely to end.
-fn until_about(moment: &Moment, stretch: Stretch, runs: &[RunRow]) -> Option<Shape> {
+fn until_about(moment: &LocalClock, stretch: TimeStretch, runs: &[RunRow]) -> Option<AxisShape> {
     let run = runs.first().filter(|run| run.state == RunState::Running)?;
     let left = typical(runs, moment.now).map_or(TimeDelta::zero(), |typical| typical - took(run, moment.now));
     let (x, width) = stretch.between(moment.now, moment.now + left.max(TimeDelta::zero()));
-    Some(Shape::Box { class: "ahead-run", x, width: Pct(width.0.max(0.5)), y: 20.0, height: 12.0 })
+    Some(AxisShape::Box { class: "ahead-run", x, width: Pct(width.0.max(0.5)), y: 20.0, height: 12.0 })
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::port::RunRow;
 use rota_core::state::RunState;
 
-use super::look::Look;
+use super::look::StateStyle;
 use super::time::count;
 
 /// Runs shown.
@@ -18,7 +18,7 @@ const BASE: f64 = 27.0;
 
 /// One bar.
 #[derive(Debug, Clone)]
-pub(crate) struct Bar {
+pub(crate) struct RunBar {
     pub(crate) class: &'static str,
     pub(crate) x: f64,
     pub(crate) y: f64,
@@ -33,7 +33,7 @@ pub(crate) struct Bar {
 #[template(path = "svg/runs.html")]
 pub(crate) struct RunBars {
     pub(crate) label: String,
-    pub(crate) bars: Vec<Bar>,
+    pub(crate) bars: Vec<RunBar>,
 }
 
 impl HtmlSafe for RunBars {}
@@ -68,17 +68,17 @@ fn height(run: &RunRow, longest_ms: i64, now: DateTime<Utc>) -> f64 {
     (HEIGHT_MIN + part * (HEIGHT_MAX - HEIGHT_MIN)).round()
 }
 
-fn bar(place: usize, run: &RunRow, height: f64) -> Bar {
+fn bar(place: usize, run: &RunRow, height: f64) -> RunBar {
     let left = 169.0 - 7.0 * place as f64;
-    let class = Look::run(run.state).class;
+    let class = StateStyle::run(run.state).class;
     let failed = run.state == RunState::Failed;
     // Hollow and edged bars are drawn on half pixels, so that their edge is sharp.
     let edged = matches!(run.state, RunState::Queued | RunState::Running | RunState::Cancelled);
     let height = if run.state == RunState::Queued { HEIGHT_MIN } else { height };
     if edged {
-        Bar { class, x: left + 0.5, y: BASE - height + 0.5, width: 4.0, height: height - 1.0, failed }
+        RunBar { class, x: left + 0.5, y: BASE - height + 0.5, width: 4.0, height: height - 1.0, failed }
     } else {
-        Bar { class, x: left, y: BASE - height, width: 5.0, height, failed }
+        RunBar { class, x: left, y: BASE - height, width: 5.0, height, failed }
     }
 }
 
@@ -89,7 +89,7 @@ fn label(runs: &[RunRow]) -> String {
     let of = |state| runs.iter().filter(|run| run.state == state).count();
     let said: Vec<String> = RunState::ALL
         .iter()
-        .map(|state| (of(*state), Look::run(*state).word))
+        .map(|state| (of(*state), StateStyle::run(*state).word))
         .filter(|(number, _)| *number > 0)
         .map(|(number, word)| format!("{number} {word}"))
         .collect();
@@ -97,6 +97,6 @@ fn label(runs: &[RunRow]) -> String {
         "{}: {}; the last {}",
         count(runs.len() as u64, "run"),
         said.join(", "),
-        Look::run(runs[0].state).word
+        StateStyle::run(runs[0].state).word
     )
 }

@@ -3,11 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::schedule::{Rule, Schedule};
 
-use super::axis::Stretch;
+use super::axis::TimeStretch;
 
 /// What a schedule says, for a table: words for the common forms, else the crontab line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Says {
+pub(crate) struct ScheduleWords {
     pub(crate) text: String,
     /// IANA name.
     pub(crate) zone: String,
@@ -15,7 +15,7 @@ pub(crate) struct Says {
     pub(crate) code: bool,
 }
 
-impl Says {
+impl ScheduleWords {
     /// In words.
     pub(crate) fn of(schedule: &Schedule) -> Self {
         let zone = schedule.spec().timezone.name().to_owned();
@@ -95,7 +95,7 @@ fn step(text: &str) -> Option<u32> {
 /// Slots within a stretch, at most one per `bucket` and at most `count_max`: enough to draw, cheap for any schedule.
 pub(crate) fn thinned(
     schedule: &Schedule,
-    stretch: Stretch,
+    stretch: TimeStretch,
     bucket: TimeDelta,
     count_max: usize,
 ) -> Vec<DateTime<Utc>> {
@@ -139,7 +139,7 @@ mod tests {
         let spec = Spec::new(vec![Rule::Every(std::time::Duration::from_secs(10))]);
         let schedule = Schedule::compile(spec, "a").expect("valid");
         let from = DateTime::UNIX_EPOCH;
-        let stretch = Stretch { from, to: from + TimeDelta::hours(1) };
+        let stretch = TimeStretch { from, to: from + TimeDelta::hours(1) };
         let slots = thinned(&schedule, stretch, TimeDelta::minutes(5), 100);
         assert_eq!(slots.len(), 13);
         assert_eq!(thinned(&schedule, stretch, TimeDelta::minutes(5), 4).len(), 4);

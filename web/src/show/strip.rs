@@ -7,16 +7,16 @@ use rota_core::port::{LeaderRow, WorkerRow, WorkerState};
 use tokio::time::Instant;
 
 use super::fleet;
-use super::look::{FAILED, Look, OK, WARN};
-use super::time::{Moment, count, span};
-use crate::app::{Ctx, Pulse};
+use super::look::{FAILED, OK, StateStyle, WARN};
+use super::time::{LocalClock, count, span};
+use crate::app::{Ctx, HeaderStatus};
 use crate::error::Outcome;
-use crate::lead::Lead;
+use crate::lead::LeadershipState;
 
 /// What was read.
-pub(crate) struct Health {
+pub(crate) struct HealthStrip {
     pub(crate) leader: LeaderRow,
-    pub(crate) lead: Lead,
+    pub(crate) lead: LeadershipState,
     pub(crate) workers: Vec<WorkerRow>,
     /// Of live workers.
     pub(crate) slots: u64,
@@ -29,14 +29,14 @@ pub(crate) struct Health {
 
 /// One cell.
 pub(crate) struct Gauge {
-    pub(crate) look: Look,
+    pub(crate) look: StateStyle,
     pub(crate) name: &'static str,
     pub(crate) value: String,
     pub(crate) under: String,
     pub(crate) href: &'static str,
 }
 
-impl Health {
+impl HealthStrip {
     /// Reads it. The leader's row is also how the store's time to answer is measured.
     pub(crate) async fn load(ctx: &Ctx, dags: usize, late_max_ms: u64) -> Outcome<Self> {
         let began = Instant::now();
@@ -44,13 +44,13 @@ impl Health {
         let store_wait = began.elapsed();
         let workers = ctx.app.ports.store.view_workers().await?;
         let (running, slots) = fleet::load(&workers);
-        let Pulse { broken, lead } = ctx.app.pulse().await?;
+        let HeaderStatus { broken, lead } = ctx.app.pulse().await?;
         Ok(Self { leader, lead, workers, slots, running, store_wait, dags, broken, late_max_ms })
     }
 }
 
 /// The cells.
-pub(crate) fn gauges(moment: &Moment, health: &Health) -> Vec<Gauge> {
+pub(crate) fn gauges(moment: &LocalClock, health: &HealthStrip) -> Vec<Gauge> {
     let slots = Gauge {
         look: if health.slots > 0 { OK } else { WARN },
         name: "Slots in use",
@@ -69,7 +69,7 @@ pub(crate) fn gauges(moment: &Moment, health: &Health) -> Vec<Gauge> {
     vec![leader(moment, health), workers(moment, health), slots, store, files(health), lateness(health)]
 }
 
-fn leader(moment: &Moment, health: &Health) -> Gauge {
+fn leader(moment: &LocalClock, health: &HealthStrip) -> Gauge {
     let none = |under: String| Gauge {
         look: FAILED,
         name: "Leader",
@@ -78,16 +78,18 @@ fn leader(moment: &Moment, health: &Health) -> Gauge {
         href: "/cluster",
     };
     match (&health.lead, &health.leader.holder) {
-        (Lead::Stuck { why }, holder) => Gauge {
+        (LeadershipState::Stuck { why }, holder) => Gauge {
             look: FAILED,
             name: "Leader",
             value: holder.clone().unwrap_or_else(|| "stuck".to_owned()),
             under: why.clone(),
             href: "/cluster",
         },
-        (Lead::Vacant { since }, _) => none(format!("since {}", moment.event(*since).text)),
-        (Lead::Never, None) | (Lead::Held, None) => none("since the store was made".to_owned()),
-        (Lead::Held | Lead::Never, Some(holder)) => {
+        (LeadershipState::Vacant { since }, _) => none(format!("since {}", moment.event(*since).text)),
+        (LeadershipState::Never, None) | (LeadershipState::Held, None) => {
+            none("since the store was made".to_owned())
+        }
+        (LeadershipState::Held | LeadershipState::Never, Some(holder)) => {
             let since = health.leader.since.map(|since| format!(", for {}", moment.since(since)));
             let under = format!("epoch {}{}", health.leader.epoch, since.unwrap_or_default());
             Gauge { look: OK, name: "Leader", value: holder.clone(), under, href: "/cluster" }
@@ -95,7 +97,7 @@ fn leader(moment: &Moment, health: &Health) -> Gauge {
     }
 }
 
-fn workers(moment: &Moment, health: &Health) -> Gauge {
+fn workers(moment: &LocalClock, health: &HealthStrip) -> Gauge {
     let newest = fleet::newest(&health.workers);
     let up = newest.iter().filter(|worker| fleet::is_up(worker)).count();
     let dead = newest.iter().find(|worker| worker.state == WorkerState::Dead);
@@ -109,7 +111,7 @@ fn workers(moment: &Moment, health: &Health) -> Gauge {
     Gauge { look, name: "Workers", value: format!("{up} of {}", counted.max(up)), under, href: "/cluster" }
 }
 
-fn files(health: &Health) -> Gauge {
+fn files(health: &HealthStrip) -> Gauge {
     let good = count(health.dags as u64, "DAG");
     if health.broken == 0 {
         return Gauge {
@@ -124,7 +126,7 @@ fn files(health: &Health) -> Gauge {
     Gauge { look: WARN, name: "Files", value: good, under, href: "/files" }
 }
 
-fn lateness(health: &Health) -> Gauge {
+fn lateness(health: &HealthStrip) -> Gauge {
     let late = TimeDelta::milliseconds(i64::try_from(health.late_max_ms).unwrap_or(i64::MAX));
     Gauge {
         look: if late > TimeDelta::minutes(1) { WARN } else { OK },

@@ -3,19 +3,19 @@
 use chrono::TimeDelta;
 use rota_core::port::{SlotCounts, TermRow, TimeWindow};
 
-use super::lanes::Known;
-use super::look::{FAILED, Look, MISSED, OK, WARN};
-use super::time::{Moment, Stamp, count, span};
+use super::lanes::LeadershipFacts;
+use super::look::{FAILED, MISSED, OK, StateStyle, WARN};
+use super::time::{LocalClock, Stamp, count, span};
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::lead::{End, NOTED_EVERY, ended_at, vacancy};
+use crate::lead::{NOTED_EVERY, TermEnd, ended_at, vacancy};
 use crate::ledger;
 
 /// Changes that are listed.
 pub(crate) const TERMS_SHOWN: usize = 8;
 
 /// A term, and how it came about.
-pub(crate) struct Row {
+pub(crate) struct LeaderChange {
     pub(crate) epoch: i64,
     pub(crate) holder: String,
     pub(crate) from: Stamp,
@@ -24,15 +24,15 @@ pub(crate) struct Row {
     /// How long nobody had led when it began.
     pub(crate) gap: String,
     /// How bad that was; `None`: not worth a colour.
-    pub(crate) gap_look: Option<Look>,
+    pub(crate) gap_look: Option<StateStyle>,
     /// How the one before ended.
     pub(crate) why: String,
     pub(crate) slots: String,
-    pub(crate) slots_look: Option<Look>,
+    pub(crate) slots_look: Option<StateStyle>,
 }
 
 /// The newest changes of leader, newest first.
-pub(crate) async fn rows(ctx: &Ctx, known: &Known) -> Outcome<Vec<Row>> {
+pub(crate) async fn rows(ctx: &Ctx, known: &LeadershipFacts) -> Outcome<Vec<LeaderChange>> {
     let mut rows = Vec::new();
     for (place, term) in known.terms.iter().take(TERMS_SHOWN).enumerate() {
         let before = known.terms.get(place + 1);
@@ -50,21 +50,22 @@ pub(crate) async fn rows(ctx: &Ctx, known: &Known) -> Outcome<Vec<Row>> {
 }
 
 fn row(
-    moment: &Moment,
-    known: &Known,
+    moment: &LocalClock,
+    known: &LeadershipFacts,
     (before, term, next): (Option<&TermRow>, &TermRow, Option<&TermRow>),
     due: Option<SlotCounts>,
-) -> Row {
-    let lasted = match End::of(term, next, &known.lead) {
-        End::GoesOn => format!("{} so far", moment.since(term.began_at)),
-        End::Silent | End::HandedOver | End::Lost | End::Replaced => {
+) -> LeaderChange {
+    let lasted = match TermEnd::of(term, next, &known.lead) {
+        TermEnd::GoesOn => format!("{} so far", moment.since(term.began_at)),
+        TermEnd::Silent | TermEnd::HandedOver | TermEnd::Lost | TermEnd::Replaced => {
             let end = next.map_or(term.ended_at.unwrap_or(term.seen_at), |next| ended_at(term, next));
             span(end - term.began_at)
         }
     };
-    let end = before.map(|before| (before, End::of(before, Some(term), &known.lead), vacancy(before, term)));
+    let end =
+        before.map(|before| (before, TermEnd::of(before, Some(term), &known.lead), vacancy(before, term)));
     let (slots, slots_look) = due.map(|due| says(&due)).unwrap_or_default();
-    Row {
+    LeaderChange {
         epoch: term.epoch.0,
         holder: term.holder.to_string(),
         from: moment.event(term.began_at),
@@ -80,19 +81,19 @@ fn row(
 }
 
 /// A lost leader had noted that it leads at most a second before it ended, so it ended within a second of that.
-fn gap_says(end: End, gap: TimeDelta) -> String {
+fn gap_says(end: TermEnd, gap: TimeDelta) -> String {
     match end {
-        End::HandedOver | End::Replaced | End::GoesOn | End::Silent => span(gap),
-        End::Lost if gap <= NOTED_EVERY => format!("up to {}", span(gap)),
-        End::Lost if gap < TimeDelta::minutes(1) => {
+        TermEnd::HandedOver | TermEnd::Replaced | TermEnd::GoesOn | TermEnd::Silent => span(gap),
+        TermEnd::Lost if gap <= NOTED_EVERY => format!("up to {}", span(gap)),
+        TermEnd::Lost if gap < TimeDelta::minutes(1) => {
             let tenths = |gap: TimeDelta| gap.num_milliseconds() as f64 / 1000.0;
             format!("{:.1} to {:.1}\u{a0}s", tenths(gap - NOTED_EVERY), tenths(gap))
         }
-        End::Lost => format!("about {}", span(gap)),
+        TermEnd::Lost => format!("about {}", span(gap)),
     }
 }
 
-fn gap_look(gap: TimeDelta) -> Option<Look> {
+fn gap_look(gap: TimeDelta) -> Option<StateStyle> {
     match gap.num_seconds() {
         0..10 => None,
         10..60 => Some(WARN),
@@ -100,24 +101,24 @@ fn gap_look(gap: TimeDelta) -> Option<Look> {
     }
 }
 
-fn why(moment: &Moment, before: &TermRow, term: &TermRow, end: End) -> String {
+fn why(moment: &LocalClock, before: &TermRow, term: &TermRow, end: TermEnd) -> String {
     let who = &before.holder;
     let seen = moment.event(before.seen_at).text;
     match end {
-        End::HandedOver if before.holder == term.holder => {
+        TermEnd::HandedOver if before.holder == term.holder => {
             format!("{who} ended in good order, then came back")
         }
-        End::HandedOver => format!("{who} handed over"),
-        End::Replaced => format!("{who} stood still; when it went on, its writes were refused"),
-        End::Lost if before.holder == term.holder => {
+        TermEnd::HandedOver => format!("{who} handed over"),
+        TermEnd::Replaced => format!("{who} stood still; when it went on, its writes were refused"),
+        TermEnd::Lost if before.holder == term.holder => {
             format!("{who} was lost, last seen {seen}, then came back")
         }
-        End::Lost | End::Silent | End::GoesOn => format!("{who} was lost, last seen {seen}"),
+        TermEnd::Lost | TermEnd::Silent | TermEnd::GoesOn => format!("{who} was lost, last seen {seen}"),
     }
 }
 
 /// What became of the slots that came due while nobody led.
-fn says(due: &SlotCounts) -> (String, Option<Look>) {
+fn says(due: &SlotCounts) -> (String, Option<StateStyle>) {
     let mut said = Vec::new();
     if due.missed > 0 {
         said.push(format!("{} missed", count(due.missed, "slot")));
@@ -149,10 +150,10 @@ mod tests {
     #[test]
     fn a_gap_after_a_lost_leader_is_told_as_exactly_as_it_is_known() {
         let gap = |end, ms| plain(&gap_says(end, TimeDelta::milliseconds(ms)));
-        assert_eq!(gap(End::HandedOver, 180), "0.1 s");
-        assert_eq!(gap(End::Lost, 700), "up to 0.7 s");
-        assert_eq!(gap(End::Lost, 3_140), "2.1 to 3.1 s");
-        assert_eq!(gap(End::Lost, 753_000), "about 12 m 33 s");
+        assert_eq!(gap(TermEnd::HandedOver, 180), "0.1 s");
+        assert_eq!(gap(TermEnd::Lost, 700), "up to 0.7 s");
+        assert_eq!(gap(TermEnd::Lost, 3_140), "2.1 to 3.1 s");
+        assert_eq!(gap(TermEnd::Lost, 753_000), "about 12 m 33 s");
     }
 
     #[test]

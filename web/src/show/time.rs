@@ -10,7 +10,7 @@ const NBSP: char = '\u{a0}';
 
 /// The instant a page is drawn at, and the zone it is drawn in.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct LocalClock {
     /// Now.
     pub(crate) now: DateTime<Utc>,
     /// The zone of all times on the page that do not say otherwise.
@@ -33,7 +33,7 @@ impl askama::filters::HtmlSafe for Stamp {}
 
 /// How fine a stamp is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Grain {
+pub(crate) enum StampGrain {
     /// To the minute, and to the second where the instant has seconds: for slots.
     Slot,
     /// To the second: for what happened.
@@ -54,7 +54,7 @@ impl Stamp {
     }
 }
 
-impl Moment {
+impl LocalClock {
     /// The zone whose times stand beside this one's: a schedule's own, else UTC; `None` where that would be the same again.
     pub(crate) fn beside(&self, schedule: Option<Zone>) -> Option<Zone> {
         let differs = |zone: &Zone| zone_name(*zone) != zone_name(self.zone);
@@ -63,19 +63,19 @@ impl Moment {
 
     /// A slot: `10:30` today, else with its day.
     pub(crate) fn slot(&self, at: DateTime<Utc>) -> Stamp {
-        self.stamp(at, Grain::Slot)
+        self.stamp(at, StampGrain::Slot)
     }
 
     /// Something that happened: `10:30:12` today, else with its day.
     pub(crate) fn event(&self, at: DateTime<Utc>) -> Stamp {
-        self.stamp(at, Grain::Second)
+        self.stamp(at, StampGrain::Second)
     }
 
     /// `slot` in a sentence that names the day in any case: `Fri 23 Oct 10:30`.
     pub(crate) fn slot_dated(&self, at: DateTime<Utc>) -> Stamp {
         let local = at.with_timezone(&self.zone);
-        let text = format!("{} {}", self.day(at), hours(&local, Grain::Slot));
-        Stamp { text, ..self.stamp(at, Grain::Slot) }
+        let text = format!("{} {}", self.day(at), hours(&local, StampGrain::Slot));
+        Stamp { text, ..self.stamp(at, StampGrain::Slot) }
     }
 
     /// A slot so that no other is called the same: with its day and the zone, and where the clock was set back with the pass.
@@ -103,7 +103,7 @@ impl Moment {
 
     /// Hours, minutes and seconds only.
     pub(crate) fn seconds(&self, at: DateTime<Utc>) -> String {
-        hours(&at.with_timezone(&self.zone), Grain::Second)
+        hours(&at.with_timezone(&self.zone), StampGrain::Second)
     }
 
     /// How long ago: `4 m 12 s`.
@@ -117,7 +117,7 @@ impl Moment {
         if left < TimeDelta::seconds(1) { "due now".to_owned() } else { format!("in {}", span_short(left)) }
     }
 
-    fn stamp(&self, at: DateTime<Utc>, grain: Grain) -> Stamp {
+    fn stamp(&self, at: DateTime<Utc>, grain: StampGrain) -> Stamp {
         let (local, today) = (at.with_timezone(&self.zone), self.now.with_timezone(&self.zone));
         let clock = hours(&local, grain);
         let text = if local.date_naive() == today.date_naive() {
@@ -146,14 +146,14 @@ pub(crate) fn is_utc(zone: Zone) -> bool {
 
 /// `07:30`, or `07:30:10` where there are seconds, in UTC.
 pub(crate) fn utc(at: DateTime<Utc>) -> String {
-    hours(&at, Grain::Slot)
+    hours(&at, StampGrain::Slot)
 }
 
-fn hours<Z: chrono::TimeZone>(at: &DateTime<Z>, grain: Grain) -> String
+fn hours<Z: chrono::TimeZone>(at: &DateTime<Z>, grain: StampGrain) -> String
 where
     Z::Offset: std::fmt::Display,
 {
-    let seconds = grain == Grain::Second || at.second() != 0;
+    let seconds = grain == StampGrain::Second || at.second() != 0;
     at.format(if seconds { "%H:%M:%S" } else { "%H:%M" }).to_string()
 }
 
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_stamp_names_its_day_only_when_it_is_not_today() {
         let now: DateTime<Utc> = "2026-10-23T08:17:34Z".parse().expect("valid");
-        let moment = Moment { now, zone: Zone::named("Europe/Berlin").expect("a zone") };
+        let moment = LocalClock { now, zone: Zone::named("Europe/Berlin").expect("a zone") };
         let at = |text: &str| moment.slot(text.parse().expect("valid")).text;
         assert_eq!(at("2026-10-23T08:30:00Z"), "10:30");
         assert_eq!(at("2026-10-23T08:30:10Z"), "10:30:10");
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn slots_of_an_hour_that_comes_twice_have_two_names() {
         let now: DateTime<Utc> = "2026-10-24T08:17:34Z".parse().expect("valid");
-        let moment = Moment { now, zone: Zone::named("Europe/Berlin").expect("a zone") };
+        let moment = LocalClock { now, zone: Zone::named("Europe/Berlin").expect("a zone") };
         let name = |text: &str| moment.slot_named(text.parse().expect("valid"));
         assert_eq!(name("2026-10-24T07:30:00Z"), "Sat 24 Oct 09:30 Berlin");
         assert_eq!(name("2026-10-25T00:30:00Z"), "Sun 25 Oct 02:30 CEST Berlin");
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn no_zone_stands_beside_itself() {
-        let moment = |zone| Moment { now: DateTime::UNIX_EPOCH, zone };
+        let moment = |zone| LocalClock { now: DateTime::UNIX_EPOCH, zone };
         let (berlin, tokyo) =
             (Zone::named("Europe/Berlin").expect("a zone"), Zone::named("Asia/Tokyo").expect("a zone"));
         for (page, schedule, beside) in [

@@ -4,29 +4,29 @@
 use chrono::TimeDelta;
 use rota_core::port::{FailedDags, SlotCounts};
 
-use super::look::{FAILED, Look, MISSED, OK, PAUSED, WARN};
-use super::strip::Health;
-use super::time::{Moment, count, grouped, span};
-use crate::lead::Lead;
+use super::look::{FAILED, MISSED, OK, PAUSED, StateStyle, WARN};
+use super::strip::HealthStrip;
+use super::time::{LocalClock, count, grouped, span};
+use crate::lead::LeadershipState;
 
 /// What it is told from: all of the last day.
 #[derive(Clone, Copy)]
-pub(crate) struct Verdict<'a> {
+pub(crate) struct HomeVerdict<'a> {
     pub(crate) failed: &'a FailedDags,
     pub(crate) counts: SlotCounts,
     pub(crate) dags: usize,
-    pub(crate) health: &'a Health,
+    pub(crate) health: &'a HealthStrip,
 }
 
-impl Verdict<'_> {
+impl HomeVerdict<'_> {
     /// The title, and how it looks.
-    pub(crate) fn title(&self, moment: &Moment) -> (Look, String) {
+    pub(crate) fn title(&self, moment: &LocalClock) -> (StateStyle, String) {
         let (missed, fired) = (self.counts.missed, self.counts.fired);
-        if let Lead::Vacant { since } = &self.health.lead {
+        if let LeadershipState::Vacant { since } = &self.health.lead {
             let verdict = format!("No scheduler leads since {}, so nothing fires", moment.event(*since).text);
             return (FAILED, verdict);
         }
-        if let Lead::Stuck { why } = &self.health.lead {
+        if let LeadershipState::Stuck { why } = &self.health.lead {
             return (FAILED, format!("Nothing moves: {why}"));
         }
         if self.health.leader.holder.is_none() {
@@ -52,7 +52,7 @@ impl Verdict<'_> {
     }
 
     /// The sentence under it.
-    pub(crate) fn text(&self, moment: &Moment) -> String {
+    pub(crate) fn text(&self, moment: &LocalClock) -> String {
         let counts = &self.counts;
         let due = counts.fired + counts.skipped + counts.missed;
         let since = moment.hours(moment.now);
