@@ -1,12 +1,13 @@
 //! Every address, in one table: the router, the tests and the OpenAPI document are made of it.
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use serde_json::Value;
 
 use crate::api::{audit, dags, files, logs, openapi, runs, schedulers, slots, tasks, workers};
-use crate::app::SharedApp;
+use crate::app::{Ctx, SharedApp};
 use crate::guard::{BODY_BYTES_MAX, guard};
 use crate::headers::{in_time, secure};
 use crate::{assets, error, live, pages, probes};
@@ -25,6 +26,12 @@ const GET_PATCH: &[&str] = &["GET", "PATCH"];
 
 fn route(path: &'static str, methods: &'static [&'static str], answer: MethodRouter<SharedApp>) -> Route {
     Route { path, methods, answer }
+}
+
+/// `GET /api/v1/openapi.json`.
+async fn openapi_json(_: Ctx) -> Json<Value> {
+    let routes: Vec<openapi::Address> = table().iter().map(|route| (route.path, route.methods)).collect();
+    Json(openapi::document(&routes))
 }
 
 /// All routes.
@@ -93,7 +100,7 @@ fn api_table() -> Vec<Route> {
         route("/api/v1/slots", GET, get(slots::list)),
         route("/api/v1/audit", GET, get(audit::list)),
         route("/api/v1/events", GET, get(live::events)),
-        route("/api/v1/openapi.json", GET, get(openapi::show)),
+        route("/api/v1/openapi.json", GET, get(openapi_json)),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::foreign;
-use super::yaml::Pos;
+use super::pos::Pos;
 
 /// Most errors reported for one file. The rest is counted, not listed.
 pub const ERRORS_MAX: usize = 100;

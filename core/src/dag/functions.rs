@@ -1,7 +1,6 @@
 //! What templates and commands can name: the names of templates and their values, and the `ROTA_` variables.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::expr::{Found, Names};
 use super::model::{Dag, Task};
 use super::params::plain_text;
-use super::template::Scope;
+use super::scope::Scope;
 use crate::schedule::Zone;
 
 /// The names that stand for one value.
@@ -126,18 +125,4 @@ fn logical_date(scope: &Scope<'_>) -> DateTime<Utc> {
 
 fn instant(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// `| strftime("%Y/%m", "Europe/Berlin")`: a time as text, in UTC or the zone named.
-///
-/// # Errors
-/// What is no time, no zone or no format.
-pub(super) fn strftime(time: &str, format: &str, zone: Option<&str>) -> Result<String, String> {
-    let instant = DateTime::parse_from_rfc3339(time)
-        .map_err(|_| format!("`{}` is not a time such as 2026-01-31T06:00:00Z", super::error::cut(time)))?;
-    let zone = zone.map_or(Ok(Zone::UTC), Zone::named).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    write!(text, "{}", instant.with_timezone(&zone).format(format))
-        .map_err(|_| format!("`{}` is not a date format", super::error::cut(format)))?;
-    Ok(text)
 }

@@ -23,11 +23,15 @@ mod outputs;
 mod params;
 mod places;
 mod plain;
+mod pos;
 mod quiet;
 mod read;
+mod scene;
 mod schema;
+mod scope;
 mod shell;
 mod site;
+mod strftime;
 mod task;
 mod template;
 mod timing;
@@ -46,10 +50,9 @@ pub use params::{
 };
 pub use plain::plain_command;
 pub use read::too_wide;
+pub use scene::TEMPLATE_BYTES_MAX;
 pub use schema::json_schema;
-pub use site::TEMPLATE_BYTES_MAX;
+pub use scope::{DefaultShell, Scope};
 pub use task::RETRIES_MAX;
-pub use template::{
-    Answer, Command, DefaultShell, RENDERED_BYTES_MAX, Scope, TemplateError, eval_when, render_command,
-};
+pub use template::{Answer, Command, RENDERED_BYTES_MAX, TemplateError, eval_when, render_command};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};

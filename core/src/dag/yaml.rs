@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::error::{Sink, cut};
+pub(super) use super::pos::Pos;
 
 /// Largest DAG file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -17,22 +18,9 @@ pub const DEPTH_MAX: usize = 64;
 /// Most scalars, lists and mappings in a file.
 pub const NODES_MAX: usize = 500_000;
 
-/// A place in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Pos {
-    /// From 1.
-    pub(super) line: u32,
-    /// From 1, in characters.
-    pub(super) col: u32,
-}
-
-impl Pos {
-    pub(super) const START: Self = Self { line: 1, col: 1 };
-
-    fn of(marker: &saphyr_parser::Marker) -> Self {
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Self { line: number(marker.line()), col: number(marker.col()).saturating_add(1) }
-    }
+fn pos_of(marker: &saphyr_parser::Marker) -> Pos {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Pos { line: number(marker.line()), col: number(marker.col()).saturating_add(1) }
 }
 
 /// One value of the file.
@@ -158,7 +146,7 @@ enum Items<'s> {
 
 impl<'s> Loader<'s> {
     fn event(&mut self, event: Event<'s>, span: Span) -> Result<(), Fault> {
-        let pos = Pos::of(&span.start);
+        let pos = pos_of(&span.start);
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -280,7 +268,7 @@ const STAR_HINT: &str = "quote a text that starts with `*`";
 
 /// The parser's own words, with what usually is the reason.
 fn scan_fault(error: &saphyr_parser::ScanError, source: &str) -> Fault {
-    let pos = Pos::of(error.marker());
+    let pos = pos_of(error.marker());
     let line = source.lines().nth(pos.line.saturating_sub(1) as usize).unwrap_or_default();
     let at = line.chars().nth(pos.col.saturating_sub(1) as usize);
     let info = error.info();

@@ -5,11 +5,8 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::str::FromStr;
 
 use chrono::{FixedOffset, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeZone};
-
-use super::zones::{self, ZoneError};
 
 /// The first second that can be a slot: 1970-01-01T00:00:00Z.
 pub(super) const FIRST: i64 = 0;
@@ -72,11 +69,6 @@ impl Zone {
     /// Coordinated universal time. Needs no data.
     pub const UTC: Self =
         Self(&Clock { name: "UTC", stretches: &[Stretch { starts: -FAR, offset: 0, abbreviation: "UTC" }] });
-
-    /// The zone of that IANA name, spelled exactly so.
-    pub fn named(name: &str) -> Result<Self, ZoneError> {
-        zones::named(name)
-    }
 
     /// Its IANA name.
     pub fn name(self) -> &'static str {
@@ -148,14 +140,6 @@ impl fmt::Display for Zone {
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl FromStr for Zone {
-    type Err = ZoneError;
-
-    fn from_str(name: &str) -> Result<Self, ZoneError> {
-        Self::named(name)
     }
 }
 

@@ -9,6 +9,7 @@
 //! data that is built in is all there is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::str::FromStr;
 use std::sync::{LazyLock, Mutex, OnceLock};
 
 use sha2::{Digest, Sha256};
@@ -82,17 +83,27 @@ pub fn zone_data() -> &'static ZoneData {
     &DATA
 }
 
-/// See [`Zone::named`].
-pub(super) fn named(name: &str) -> Result<Zone, ZoneError> {
-    if name == Zone::UTC.name() {
-        return Ok(Zone::UTC);
+impl Zone {
+    /// The zone of that IANA name, spelled exactly so.
+    pub fn named(name: &str) -> Result<Self, ZoneError> {
+        if name == Zone::UTC.name() {
+            return Ok(Zone::UTC);
+        }
+        if let Some(zone) = lock(&FOUND).get(name) {
+            return Ok(*zone);
+        }
+        let clock = DATA.clock(name)?;
+        let mut found = lock(&FOUND);
+        Ok(*found.entry(clock.name).or_insert_with(|| Zone::keep(clock)))
     }
-    if let Some(zone) = lock(&FOUND).get(name) {
-        return Ok(*zone);
+}
+
+impl FromStr for Zone {
+    type Err = ZoneError;
+
+    fn from_str(name: &str) -> Result<Self, ZoneError> {
+        Self::named(name)
     }
-    let clock = DATA.clock(name)?;
-    let mut found = lock(&FOUND);
-    Ok(*found.entry(clock.name).or_insert_with(|| Zone::keep(clock)))
 }
 
 impl ZoneData {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::show::log::ansi;
+use super::ansi::ansi;
 
 /// Bytes of a stamp, up to the source.
 const TIME_BYTES: usize = 27;

@@ -2,6 +2,7 @@
 //! line ends in them, and only the chunks that are wanted are ever read. What one request does is bounded, however long
 //! the log is.
 
+mod ansi;
 mod index;
 mod line;
 mod needle;
@@ -9,6 +10,7 @@ mod reader;
 mod search;
 mod window;
 
+pub(crate) use ansi::{LineSpan, ansi};
 pub(crate) use index::{LineIndex, LogBook};
 pub(crate) use line::{LineWriter, parts, plain};
 pub(crate) use needle::Needle;

@@ -5,19 +5,10 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 
 use super::time::{LocalClock, grouped};
-use crate::log::{Line, LineWriter, Needle, parts};
+use crate::log::{LineSpan, LineWriter, Needle, StoredLine, ansi, parts};
 
 /// Characters of a line on a page: as many as a worker puts into one.
 const LINE_CHARS_MAX: usize = 16 * 1024;
-
-/// A piece of text in one style. The class comes from a fixed list, or is empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LineSpan {
-    pub(crate) class: &'static str,
-    pub(crate) text: String,
-    /// Whether it is what was searched for.
-    pub(crate) hit: bool,
-}
 
 /// A line.
 #[derive(Debug, Clone)]
@@ -34,7 +25,7 @@ pub(crate) struct LogLine {
 }
 
 /// A line as it is shown, with what was searched for marked.
-pub(crate) fn log_line(moment: &LocalClock, line: &Line, needle: Option<&Needle>) -> LogLine {
+pub(crate) fn log_line(moment: &LocalClock, line: &StoredLine, needle: Option<&Needle>) -> LogLine {
     let (stamp, text) = parts(&line.text);
     let instant = stamp.and_then(|(iso, source)| Some((iso.parse::<DateTime<Utc>>().ok()?, iso, source)));
     let text = if instant.is_some() { text } else { line.text.as_str() };
@@ -61,57 +52,6 @@ pub(crate) fn log_line(moment: &LocalClock, line: &Line, needle: Option<&Needle>
             String::new()
         },
     }
-}
-
-/// Splits a text at terminal colour codes; every other escape sequence and control character is dropped.
-pub(crate) fn ansi(text: &str) -> Vec<LineSpan> {
-    let mut spans: Vec<LineSpan> = Vec::new();
-    let mut class = "";
-    let mut current = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' && chars.peek() == Some(&'[') {
-            chars.next();
-            let mut code = String::new();
-            let end = loop {
-                match chars.next() {
-                    Some(c) if ('@'..='~').contains(&c) => break Some(c),
-                    Some(c) => code.push(c),
-                    None => break None,
-                }
-            };
-            if end == Some('m') {
-                flush(&mut spans, class, &mut current);
-                class = style(&code, class);
-            }
-        } else if c == '\t' || !c.is_control() {
-            current.push(c);
-        }
-    }
-    flush(&mut spans, class, &mut current);
-    spans
-}
-
-fn flush(spans: &mut Vec<LineSpan>, class: &'static str, current: &mut String) {
-    if !current.is_empty() {
-        spans.push(LineSpan { class, text: std::mem::take(current), hit: false });
-    }
-}
-
-/// The class after a colour code; the last known part of it wins.
-fn style(code: &str, before: &'static str) -> &'static str {
-    code.split(';').fold(before, |class, part| match part {
-        "" | "0" | "00" | "22" | "39" => "",
-        "1" | "01" => "ansi-bold",
-        "2" | "02" | "90" => "ansi-dim",
-        "31" | "91" => "ansi-red",
-        "32" | "92" => "ansi-green",
-        "33" | "93" => "ansi-yellow",
-        "34" | "94" => "ansi-blue",
-        "35" | "95" => "ansi-magenta",
-        "36" | "96" => "ansi-cyan",
-        _ => class,
-    })
 }
 
 /// Marks what was searched for, whatever styles it is written in.
@@ -201,7 +141,7 @@ mod tests {
             now: DateTime::UNIX_EPOCH,
             zone: rota_core::schedule::Zone::named("Europe/Berlin").expect("a zone"),
         };
-        let line = |text: &str| log_line(&moment, &Line { no: 7, text: text.to_owned(), cut: 0 }, None);
+        let line = |text: &str| log_line(&moment, &StoredLine { no: 7, text: text.to_owned(), cut: 0 }, None);
         let out = line("2026-11-20T13:00:00.123456Z out hello world");
         assert_eq!((out.at.as_str(), out.from, out.no), ("14:00:00.123", "out", 7));
         assert_eq!(out.spans[0].text, "hello world");
@@ -222,7 +162,7 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_says_how_much_is_not_shown() {
         let moment = LocalClock { now: DateTime::UNIX_EPOCH, zone: rota_core::schedule::Zone::UTC };
-        let line = Line { no: 1, text: "ü".repeat(LINE_CHARS_MAX + 10), cut: 1000 };
+        let line = StoredLine { no: 1, text: "ü".repeat(LINE_CHARS_MAX + 10), cut: 1000 };
         assert_eq!(log_line(&moment, &line, None).rest, " … 1,020 bytes more, in the download");
     }
 }

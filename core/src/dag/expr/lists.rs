@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::datum::Datum;
-use super::filters::{attribute, sorted};
 use super::given::Given;
+use super::items::{attribute, sorted};
 use super::meter::Meter;
 use super::ops;
 use super::texts::without_case;

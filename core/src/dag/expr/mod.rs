@@ -14,6 +14,7 @@ mod datum;
 mod eval;
 mod filters;
 mod given;
+mod items;
 mod lists;
 mod meter;
 mod operand;

@@ -1,10 +1,10 @@
 //! Filters over texts.
 
 use super::datum::Datum;
-use super::filters::attribute;
 use super::given::Given;
+use super::items::attribute;
 use super::meter::Meter;
-use crate::dag::functions;
+use crate::dag::strftime;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -146,5 +146,5 @@ pub(super) fn strftime(value: &Datum, given: &mut Given, meter: &mut Meter) -> R
     meter.bytes(format.len().saturating_mul(DATE_BYTES))?;
     meter.bytes(zone.as_ref().map_or(0, |zone| zone.len()))?;
     let time = text(value, meter)?;
-    functions::strftime(&time, &format, zone.as_deref()).map(Datum::text)
+    strftime::strftime(&time, &format, zone.as_deref()).map(Datum::text)
 }

@@ -1,19 +1,8 @@
 //! Here-documents: where they begin and end, and how a value is written in one.
 
 use super::escape;
-use super::reader::{Frame, Last, Reader};
+use super::reader::{Document, Frame, Last, Reader};
 use super::reasons::*;
-
-#[derive(Debug, Default, Clone)]
-pub(super) struct Document {
-    delimiter: String,
-    /// Its body is literal.
-    is_quoted: bool,
-    /// `<<-`.
-    strips_tabs: bool,
-    /// Who reads it as code.
-    reader: Option<&'static str>,
-}
 
 impl Reader {
     /// `<<`, `<<-` and the word that will end the here-document.

@@ -1,6 +1,5 @@
 //! Reads a script as a shell does, far enough to know what quotes are open and which word of which command a value is in.
 
-use super::document::Document;
 use super::reasons::*;
 use super::words::{Command, Fault, Role, Variables};
 use super::{RESERVED, ReadAsCode, Refused, escape, in_quotes, quote, whole_number};
@@ -50,6 +49,18 @@ pub(super) struct Subscript {
     pub(super) depth: u32,
     /// A shell without arrays would take what follows for other words.
     pub(super) has_blank: bool,
+}
+
+/// A here-document, see `document`.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Document {
+    pub(super) delimiter: String,
+    /// Its body is literal.
+    pub(super) is_quoted: bool,
+    /// `<<-`.
+    pub(super) strips_tabs: bool,
+    /// Who reads it as code.
+    pub(super) reader: Option<&'static str>,
 }
 
 /// What the last character makes of the next one.
