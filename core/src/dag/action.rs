@@ -3,7 +3,7 @@
 use super::error::one_of;
 use super::model::Action;
 use super::read::{Reader, json};
-use super::yaml::{Entry, Kind, Node, Pos};
+use super::yaml::{Kind, MapEntry, Node, Pos};
 
 /// The keys of a task that say what it does.
 pub(super) const ACTIONS: [&str; 8] = ["run", "http", "sql", "wait", "trigger", "approve", "celery", "noop"];
@@ -23,7 +23,7 @@ pub(super) fn unsupported(reader: &mut Reader<'_>, pos: Pos, key: &str) {
 /// The one action among `entries` (those whose key is in [`ACTIONS`]) of the task at `pos`.
 pub(super) fn read<'s>(
     reader: &mut Reader<'s>,
-    entries: &[&Entry<'s>],
+    entries: &[&MapEntry<'s>],
     task: &str,
     pos: Pos,
 ) -> Option<Action> {
@@ -48,7 +48,7 @@ pub(super) fn read<'s>(
 }
 
 /// Checks `on_success`, `on_failure` and `on_missed`: a list of mappings with one action each.
-pub(super) fn hooks<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
+pub(super) fn hooks<'s>(reader: &mut Reader<'s>, entry: &MapEntry<'s>) {
     unsupported(reader, entry.key_pos, &entry.key);
     let Kind::List(hooks) = &entry.value.kind else {
         reader.expected(&entry.value, &entry.key, "a list such as `[{http: {url: \"https://...\"}}]`");
@@ -68,7 +68,7 @@ pub(super) fn hooks<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
     }
 }
 
-fn action<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) -> Option<Action> {
+fn action<'s>(reader: &mut Reader<'s>, entry: &MapEntry<'s>) -> Option<Action> {
     match &*entry.key {
         "run" => run(reader, &entry.value),
         "noop" => noop(reader, &entry.value),
@@ -190,7 +190,7 @@ const CELERY: Form = Form {
 };
 
 /// Checks the value of an action by its form.
-fn check<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
+fn check<'s>(reader: &mut Reader<'s>, entry: &MapEntry<'s>) {
     let form = match &*entry.key {
         "http" => &HTTP,
         "sql" => &SQL,

@@ -15,7 +15,7 @@ use super::read::{Occasion, Reader};
 use super::scene::Scene;
 use super::site::Site;
 use super::task::{self, Draft, Fields};
-use super::yaml::{Entry, Kind, Node, Pos, load};
+use super::yaml::{Kind, MapEntry, Node, Pos, load};
 use super::{graph, params, quiet, timing};
 
 /// Most tasks of one DAG.
@@ -99,14 +99,14 @@ struct Head<'n, 's> {
     description: Option<String>,
     owner: Option<String>,
     tags: Vec<String>,
-    schedule: Option<&'n Entry<'s>>,
+    schedule: Option<&'n MapEntry<'s>>,
     max_active_runs: Option<u32>,
     overlap: Option<Overlap>,
     timeout: Option<Duration>,
     params: IndexMap<String, Param>,
     env: BTreeMap<String, String>,
     defaults: Fields<'n, 's>,
-    tasks: Option<&'n Entry<'s>>,
+    tasks: Option<&'n MapEntry<'s>>,
     /// Templates that hold for every task.
     sites: Vec<Site<'n, 's>>,
 }
@@ -145,7 +145,7 @@ fn read<'s>(reader: &mut Reader<'s>, root: &Node<'s>, path: &str) -> Option<Dag>
     })
 }
 
-fn top<'n, 's>(reader: &mut Reader<'s>, entry: &'n Entry<'s>, head: &mut Head<'n, 's>) {
+fn top<'n, 's>(reader: &mut Reader<'s>, entry: &'n MapEntry<'s>, head: &mut Head<'n, 's>) {
     let node = &entry.value;
     let key = &*entry.key;
     match key {
@@ -201,7 +201,7 @@ fn check_required_params(
     reader: &mut Reader<'_>,
     head: &Head<'_, '_>,
     schedule: Option<&Schedule>,
-    entries: &[Entry<'_>],
+    entries: &[MapEntry<'_>],
 ) {
     let required = head.params.iter().find(|(_, param)| param.default.is_none());
     let pos = entries.iter().find(|entry| entry.key == "params").map(|entry| entry.key_pos);
@@ -259,7 +259,7 @@ fn needs(
     reader: &mut Reader<'_>,
     draft: Option<&Draft<'_, '_>>,
     names: &HashMap<&str, TaskNo>,
-    entries: &[Entry<'_>],
+    entries: &[MapEntry<'_>],
 ) -> Vec<TaskNo> {
     let Some(draft) = draft else { return Vec::new() };
     let mut up: Vec<(TaskNo, Pos)> = Vec::with_capacity(draft.needs.len());
@@ -284,7 +284,7 @@ fn needs(
     up.into_iter().map(|(no, _)| no).collect()
 }
 
-fn link(reader: &mut Reader<'_>, up: Vec<Vec<TaskNo>>, entries: &[Entry<'_>]) -> Option<Graph> {
+fn link(reader: &mut Reader<'_>, up: Vec<Vec<TaskNo>>, entries: &[MapEntry<'_>]) -> Option<Graph> {
     match graph::build(up) {
         Ok(graph) => Some(graph),
         Err(cycles) => {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::expr::{Found, Names};
+use super::expr::{FoundName, Names};
 use super::model::{Dag, Task};
 use super::params::plain_text;
 use super::scope::Scope;
@@ -57,10 +57,10 @@ impl<'a> AttemptNames<'a> {
 }
 
 impl Names for AttemptNames<'_> {
-    fn find(&self, parts: &[String]) -> Option<Found<'_>> {
+    fn find(&self, parts: &[String]) -> Option<FoundName<'_>> {
         let (head, rest) = parts.split_first()?;
         match (head.as_str(), rest) {
-            ("params", []) => Some(Found::Object(self.params)),
+            ("params", []) => Some(FoundName::Object(self.params)),
             ("params", [name, rest @ ..]) => walk(self.params.get(name)?, rest),
             ("tasks", [task, part, rest @ ..]) if part == "outputs" => {
                 walk(self.outputs.get(task.as_str())?.unwrap_or(&NO_OUTPUTS), rest)
@@ -70,8 +70,8 @@ impl Names for AttemptNames<'_> {
     }
 }
 
-fn walk<'v>(value: &'v Value, parts: &[String]) -> Option<Found<'v>> {
-    parts.iter().try_fold(value, |at, part| at.get(part.as_str())).map(Found::Value)
+fn walk<'v>(value: &'v Value, parts: &[String]) -> Option<FoundName<'v>> {
+    parts.iter().try_fold(value, |at, part| at.get(part.as_str())).map(FoundName::Value)
 }
 
 fn own_names(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Map<String, Value> {

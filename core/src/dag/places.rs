@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::expr::{Block, BlockKind, Template, is_template};
+use super::expr::{BlockKind, Template, TemplateBlock, is_template};
 use super::model::{Param, ParamKind};
 use super::read::Reader;
 use super::shell::{self, MARK, ReadAsCode};
@@ -18,10 +18,10 @@ pub(super) fn check_script(
     reader: &mut Reader<'_>,
     node: &Node<'_>,
     text: &str,
-    blocks: &[Block],
+    blocks: &[TemplateBlock],
     params: &IndexMap<String, Param>,
 ) {
-    let values: Vec<&Block> = blocks.iter().filter(|block| block.kind == BlockKind::Value).collect();
+    let values: Vec<&TemplateBlock> = blocks.iter().filter(|block| block.kind == BlockKind::Value).collect();
     let at = |no: usize| values.get(no).map_or(0, |block| block.whole.start);
     let with_numbers = sample(text, blocks, |_| "0");
     let found = match shell::read_as_code(&with_numbers) {
@@ -35,7 +35,7 @@ pub(super) fn check_script(
     for code in found {
         remark_code(reader, node, at(code.value), code);
     }
-    let is_whole = |block: &Block| is_whole(text[block.body.clone()].trim(), params);
+    let is_whole = |block: &TemplateBlock| is_whole(text[block.body.clone()].trim(), params);
     let with_texts = sample(text, blocks, |block| if is_whole(block) { "0" } else { TEXT });
     if let Err(refused) = shell::place(&with_texts) {
         let pos = reader.locate(node, at(refused.value));
@@ -45,7 +45,7 @@ pub(super) fn check_script(
 }
 
 /// A script for another language: nothing is known of its quotes.
-pub(super) fn check_foreign(reader: &mut Reader<'_>, node: &Node<'_>, blocks: &[Block]) {
+pub(super) fn check_foreign(reader: &mut Reader<'_>, node: &Node<'_>, blocks: &[TemplateBlock]) {
     if let Some(block) = blocks.iter().find(|block| block.kind == BlockKind::Value) {
         let pos = reader.locate(node, block.whole.start);
         reader.sink.push(pos, FOREIGN_SHELL);
@@ -61,7 +61,7 @@ pub(super) fn check_arguments(reader: &mut Reader<'_>, arguments: &[Node<'_>]) {
         let text = &*scalar.text;
         // What is no template, or a broken one, holds no values.
         let template = if is_template(text) { Template::read(text).ok() } else { None };
-        let blocks = template.as_ref().map_or(&[] as &[Block], Template::blocks);
+        let blocks = template.as_ref().map_or(&[] as &[TemplateBlock], Template::blocks);
         let values = blocks.iter().filter(|block| block.kind == BlockKind::Value);
         places.extend(values.map(|block| (node, block.whole.start)));
         marked.push(sample(text, blocks, |_| "0"));
@@ -82,7 +82,7 @@ fn remark_code(reader: &mut Reader<'_>, node: &Node<'_>, at: usize, code: ReadAs
 }
 
 /// A text with a marked sample for each value, and one without marks for each that stands there as it is.
-fn sample<'s>(text: &str, blocks: &[Block], value: impl Fn(&Block) -> &'s str) -> String {
+fn sample<'s>(text: &str, blocks: &[TemplateBlock], value: impl Fn(&TemplateBlock) -> &'s str) -> String {
     let mut marked = String::with_capacity(text.len());
     let mut from = 0;
     for block in blocks {

@@ -7,13 +7,13 @@ use crate::state::TaskState;
 
 use super::model::{Action, Graph, Task};
 use super::read::Reader;
-use super::yaml::Entry;
+use super::yaml::MapEntry;
 
 /// Most tasks that one remark names.
 const NAMES_MAX: usize = 3;
 
 /// Remarks on each task that is the last to know of a failure above it. `entries` are the tasks in the file.
-pub(super) fn remark(reader: &mut Reader<'_>, tasks: &[Task], graph: &Graph, entries: &[Entry<'_>]) {
+pub(super) fn remark(reader: &mut Reader<'_>, tasks: &[Task], graph: &Graph, entries: &[MapEntry<'_>]) {
     let fallible = fallible(tasks, graph);
     let loud = Loud::of(tasks, graph);
     for (no, task) in tasks.iter().enumerate() {

@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 use crate::schedule::parse_duration;
 
 use super::error::{Remarks, Sink, cut};
-use super::yaml::{Entry, Kind, Node, Pos, Scalar};
+use super::yaml::{Kind, MapEntry, Node, Pos, Scalar};
 
 /// Why a text is read. What is refused today may have been taken yesterday, and what was taken must go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl<'s> Reader<'s> {
         self.sink.push(node.pos, format!("`{what}`: expected {expected}, got {}", node.describe()));
     }
 
-    pub(super) fn map<'n>(&mut self, node: &'n Node<'s>, what: &str) -> Option<&'n [Entry<'s>]> {
+    pub(super) fn map<'n>(&mut self, node: &'n Node<'s>, what: &str) -> Option<&'n [MapEntry<'s>]> {
         match &node.kind {
             Kind::Map(entries) => Some(entries),
             Kind::Scalar(_) | Kind::List(_) => {
@@ -193,7 +193,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Whether the key is one of `known`; if not, an error with the nearest.
-    pub(super) fn known(&mut self, entry: &Entry<'_>, place: &str, known: &[&str]) -> bool {
+    pub(super) fn known(&mut self, entry: &MapEntry<'_>, place: &str, known: &[&str]) -> bool {
         let is_known = known.contains(&&*entry.key);
         if !is_known {
             self.sink.unknown_key(entry.key_pos, place, &entry.key, known.iter().copied());

@@ -9,7 +9,7 @@ use crate::id::TaskNo;
 
 use super::action::unsupported;
 use super::error::cut;
-use super::expr::{Block, BlockKind, Expression, FILTERS, Path, TESTS, Template, Uses, is_template};
+use super::expr::{BlockKind, Expression, FILTERS, Path, TESTS, Template, TemplateBlock, Uses, is_template};
 use super::foreign;
 use super::functions::{FUNCTIONS, OBJECTS, PLAIN_NAMES};
 use super::model::{Graph, Param};
@@ -88,7 +88,7 @@ impl<'c, 'n, 's> Scene<'c, 'n, 's> {
         let Some(found) = read(reader, site, text) else { return Vec::new() };
         let (uses, blocks) = match &found {
             Read::Template(template) => (template.uses(), template.blocks()),
-            Read::When(expression) => (expression.uses(), &[] as &[Block]),
+            Read::When(expression) => (expression.uses(), &[] as &[TemplateBlock]),
         };
         check_words(reader, site.node, uses);
         check_raws(reader, site.node, text, blocks, uses);
@@ -286,9 +286,9 @@ fn check_words(reader: &mut Reader<'_>, node: &Node<'_>, uses: &Uses) {
 }
 
 /// `raw` decides how a value stands in its script, so it comes last.
-fn check_raws(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[Block], uses: &Uses) {
+fn check_raws(reader: &mut Reader<'_>, node: &Node<'_>, text: &str, blocks: &[TemplateBlock], uses: &Uses) {
     for (at, _) in uses.filters.iter().filter(|(_, name)| name == "raw") {
-        let ends = |block: &Block| {
+        let ends = |block: &TemplateBlock| {
             block.kind == BlockKind::RawValue
                 && block.body.start + text[block.body.clone()].trim_end().len() == at + "raw".len()
         };

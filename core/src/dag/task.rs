@@ -13,7 +13,7 @@ use super::outputs::is_output_key;
 use super::places;
 use super::read::{Reader, name_hint};
 use super::site::{Site, SiteKind};
-use super::yaml::{Entry, Kind, Node, Pos};
+use super::yaml::{Kind, MapEntry, Node, Pos};
 
 /// Most `retries`.
 pub const RETRIES_MAX: u32 = 1_000;
@@ -92,7 +92,7 @@ pub(super) fn defaults<'n, 's>(reader: &mut Reader<'s>, node: &'n Node<'s>) -> F
 /// Reads one task of `tasks:`.
 pub(super) fn read<'n, 's>(
     reader: &mut Reader<'s>,
-    entry: &'n Entry<'s>,
+    entry: &'n MapEntry<'s>,
     defaults: &Fields<'_, '_>,
 ) -> Option<Draft<'n, 's>> {
     let name: Option<TaskName> = match entry.key.parse() {
@@ -103,7 +103,7 @@ pub(super) fn read<'n, 's>(
         }
     };
     let mut fields = Fields::default();
-    let mut actions: Vec<&'n Entry<'s>> = Vec::new();
+    let mut actions: Vec<&'n MapEntry<'s>> = Vec::new();
     let mut needs = Vec::new();
     let mut misspelt = false;
     for part in reader.map(&entry.value, &entry.key)? {
@@ -153,7 +153,7 @@ fn read_needs<'n, 's>(reader: &mut Reader<'s>, node: &'n Node<'s>) -> Vec<(&'n s
     list.iter().filter_map(|item| reader.scalar(item, "needs").map(|name| (&*name.text, item.pos))).collect()
 }
 
-fn field<'n, 's>(reader: &mut Reader<'s>, entry: &'n Entry<'s>, fields: &mut Fields<'n, 's>) {
+fn field<'n, 's>(reader: &mut Reader<'s>, entry: &'n MapEntry<'s>, fields: &mut Fields<'n, 's>) {
     let node = &entry.value;
     let key = &*entry.key;
     match key {
@@ -229,7 +229,7 @@ pub(super) fn env_sites<'n, 's>(node: &'n Node<'s>) -> impl Iterator<Item = Site
 }
 
 /// Fields that are checked but that this version does not act on.
-fn later<'s>(reader: &mut Reader<'s>, entry: &Entry<'s>) {
+fn later<'s>(reader: &mut Reader<'s>, entry: &MapEntry<'s>) {
     unsupported(reader, entry.key_pos, &entry.key);
     let node = &entry.value;
     match &*entry.key {

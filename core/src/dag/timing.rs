@@ -8,7 +8,7 @@ use crate::schedule::{
 };
 
 use super::read::Reader;
-use super::yaml::{Entry, Kind, Node};
+use super::yaml::{Kind, MapEntry, Node};
 
 pub(super) const KEYS: [&str; 11] =
     ["cron", "every", "at", "timezone", "start", "end", "jitter", "dst", "days", "deadline", "catchup"];
@@ -51,7 +51,7 @@ struct Sources<'n, 's> {
 fn mapping<'s>(
     reader: &mut Reader<'s>,
     node: &Node<'s>,
-    entries: &[Entry<'s>],
+    entries: &[MapEntry<'s>],
     seed: &str,
 ) -> Option<Schedule> {
     let mut spec = Spec::new(Vec::new());
@@ -84,7 +84,7 @@ fn mapping<'s>(
 
 fn field<'n, 's>(
     reader: &mut Reader<'s>,
-    entry: &'n Entry<'s>,
+    entry: &'n MapEntry<'s>,
     spec: &mut Spec,
     sources: &mut Sources<'n, 's>,
 ) {

@@ -34,7 +34,7 @@ pub(super) struct Node<'s> {
 pub(super) enum Kind<'s> {
     Scalar(Scalar<'s>),
     List(Vec<Node<'s>>),
-    Map(Vec<Entry<'s>>),
+    Map(Vec<MapEntry<'s>>),
 }
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Scalar<'s> {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry<'s> {
+pub(super) struct MapEntry<'s> {
     pub(super) key: Cow<'s, str>,
     pub(super) key_pos: Pos,
     pub(super) value: Node<'s>,
@@ -113,14 +113,14 @@ pub(super) fn load<'s>(source: &'s str, sink: &mut Sink) -> Option<Node<'s>> {
     loader.root
 }
 
-struct Fault {
+struct YamlFault {
     pos: Pos,
     message: String,
     hint: Option<&'static str>,
 }
 
-fn fault<T>(pos: Pos, message: impl Into<String>, hint: Option<&'static str>) -> Result<T, Fault> {
-    Err(Fault { pos, message: message.into(), hint })
+fn fault<T>(pos: Pos, message: impl Into<String>, hint: Option<&'static str>) -> Result<T, YamlFault> {
+    Err(YamlFault { pos, message: message.into(), hint })
 }
 
 /// Lists and mappings that are still open, and what is complete.
@@ -131,7 +131,7 @@ struct Loader<'s> {
     documents: usize,
     nodes: usize,
     /// What is wrong without ending the reading.
-    faults: Vec<Fault>,
+    faults: Vec<YamlFault>,
 }
 
 struct Open<'s> {
@@ -141,11 +141,11 @@ struct Open<'s> {
 
 enum Items<'s> {
     List(Vec<Node<'s>>),
-    Map { entries: Vec<Entry<'s>>, keys: HashSet<Cow<'s, str>>, key: Option<(Cow<'s, str>, Pos)> },
+    Map { entries: Vec<MapEntry<'s>>, keys: HashSet<Cow<'s, str>>, key: Option<(Cow<'s, str>, Pos)> },
 }
 
 impl<'s> Loader<'s> {
-    fn event(&mut self, event: Event<'s>, span: Span) -> Result<(), Fault> {
+    fn event(&mut self, event: Event<'s>, span: Span) -> Result<(), YamlFault> {
         let pos = pos_of(&span.start);
         match event {
             Event::DocumentStart(_) => {
@@ -192,10 +192,10 @@ impl<'s> Loader<'s> {
         } else {
             return;
         };
-        self.faults.push(Fault { pos, message: message.to_owned(), hint: Some(hint) });
+        self.faults.push(YamlFault { pos, message: message.to_owned(), hint: Some(hint) });
     }
 
-    fn count(&mut self, pos: Pos) -> Result<(), Fault> {
+    fn count(&mut self, pos: Pos) -> Result<(), YamlFault> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             return fault(pos, format!("more than {NODES_MAX} values in one file"), None);
@@ -203,7 +203,7 @@ impl<'s> Loader<'s> {
         Ok(())
     }
 
-    fn open(&mut self, pos: Pos, items: Items<'s>) -> Result<(), Fault> {
+    fn open(&mut self, pos: Pos, items: Items<'s>) -> Result<(), YamlFault> {
         self.count(pos)?;
         if let Some(Open { items: Items::Map { key: None, .. }, .. }) = self.open.last() {
             let hint = "keys are plain text; a text that starts with `{` or `[` must be quoted";
@@ -217,7 +217,7 @@ impl<'s> Loader<'s> {
     }
 
     /// Puts a complete node where it belongs. The second value of a key is left out.
-    fn close(&mut self, node: Node<'s>) -> Result<(), Fault> {
+    fn close(&mut self, node: Node<'s>) -> Result<(), YamlFault> {
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
@@ -227,11 +227,15 @@ impl<'s> Loader<'s> {
             Items::Map { entries, keys, key } => match key.take() {
                 None => *key = Some(key_of(node)?),
                 Some((key, key_pos)) if keys.insert(key.clone()) => {
-                    entries.push(Entry { key, key_pos, value: node });
+                    entries.push(MapEntry { key, key_pos, value: node });
                 }
                 Some((key, pos)) => {
                     let message = format!("duplicate key `{}`", cut(&key));
-                    self.faults.push(Fault { pos, message, hint: Some("each key stands once in a mapping") });
+                    self.faults.push(YamlFault {
+                        pos,
+                        message,
+                        hint: Some("each key stands once in a mapping"),
+                    });
                 }
             },
         }
@@ -240,7 +244,7 @@ impl<'s> Loader<'s> {
 }
 
 /// A scalar that may be a key: text and not `<<`.
-fn key_of<'s>(node: Node<'s>) -> Result<(Cow<'s, str>, Pos), Fault> {
+fn key_of<'s>(node: Node<'s>) -> Result<(Cow<'s, str>, Pos), YamlFault> {
     let pos = node.pos;
     let Kind::Scalar(scalar) = node.kind else {
         return fault(pos, "a list or mapping where a key was expected", None);
@@ -267,7 +271,7 @@ fn is_verbatim(text: &str, style: ScalarStyle, span: &Span) -> bool {
 const STAR_HINT: &str = "quote a text that starts with `*`";
 
 /// The parser's own words, with what usually is the reason.
-fn scan_fault(error: &saphyr_parser::ScanError, source: &str) -> Fault {
+fn scan_fault(error: &saphyr_parser::ScanError, source: &str) -> YamlFault {
     let pos = pos_of(error.marker());
     let line = source.lines().nth(pos.line.saturating_sub(1) as usize).unwrap_or_default();
     let at = line.chars().nth(pos.col.saturating_sub(1) as usize);
@@ -285,5 +289,5 @@ fn scan_fault(error: &saphyr_parser::ScanError, source: &str) -> Fault {
     } else {
         None
     };
-    Fault { pos, message: format!("not valid YAML: {info}"), hint }
+    YamlFault { pos, message: format!("not valid YAML: {info}"), hint }
 }

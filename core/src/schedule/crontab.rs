@@ -10,7 +10,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use cron::TimeUnitSpec;
 
-use super::error::{Fault, clip, did_you_mean};
+use super::error::{ScheduleFault, clip, did_you_mean};
 use super::field::{Field, Values, span};
 use super::text::{NICKNAMES, nickname};
 use super::wall::Times;
@@ -57,11 +57,11 @@ struct DaySet {
 
 impl Line {
     /// Reads 5 fields, 6 with leading seconds, or a nickname.
-    pub(super) fn parse(text: &str, days: Days) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str, days: Days) -> Result<Self, ScheduleFault> {
         if text.len() > LINE_BYTES_MAX {
             let message =
                 format!("a cron line of {} bytes, at most {LINE_BYTES_MAX} are allowed", text.len());
-            return Err(Fault::new(0, message));
+            return Err(ScheduleFault::new(0, message));
         }
         let text = if text.trim_start().starts_with('@') { nickname(text)? } else { text };
         let fields = split(text)?;
@@ -189,7 +189,7 @@ fn wall_time(secs: i64) -> DateTime<Utc> {
 }
 
 /// The fields with their places in the line.
-fn split(text: &str) -> Result<Vec<(usize, &str)>, Fault> {
+fn split(text: &str) -> Result<Vec<(usize, &str)>, ScheduleFault> {
     let start = text.as_ptr() as usize;
     let fields: Vec<_> =
         text.split_ascii_whitespace().map(|field| (field.as_ptr() as usize - start, field)).collect();
@@ -198,7 +198,7 @@ fn split(text: &str) -> Result<Vec<(usize, &str)>, Fault> {
     }
     if let Some((offset, _)) = fields.iter().find(|(_, field)| field.contains('=')) {
         let message = format!("`{}`: a zone is not part of the line, use `timezone:`", clip(text));
-        return Err(Fault::new(*offset, message));
+        return Err(ScheduleFault::new(*offset, message));
     }
     let hint = match fields.as_slice() {
         [(_, word)] => did_you_mean(&format!("@{word}"), &NICKNAMES),
@@ -210,7 +210,7 @@ fn split(text: &str) -> Result<Vec<(usize, &str)>, Fault> {
         fields.len(),
         if fields.len() == 1 { "field" } else { "fields" },
     );
-    Err(Fault::new(fields.get(6).map_or(0, |(offset, _)| *offset), message))
+    Err(ScheduleFault::new(fields.get(6).map_or(0, |(offset, _)| *offset), message))
 }
 
 /// The days of a line, as a union. Empty when none ever comes.
@@ -262,7 +262,7 @@ fn month_groups(values: &[Values; 6]) -> Vec<(u64, u32, Years)> {
     vec![(u64::MAX, longest, Years::All)]
 }
 
-fn clause(values: &[Values; 6], set: DaySet) -> Result<Clause, Fault> {
+fn clause(values: &[Values; 6], set: DaySet) -> Result<Clause, ScheduleFault> {
     let [second, minute, hour, ..] = values;
     let expression = format!(
         "{} {} {} {} {} {} {}",
@@ -274,8 +274,9 @@ fn clause(values: &[Values; 6], set: DaySet) -> Result<Clause, Fault> {
         list(set.weekdays << 1, 1, 7),
         set.years.expression()
     );
-    let schedule = cron::Schedule::from_str(&expression)
-        .map_err(|error| Fault::new(0, format!("`{expression}` was refused by the cron library: {error}")))?;
+    let schedule = cron::Schedule::from_str(&expression).map_err(|error| {
+        ScheduleFault::new(0, format!("`{expression}` was refused by the cron library: {error}"))
+    })?;
     Ok(Clause { schedule, years: set.years })
 }
 
@@ -290,7 +291,7 @@ fn list(set: u64, min: u32, max: u32) -> String {
     values.join(",")
 }
 
-fn never(fields: &[(usize, &str)]) -> Fault {
+fn never(fields: &[(usize, &str)]) -> ScheduleFault {
     let tail = &fields[fields.len() - 3..];
     let message = format!(
         "day-of-month `{}`, month `{}` and day-of-week `{}` never come together in any year",
@@ -298,5 +299,5 @@ fn never(fields: &[(usize, &str)]) -> Fault {
         clip(tail[1].1),
         clip(tail[2].1),
     );
-    Fault::new(tail[0].0, message)
+    ScheduleFault::new(tail[0].0, message)
 }

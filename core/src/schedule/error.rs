@@ -28,12 +28,12 @@ pub enum Part {
 
 /// A fault within one rule's text, before it is known which rule that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ScheduleFault {
     pub(super) offset: usize,
     pub(super) message: String,
 }
 
-impl Fault {
+impl ScheduleFault {
     pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
         Self { offset, message: message.into() }
     }

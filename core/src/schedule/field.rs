@@ -1,6 +1,6 @@
 //! One field of a crontab line: from `1-5,*/15` to the set of values it names.
 
-use super::error::{Fault, clip, did_you_mean};
+use super::error::{ScheduleFault, clip, did_you_mean};
 
 const MONTHS: [&str; 12] = [
     "january",
@@ -97,7 +97,7 @@ impl Field {
     }
 
     /// Reads the field's text, which stands at `offset` within its line.
-    pub(super) fn parse(self, text: &str, offset: usize) -> Result<Values, Fault> {
+    pub(super) fn parse(self, text: &str, offset: usize) -> Result<Values, ScheduleFault> {
         let mut values = Values { star: text.starts_with('*'), ..Values::default() };
         if text == "?" && matches!(self, Self::DayOfMonth | Self::DayOfWeek) {
             values.star = true;
@@ -125,13 +125,13 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn fault(&self, message: impl AsRef<str>) -> Fault {
+    fn fault(&self, message: impl AsRef<str>) -> ScheduleFault {
         let Self { field, text, offset } = *self;
-        Fault::new(offset, format!("{} `{}`: {}", field.name(), clip(text), message.as_ref()))
+        ScheduleFault::new(offset, format!("{} `{}`: {}", field.name(), clip(text), message.as_ref()))
     }
 
     /// Adds what the item names to `values`.
-    fn parse(self, values: &mut Values) -> Result<(), Fault> {
+    fn parse(self, values: &mut Values) -> Result<(), ScheduleFault> {
         if self.text.is_empty() {
             return Err(self.fault("an item of the list is empty"));
         }
@@ -159,7 +159,7 @@ impl Item<'_> {
     }
 
     /// `L`, `5L` and `5#2`, where the field has them.
-    fn parse_special(&self, values: &mut Values) -> Result<bool, Fault> {
+    fn parse_special(&self, values: &mut Values) -> Result<bool, ScheduleFault> {
         let text = self.text.to_ascii_lowercase();
         if self.field == Field::DayOfMonth {
             values.last_day |= text == "l";
@@ -184,7 +184,7 @@ impl Item<'_> {
         Ok(true)
     }
 
-    fn range(&self, first: &str, last: &str) -> Result<(u32, u32), Fault> {
+    fn range(&self, first: &str, last: &str) -> Result<(u32, u32), ScheduleFault> {
         let low = self.value(first)?;
         let mut high = self.value(last)?;
         let ends_on_sunday = self.field == Field::DayOfWeek && last.starts_with(['s', 'S']) && high == 0;
@@ -200,7 +200,7 @@ impl Item<'_> {
         Err(self.fault(format!("the range runs backwards; to go past the end write it in two: `{wrapped}`")))
     }
 
-    fn step(&self, text: &str) -> Result<u32, Fault> {
+    fn step(&self, text: &str) -> Result<u32, ScheduleFault> {
         let max = self.field.bounds().1;
         let step = number(text).ok_or_else(|| self.fault("after `/` expected a number, as in `*/15`"))?;
         if (1..=max).contains(&step) {
@@ -218,7 +218,7 @@ impl Item<'_> {
     }
 
     /// A number or a name.
-    fn value(&self, text: &str) -> Result<u32, Fault> {
+    fn value(&self, text: &str) -> Result<u32, ScheduleFault> {
         let (min, max) = self.field.bounds();
         if let Some(value) = number(text) {
             let in_bounds = (min..=max).contains(&value);
@@ -246,7 +246,7 @@ impl Item<'_> {
         })
     }
 
-    fn unexpected(&self, hint: &str) -> Fault {
+    fn unexpected(&self, hint: &str) -> ScheduleFault {
         self.fault(format!("expected {}{hint}", self.field.expected()))
     }
 }

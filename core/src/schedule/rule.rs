@@ -6,7 +6,7 @@ use chrono::Timelike;
 use sha2::{Digest, Sha256};
 
 use super::crontab::Line;
-use super::error::{Fault, Part, ScheduleError};
+use super::error::{Part, ScheduleError, ScheduleFault};
 use super::wall::{self, Policy, Times};
 use super::zone::{FIRST, LAST, Zone};
 use super::{Dst, EVERY_MAX, Fold, Gap, RULES_MAX, Rule, Spec, TIMES_MAX, ceil_secs};
@@ -28,7 +28,7 @@ pub(super) struct Moments(Vec<i64>);
 
 impl Compiled {
     /// Checks and compiles one rule of `spec`.
-    pub(super) fn new(rule: &Rule, spec: &Spec) -> Result<Self, Fault> {
+    pub(super) fn new(rule: &Rule, spec: &Spec) -> Result<Self, ScheduleFault> {
         match rule {
             Rule::Cron(text) => {
                 let line = Line::parse(text, spec.days)?;
@@ -120,28 +120,28 @@ fn policy(dst: Dst, has_fixed_times: bool) -> Policy {
     Policy { gap: dst.gap.unwrap_or(gap), overlap: dst.overlap.unwrap_or(overlap) }
 }
 
-fn step_secs(step: Duration) -> Result<i64, Fault> {
+fn step_secs(step: Duration) -> Result<i64, ScheduleFault> {
     let given = super::format_duration(step);
     if step > EVERY_MAX {
-        return Err(Fault::new(0, format!("every {given} is too long: at most 36500d")));
+        return Err(ScheduleFault::new(0, format!("every {given} is too long: at most 36500d")));
     }
     if step.as_secs() == 0 || step.subsec_nanos() != 0 {
-        return Err(Fault::new(0, format!("every {given}: expected whole seconds, at least `1s`")));
+        return Err(ScheduleFault::new(0, format!("every {given}: expected whole seconds, at least `1s`")));
     }
     Ok(i64::try_from(step.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn moments(times: &[chrono::NaiveDateTime]) -> Result<Moments, Fault> {
+fn moments(times: &[chrono::NaiveDateTime]) -> Result<Moments, ScheduleFault> {
     if times.is_empty() || times.len() > TIMES_MAX {
         let message = format!("`at` has {} times, expected 1 to {TIMES_MAX}", times.len());
-        return Err(Fault::new(0, message));
+        return Err(ScheduleFault::new(0, message));
     }
     let mut moments = Vec::with_capacity(times.len());
     for (place, time) in times.iter().enumerate() {
         let secs = time.and_utc().timestamp();
         if time.nanosecond() != 0 || !(FIRST..=LAST).contains(&secs) {
             let message = format!("at {time}: expected a whole second between 1970 and 2100");
-            return Err(Fault::new(place, message));
+            return Err(ScheduleFault::new(place, message));
         }
         moments.push(secs);
     }

@@ -1,6 +1,6 @@
 //! Schedules as one line of text: reading the short form of a DAG file's `schedule:`, and describing a schedule.
 
-use super::error::{Fault, ScheduleError, clip, did_you_mean};
+use super::error::{ScheduleError, ScheduleFault, clip, did_you_mean};
 use super::{Rule, Spec, format_duration, parse_duration};
 
 /// crontab's nicknames.
@@ -15,11 +15,11 @@ pub fn parse_schedule_text(text: &str) -> Result<Option<Vec<Rule>>, ScheduleErro
     read(text).map_err(|fault| fault.in_rule(0))
 }
 
-fn read(text: &str) -> Result<Option<Vec<Rule>>, Fault> {
+fn read(text: &str) -> Result<Option<Vec<Rule>>, ScheduleFault> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
         let message = "the schedule is empty; write `@manual` for a DAG that only runs when triggered";
-        return Err(Fault::new(0, message));
+        return Err(ScheduleFault::new(0, message));
     }
     if trimmed == "@manual" {
         return Ok(None);
@@ -27,7 +27,7 @@ fn read(text: &str) -> Result<Option<Vec<Rule>>, Fault> {
     let (first, rest) = trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, ""));
     if matches!(first, "every" | "@every") {
         let offset = text.len() - text.trim_start().len() + trimmed.len() - rest.trim_start().len();
-        let step = parse_duration(rest).map_err(|error| Fault::new(offset, error.to_string()))?;
+        let step = parse_duration(rest).map_err(|error| ScheduleFault::new(offset, error.to_string()))?;
         return Ok(Some(vec![Rule::Every(step)]));
     }
     if trimmed.starts_with('@') {
@@ -37,7 +37,7 @@ fn read(text: &str) -> Result<Option<Vec<Rule>>, Fault> {
 }
 
 /// The crontab line that a nickname stands for.
-pub(super) fn nickname(text: &str) -> Result<&'static str, Fault> {
+pub(super) fn nickname(text: &str) -> Result<&'static str, ScheduleFault> {
     let text = text.trim();
     if let Some(place) = NICKNAMES.iter().position(|name| text.eq_ignore_ascii_case(name)) {
         return Ok(LINES[place]);
@@ -50,7 +50,7 @@ pub(super) fn nickname(text: &str) -> Result<&'static str, Fault> {
         _ => did_you_mean(text, &NICKNAMES),
     };
     let message = format!("unknown nickname `{}`, expected one of {}{hint}", clip(text), NICKNAMES.join(" "));
-    Err(Fault::new(0, message))
+    Err(ScheduleFault::new(0, message))
 }
 
 /// See [`super::Schedule::describe`].

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::parse::{Parser, Shared};
+use super::parse::{Parser, ParserShared};
 use super::statement::{Op, Template};
 use super::token::{self, Close, Token, Tokens};
-use super::tree::{Node, NodeNo, Step};
-use super::{Block, BlockKind, Fault};
+use super::tree::{ExprNode, NodeNo, PathStep};
+use super::{BlockKind, ExprFault, TemplateBlock};
 
 /// The statements of templates. Others could collect output outside of the script's quoting.
 pub(in crate::dag) const STATEMENTS: [&str; 9] =
@@ -27,8 +27,8 @@ impl<'t> Template<'t> {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub(in crate::dag) fn read(text: &'t str) -> Result<Self, Fault> {
-        let template = Self { text, shared: Shared::default(), ops: Vec::new(), blocks: Vec::new() };
+    pub(in crate::dag) fn read(text: &'t str) -> Result<Self, ExprFault> {
+        let template = Self { text, shared: ParserShared::default(), ops: Vec::new(), blocks: Vec::new() };
         let mut builder = Builder { template, open: Vec::new(), trims: false };
         builder.template.shared.scopes.push(HashSet::new());
         let mut from = 0;
@@ -39,7 +39,7 @@ impl<'t> Template<'t> {
         let rest = text[from..].strip_suffix('\n').map_or(text.len(), |_| text.len() - 1);
         builder.text(from..rest.max(from), false);
         if let Some((_, at, name)) = builder.open.last() {
-            return Err(Fault::new(*at, format!("`{name}` has no `end{name}`")));
+            return Err(ExprFault::new(*at, format!("`{name}` has no `end{name}`")));
         }
         Ok(builder.template)
     }
@@ -92,7 +92,7 @@ impl<'t> Builder<'t> {
     }
 
     /// Reads the text since `from` and the block at `start`; returns where to go on.
-    fn block(&mut self, from: usize, start: usize, kind: BlockKind) -> Result<usize, Fault> {
+    fn block(&mut self, from: usize, start: usize, kind: BlockKind) -> Result<usize, ExprFault> {
         let text = self.template.text;
         if kind == BlockKind::Statement
             && let Some((length, before, behind)) = lone_word(&text[start + 2..], "raw")
@@ -107,7 +107,7 @@ impl<'t> Builder<'t> {
         let tokens = token::read(text, at, close);
         let block = self.template.blocks.len();
         let body = at..tokens.body_end;
-        self.template.blocks.push(Block { whole: start..tokens.end, body, kind });
+        self.template.blocks.push(TemplateBlock { whole: start..tokens.end, body, kind });
         match kind {
             BlockKind::Statement => self.statement(start, block, &tokens)?,
             BlockKind::Value | BlockKind::RawValue => self.value(block, &tokens)?,
@@ -117,7 +117,7 @@ impl<'t> Builder<'t> {
     }
 
     /// What stands between `raw` and `endraw`, as it is.
-    fn raw(&mut self, start: usize, from: usize, trims: bool) -> Result<usize, Fault> {
+    fn raw(&mut self, start: usize, from: usize, trims: bool) -> Result<usize, ExprFault> {
         let text = self.template.text;
         let mut at = from;
         while let Some(found) = text[at..].find("{%") {
@@ -130,15 +130,15 @@ impl<'t> Builder<'t> {
             }
             at = end + 2;
         }
-        Err(Fault::new(start, "`raw` has no `endraw`".to_owned()))
+        Err(ExprFault::new(start, "`raw` has no `endraw`".to_owned()))
     }
 
-    fn value(&mut self, block: usize, tokens: &Tokens<'_>) -> Result<(), Fault> {
+    fn value(&mut self, block: usize, tokens: &Tokens<'_>) -> Result<(), ExprFault> {
         let mut parser = Parser::new(&mut self.template.shared, tokens, "end of variable block")?;
         let value = parser.expression()?;
         parser.finish()?;
-        if let Node::Steps { steps, .. } = self.template.shared.tree.get(value)
-            && let Some((_, Step::Filter { name, .. })) = steps.last()
+        if let ExprNode::Steps { steps, .. } = self.template.shared.tree.get(value)
+            && let Some((_, PathStep::Filter { name, .. })) = steps.last()
             && name == "raw"
         {
             self.template.blocks[block].kind = BlockKind::RawValue;
@@ -147,21 +147,24 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    fn statement(&mut self, start: usize, block: usize, tokens: &Tokens<'_>) -> Result<(), Fault> {
+    fn statement(&mut self, start: usize, block: usize, tokens: &Tokens<'_>) -> Result<(), ExprFault> {
         let word = match tokens.all.first() {
             Some((_, Token::Word(word))) => *word,
             Some((at, token)) => {
-                return Err(Fault::new(*at, format!("unexpected {}, expected a statement", token.words())));
+                return Err(ExprFault::new(
+                    *at,
+                    format!("unexpected {}, expected a statement", token.words()),
+                ));
             }
             None => {
                 return Err(tokens
                     .fault
                     .clone()
-                    .unwrap_or_else(|| Fault::new(start, "an empty statement".to_owned())));
+                    .unwrap_or_else(|| ExprFault::new(start, "an empty statement".to_owned())));
             }
         };
         if !STATEMENTS.contains(&word) {
-            return Err(Fault::new(start, unknown(word)));
+            return Err(ExprFault::new(start, unknown(word)));
         }
         let mut parser = Parser::new(&mut self.template.shared, tokens, "end of statement block")?;
         parser.word(word);
@@ -208,10 +211,10 @@ impl<'t> Builder<'t> {
         self.template.ops.len() - 1
     }
 
-    fn enter(&mut self, open: Open, at: usize, name: &'static str) -> Result<(), Fault> {
+    fn enter(&mut self, open: Open, at: usize, name: &'static str) -> Result<(), ExprFault> {
         if self.open.len() >= STATEMENTS_MAX {
             let message = format!("statements within statements, at most {STATEMENTS_MAX} are read");
-            return Err(Fault::new(at, message));
+            return Err(ExprFault::new(at, message));
         }
         self.open.push((open, at, name));
         Ok(())
@@ -227,7 +230,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn elif(&mut self, start: usize, block: usize, test: NodeNo) -> Result<(), Fault> {
+    fn elif(&mut self, start: usize, block: usize, test: NodeNo) -> Result<(), ExprFault> {
         let Some((Open::If { unless: Some(before), mut exits }, at, name)) = self.open.pop() else {
             return Err(stray(start, "elif"));
         };
@@ -238,7 +241,7 @@ impl<'t> Builder<'t> {
     }
 
     /// `else`, `endif`, `endfor`, and what is astray.
-    fn end(&mut self, start: usize, word: &str) -> Result<(), Fault> {
+    fn end(&mut self, start: usize, word: &str) -> Result<(), ExprFault> {
         match (word, self.open.pop()) {
             ("else", Some((Open::If { unless: Some(unless), mut exits }, at, name))) => {
                 exits.push(self.push(Op::Jump(0)));
@@ -271,8 +274,8 @@ impl<'t> Builder<'t> {
     }
 }
 
-fn stray(at: usize, word: &str) -> Fault {
-    Fault::new(at, format!("`{word}` ends nothing that is open here"))
+fn stray(at: usize, word: &str) -> ExprFault {
+    ExprFault::new(at, format!("`{word}` ends nothing that is open here"))
 }
 
 fn unknown(word: &str) -> String {

@@ -1,7 +1,7 @@
 //! What stands behind `is`.
 
 use super::datum::{Datum, NO_VALUE};
-use super::given::Given;
+use super::given::GivenArgs;
 use super::meter::Meter;
 use super::ops::{compare, contains};
 use super::tree::Comparison;
@@ -38,7 +38,12 @@ pub(in crate::dag) const TESTS: &[&str] = &[
 ];
 
 /// Whether the value passes the test of that name.
-pub(super) fn passes(name: &str, value: &Datum, mut given: Given, meter: &mut Meter) -> Result<bool, String> {
+pub(super) fn passes(
+    name: &str,
+    value: &Datum,
+    mut given: GivenArgs,
+    meter: &mut Meter,
+) -> Result<bool, String> {
     meter.charge(1)?;
     let is_known = !matches!(value, Datum::Undefined);
     let passed = match name {
@@ -88,7 +93,7 @@ fn every_sign(value: &Datum, is: fn(char) -> bool, meter: &mut Meter) -> Result<
     Ok(text.chars().all(is))
 }
 
-fn ends(name: &str, value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<bool, String> {
+fn ends(name: &str, value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<bool, String> {
     let part = given.need_text("value")?;
     meter.bytes(part.len())?;
     let Some(text) = value.as_text() else { return Ok(false) };

@@ -6,39 +6,39 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::datum::{Datum, NO_VALUE};
-use super::given::Given;
+use super::given::GivenArgs;
 use super::meter::Meter;
 use super::ops::{self, Bounds};
-use super::tree::{Args, Comparison, Function, Node, NodeNo, Operator, Step, Tree};
-use super::{Found, Names, checks, filters};
+use super::tree::{CallArgs, Comparison, ExprNode, Function, NodeNo, Operator, PathStep, Tree};
+use super::{FoundName, Names, checks, filters};
 
 /// What an evaluation knows.
 pub(super) struct Machine<'m> {
     pub(super) tree: &'m Tree,
     pub(super) names: &'m dyn Names,
     pub(super) meter: &'m mut Meter,
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<EvalFrame>,
     /// The names from outside that were looked up already.
     outer: HashMap<NodeNo, Datum>,
 }
 
 /// The variables of one scope.
 #[derive(Default)]
-pub(super) struct Frame {
+pub(super) struct EvalFrame {
     pub(super) variables: HashMap<String, Datum>,
     /// Of a loop.
-    pub(super) turns: Option<Turns>,
+    pub(super) turns: Option<LoopTurns>,
 }
 
 /// Where a loop is.
-pub(super) struct Turns {
+pub(super) struct LoopTurns {
     pub(super) items: Vec<Datum>,
     pub(super) at: usize,
     /// What `loop.changed` was asked last.
     changed: Option<Vec<Datum>>,
 }
 
-impl Turns {
+impl LoopTurns {
     pub(super) fn new(items: Vec<Datum>) -> Self {
         Self { items, at: 0, changed: None }
     }
@@ -67,7 +67,7 @@ impl Turns {
 
 impl<'m> Machine<'m> {
     pub(super) fn new(tree: &'m Tree, names: &'m dyn Names, meter: &'m mut Meter) -> Self {
-        Self { tree, names, meter, frames: vec![Frame::default()], outer: HashMap::new() }
+        Self { tree, names, meter, frames: vec![EvalFrame::default()], outer: HashMap::new() }
     }
 
     /// The value of a node.
@@ -77,19 +77,19 @@ impl<'m> Machine<'m> {
     pub(super) fn value(&mut self, no: NodeNo) -> Result<Datum, String> {
         self.meter.charge(1)?;
         match self.tree.get(no) {
-            Node::Const(datum) => Ok(datum.clone()),
-            Node::Local(name) => self.local(name),
-            Node::Outer(parts) => self.outer(no, parts),
-            Node::List(items) => self.list(items),
-            Node::Map(entries) => self.map(entries),
-            Node::Not(inner) => Ok(Datum::Bool(!self.truth(*inner)?)),
-            Node::Negative(inner) => ops::negative(&self.value(*inner)?),
-            Node::Logic { stops_at, terms } => self.logic(*stops_at, terms),
-            Node::Chain { first, rest } => self.chain(*first, rest),
-            Node::Compare { first, rest } => self.compare(*first, rest),
-            Node::Choice { test, yes, no } => self.choice(*test, *yes, *no),
-            Node::Steps { base, steps } => self.steps(*base, steps),
-            Node::Call { function, args } => self.call(*function, args),
+            ExprNode::Const(datum) => Ok(datum.clone()),
+            ExprNode::Local(name) => self.local(name),
+            ExprNode::Outer(parts) => self.outer(no, parts),
+            ExprNode::List(items) => self.list(items),
+            ExprNode::Map(entries) => self.map(entries),
+            ExprNode::Not(inner) => Ok(Datum::Bool(!self.truth(*inner)?)),
+            ExprNode::Negative(inner) => ops::negative(&self.value(*inner)?),
+            ExprNode::Logic { stops_at, terms } => self.logic(*stops_at, terms),
+            ExprNode::Chain { first, rest } => self.chain(*first, rest),
+            ExprNode::Compare { first, rest } => self.compare(*first, rest),
+            ExprNode::Choice { test, yes, no } => self.choice(*test, *yes, *no),
+            ExprNode::Steps { base, steps } => self.steps(*base, steps),
+            ExprNode::Call { function, args } => self.call(*function, args),
         }
     }
 
@@ -124,8 +124,8 @@ impl<'m> Machine<'m> {
     fn find(&mut self, parts: &[String]) -> Result<Datum, String> {
         match self.names.find(parts) {
             None => Ok(Datum::Undefined),
-            Some(Found::Value(value)) => Datum::of_json(value, self.meter),
-            Some(Found::Object(map)) => Datum::of_map(map, self.meter),
+            Some(FoundName::Value(value)) => Datum::of_json(value, self.meter),
+            Some(FoundName::Object(map)) => Datum::of_map(map, self.meter),
         }
     }
 
@@ -195,7 +195,7 @@ impl<'m> Machine<'m> {
         no.map_or(Ok(Datum::Null), |no| self.value(no))
     }
 
-    fn steps(&mut self, base: NodeNo, steps: &[(usize, Step)]) -> Result<Datum, String> {
+    fn steps(&mut self, base: NodeNo, steps: &[(usize, PathStep)]) -> Result<Datum, String> {
         let mut datum = self.value(base)?;
         for (_, step) in steps {
             self.meter.charge(1)?;
@@ -204,23 +204,23 @@ impl<'m> Machine<'m> {
         Ok(datum)
     }
 
-    fn step(&mut self, datum: &Datum, step: &Step) -> Result<Datum, String> {
+    fn step(&mut self, datum: &Datum, step: &PathStep) -> Result<Datum, String> {
         match step {
-            Step::Attribute(name) => datum.entry(name, self.meter),
-            Step::Index(key) => {
+            PathStep::Attribute(name) => datum.entry(name, self.meter),
+            PathStep::Index(key) => {
                 let key = self.known(*key)?;
                 ops::index(datum, &key, self.meter)
             }
-            Step::Slice { from, to, by } => {
+            PathStep::Slice { from, to, by } => {
                 let mut bound = |no: &Option<NodeNo>| no.map(|no| self.known(no)).transpose();
                 let bounds = Bounds { from: bound(from)?, to: bound(to)?, by: bound(by)? };
                 ops::slice(datum, &bounds, self.meter)
             }
-            Step::Filter { name, args } => {
+            PathStep::Filter { name, args } => {
                 let given = self.given(args)?;
                 filters::apply(name, datum, given, self.meter).map_err(|message| of("filter", name, message))
             }
-            Step::Test { name, is_negated, args } => {
+            PathStep::Test { name, is_negated, args } => {
                 let given = self.given(args)?;
                 let passed = checks::passes(name, datum, given, self.meter);
                 let passed = passed.map_err(|message| of("test", name, message))?;
@@ -229,13 +229,13 @@ impl<'m> Machine<'m> {
         }
     }
 
-    fn given(&mut self, args: &Args) -> Result<Given, String> {
+    fn given(&mut self, args: &CallArgs) -> Result<GivenArgs, String> {
         let plain = args.plain.iter().map(|no| self.value(*no)).collect::<Result<_, _>>()?;
         let named = args.named.iter().map(|(name, no)| Ok((name.clone(), self.value(*no)?)));
-        Ok(Given { plain, named: named.collect::<Result<_, String>>()? })
+        Ok(GivenArgs { plain, named: named.collect::<Result<_, String>>()? })
     }
 
-    fn call(&mut self, function: Function, args: &Args) -> Result<Datum, String> {
+    fn call(&mut self, function: Function, args: &CallArgs) -> Result<Datum, String> {
         let given = self.given(args)?;
         match function {
             Function::Range => filters::range(given, self.meter),
@@ -248,7 +248,7 @@ impl<'m> Machine<'m> {
         }
     }
 
-    fn turns(&mut self) -> Result<&mut Turns, String> {
+    fn turns(&mut self) -> Result<&mut LoopTurns, String> {
         let turns = self.frames.iter_mut().rev().find_map(|frame| frame.turns.as_mut());
         turns.ok_or_else(|| "`loop` has no meaning outside of a `for`".to_owned())
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::datum::{Datum, NO_VALUE};
-use super::given::Given;
+use super::given::GivenArgs;
 use super::items::attribute;
 use super::meter::Meter;
 use super::{checks, lists, texts};
 
 type Result<T> = std::result::Result<T, String>;
-type Filter = fn(&Datum, &mut Given, &mut Meter) -> Result<Datum>;
+type Filter = fn(&Datum, &mut GivenArgs, &mut Meter) -> Result<Datum>;
 
 macro_rules! filters {
     ($($name:literal => $filter:expr),+ $(,)?) => {
@@ -35,7 +35,7 @@ filters! {
 }
 
 /// What the filter of that name makes of a value.
-pub(super) fn apply(name: &str, value: &Datum, mut given: Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn apply(name: &str, value: &Datum, mut given: GivenArgs, meter: &mut Meter) -> Result<Datum> {
     meter.charge(1)?;
     let is_default = matches!(name, "d" | "default");
     if matches!(value, Datum::Undefined) && !is_default {
@@ -50,7 +50,7 @@ pub(super) fn apply(name: &str, value: &Datum, mut given: Given, meter: &mut Met
     Ok(made)
 }
 
-fn default(value: &Datum, given: &mut Given, _: &mut Meter) -> Result<Datum> {
+fn default(value: &Datum, given: &mut GivenArgs, _: &mut Meter) -> Result<Datum> {
     let other = given.take("default_value").unwrap_or_else(|| Datum::text(""));
     let also_if_false = given.switch("boolean")?;
     let is_missing = match value {
@@ -60,31 +60,31 @@ fn default(value: &Datum, given: &mut Given, _: &mut Meter) -> Result<Datum> {
     Ok(if is_missing { other } else { value.clone() })
 }
 
-fn length(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn length(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     Ok(Datum::Int(value.len(meter)? as i128))
 }
 
-fn boolean(value: &Datum, _: &mut Given, _: &mut Meter) -> Result<Datum> {
+fn boolean(value: &Datum, _: &mut GivenArgs, _: &mut Meter) -> Result<Datum> {
     value.is_true().map(Datum::Bool)
 }
 
 /// The value goes into a script as it is.
-fn raw(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn raw(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     value.to_text(meter).map(Datum::Raw)
 }
 
 /// The text that the value would be in a template.
-fn string(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn string(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     value.to_text(meter).map(Datum::Text)
 }
 
-fn tojson(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn tojson(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let mut text = String::new();
     value.write_json(&mut text, meter)?;
     Ok(Datum::text(text))
 }
 
-fn abs(value: &Datum, _: &mut Given, _: &mut Meter) -> Result<Datum> {
+fn abs(value: &Datum, _: &mut GivenArgs, _: &mut Meter) -> Result<Datum> {
     match value {
         Datum::Int(number) => Datum::int(number.abs()),
         Datum::Float(number) => Datum::float(number.abs()),
@@ -92,7 +92,7 @@ fn abs(value: &Datum, _: &mut Given, _: &mut Meter) -> Result<Datum> {
     }
 }
 
-fn int(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn int(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let default = given.take("default");
     let whole = |number: f64| number.is_finite().then_some(number.trunc() as i128);
     let made = match value {
@@ -108,7 +108,7 @@ fn int(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
     number(made.map(Datum::int), default, value, "a whole number")
 }
 
-fn float(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn float(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let default = given.take("default");
     let made = match value {
         Datum::Null => Some(0.0),
@@ -136,7 +136,7 @@ fn number(made: Option<Result<Datum>>, default: Option<Datum>, value: &Datum, wh
 /// Most digits before or behind the point that a number is rounded to.
 const DIGITS_MAX: i128 = 300;
 
-fn round(value: &Datum, given: &mut Given, _: &mut Meter) -> Result<Datum> {
+fn round(value: &Datum, given: &mut GivenArgs, _: &mut Meter) -> Result<Datum> {
     let digits = given.int("precision")?.unwrap_or(0);
     if digits.abs() > DIGITS_MAX {
         return Err(format!("`precision` must be within {DIGITS_MAX} digits"));
@@ -154,7 +154,7 @@ fn round(value: &Datum, given: &mut Given, _: &mut Meter) -> Result<Datum> {
 }
 
 /// `map("upper")` or `map(attribute="name", default=0)`.
-fn map(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn map(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let items = value.items(meter)?;
     let mut made = Vec::with_capacity(items.len());
     if let Some(path) = given.named("attribute") {
@@ -172,25 +172,25 @@ fn map(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
     let (plain, named) = (std::mem::take(&mut given.plain), std::mem::take(&mut given.named));
     for item in &items {
         meter.charge(plain.len() + named.len())?;
-        made.push(apply(&name, item, Given { plain: plain.clone(), named: named.clone() }, meter)?);
+        made.push(apply(&name, item, GivenArgs { plain: plain.clone(), named: named.clone() }, meter)?);
     }
     Datum::list(made, meter)
 }
 
-fn select(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn select(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     keep(value, None, given, meter, true)
 }
 
-fn reject(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn reject(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     keep(value, None, given, meter, false)
 }
 
-fn selectattr(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn selectattr(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let path = given.need_text("attribute")?;
     keep(value, Some(&path), given, meter, true)
 }
 
-fn rejectattr(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+fn rejectattr(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let path = given.need_text("attribute")?;
     keep(value, Some(&path), given, meter, false)
 }
@@ -199,7 +199,7 @@ fn rejectattr(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Dat
 fn keep(
     value: &Datum,
     path: Option<&str>,
-    given: &mut Given,
+    given: &mut GivenArgs,
     meter: &mut Meter,
     wanted: bool,
 ) -> Result<Datum> {
@@ -217,9 +217,12 @@ fn keep(
         };
         meter.charge(plain.len() + named.len())?;
         let passes = match &test {
-            Some(test) => {
-                checks::passes(test, &tested, Given { plain: plain.clone(), named: named.clone() }, meter)?
-            }
+            Some(test) => checks::passes(
+                test,
+                &tested,
+                GivenArgs { plain: plain.clone(), named: named.clone() },
+                meter,
+            )?,
             None => !matches!(tested, Datum::Undefined) && tested.is_true()?,
         };
         if passes == wanted {
@@ -230,7 +233,7 @@ fn keep(
 }
 
 /// `range(3)`, `range(1, 4)`, `range(10, 0, -2)`.
-pub(super) fn range(mut given: Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn range(mut given: GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let first = given.int("start")?.ok_or("`range` needs a whole number")?;
     let second = given.int("stop")?;
     let step = given.int("step")?.unwrap_or(1);
@@ -246,7 +249,7 @@ pub(super) fn range(mut given: Given, meter: &mut Meter) -> Result<Datum> {
 }
 
 /// `dict(a=1, b=2)`, `dict(map, a=1)`.
-pub(super) fn dict(mut given: Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn dict(mut given: GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let mut entries: IndexMap<Arc<str>, Datum> = match given.plain.pop_front() {
         None => IndexMap::new(),
         Some(Datum::Map(map)) => {

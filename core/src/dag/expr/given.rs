@@ -7,12 +7,12 @@ use super::datum::{Datum, NO_VALUE};
 
 /// Evaluated arguments, taken one by one; what is left at the end is one too many.
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(super) struct GivenArgs {
     pub(super) plain: VecDeque<Datum>,
     pub(super) named: Vec<(String, Datum)>,
 }
 
-impl Given {
+impl GivenArgs {
     /// The argument that was given by this name.
     pub(super) fn named(&mut self, name: &str) -> Option<Datum> {
         let at = self.named.iter().position(|(given, _)| given == name)?;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::datum::Datum;
-use super::given::Given;
+use super::given::GivenArgs;
 use super::items::{attribute, sorted};
 use super::meter::Meter;
 use super::ops;
@@ -13,11 +13,11 @@ use super::tree::Operator;
 
 type Result<T> = std::result::Result<T, String>;
 
-pub(super) fn list(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn list(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     Datum::list(value.items(meter)?, meter)
 }
 
-pub(super) fn first(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn first(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     match value {
         Datum::Map(map) => {
             Ok(map.entries.keys().next().map_or(Datum::Undefined, |key| Datum::Text(Arc::clone(key))))
@@ -26,7 +26,7 @@ pub(super) fn first(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<D
     }
 }
 
-pub(super) fn last(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn last(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     match value {
         Datum::Map(map) => {
             Ok(map.entries.keys().next_back().map_or(Datum::Undefined, |key| Datum::Text(Arc::clone(key))))
@@ -35,7 +35,7 @@ pub(super) fn last(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Da
     }
 }
 
-pub(super) fn reverse(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn reverse(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     if let Some(text) = value.as_text() {
         meter.bytes(text.len())?;
         return Ok(Datum::text(text.chars().rev().collect::<String>()));
@@ -46,7 +46,7 @@ pub(super) fn reverse(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result
 }
 
 /// Lists of `count` items each; the last is filled up with `fill_with`.
-pub(super) fn batch(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn batch(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let count = given.count("count")?;
     let fill = given.take("fill_with");
     let items = value.items(meter)?;
@@ -63,7 +63,7 @@ pub(super) fn batch(value: &Datum, given: &mut Given, meter: &mut Meter) -> Resu
 }
 
 /// That many lists, as even as can be, the longer ones first.
-pub(super) fn slice(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn slice(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let count = given.count("count")?;
     let fill = given.take("fill_with");
     let items = value.items(meter)?;
@@ -84,7 +84,7 @@ pub(super) fn slice(value: &Datum, given: &mut Given, meter: &mut Meter) -> Resu
 }
 
 /// `[[key, value], ..]`
-pub(super) fn pairs(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn pairs(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let Datum::Map(map) = value else { return Err(format!("expected a map, got {}", value.kind())) };
     meter.charge(map.entries.len())?;
     let mut pairs = Vec::with_capacity(map.entries.len());
@@ -94,7 +94,7 @@ pub(super) fn pairs(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<D
     Datum::list(pairs, meter)
 }
 
-pub(super) fn dictsort(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn dictsort(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let by = given.text("by")?;
     let minds_case = given.switch("case_sensitive")?;
     let reverse = given.switch("reverse")?;
@@ -103,7 +103,7 @@ pub(super) fn dictsort(value: &Datum, given: &mut Given, meter: &mut Meter) -> R
         Some("value") => 1,
         Some(_) => return Err("`by` must be 'key' or 'value'".to_owned()),
     };
-    let pairs = pairs(value, &mut Given::default(), meter)?.items(meter)?;
+    let pairs = pairs(value, &mut GivenArgs::default(), meter)?.items(meter)?;
     let mut keyed = Vec::with_capacity(pairs.len());
     for pair in pairs {
         keyed.push((key(&ops::index(&pair, &Datum::Int(place), meter)?, minds_case, meter)?, pair));
@@ -111,7 +111,7 @@ pub(super) fn dictsort(value: &Datum, given: &mut Given, meter: &mut Meter) -> R
     in_order(keyed, reverse, meter)
 }
 
-pub(super) fn sort(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn sort(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let reverse = given.switch("reverse")?;
     let minds_case = given.switch("case_sensitive")?;
     let path = given.text("attribute")?;
@@ -131,7 +131,7 @@ fn in_order(keyed: Vec<(Datum, Datum)>, reverse: bool, meter: &mut Meter) -> Res
 }
 
 /// `[[value, items], ..]`, called `grouper` and `list`, in the order of the values.
-pub(super) fn groupby(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn groupby(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let path = given.need_text("attribute")?;
     let default = given.take("default");
     let minds_case = given.switch("case_sensitive")?;
@@ -159,7 +159,7 @@ pub(super) fn groupby(value: &Datum, given: &mut Given, meter: &mut Meter) -> Re
     Datum::list(records, meter)
 }
 
-pub(super) fn unique(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn unique(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let minds_case = given.switch("case_sensitive")?;
     let path = given.text("attribute")?;
     let mut seen: Vec<Datum> = Vec::new();
@@ -181,15 +181,15 @@ pub(super) fn unique(value: &Datum, given: &mut Given, meter: &mut Meter) -> Res
     Datum::list(kept, meter)
 }
 
-pub(super) fn max(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn max(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     extreme(value, given, meter, Ordering::Greater)
 }
 
-pub(super) fn min(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn min(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     extreme(value, given, meter, Ordering::Less)
 }
 
-fn extreme(value: &Datum, given: &mut Given, meter: &mut Meter, wanted: Ordering) -> Result<Datum> {
+fn extreme(value: &Datum, given: &mut GivenArgs, meter: &mut Meter, wanted: Ordering) -> Result<Datum> {
     let path = given.named("attribute").map(|path| path.to_text(meter)).transpose()?;
     let mut best: Option<(Datum, Datum)> = None;
     for item in value.items(meter)? {
@@ -205,7 +205,7 @@ fn extreme(value: &Datum, given: &mut Given, meter: &mut Meter, wanted: Ordering
     Ok(best.map_or(Datum::Undefined, |(_, item)| item))
 }
 
-pub(super) fn sum(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn sum(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let path = given.text("attribute")?;
     let mut sum = given.take("start").unwrap_or(Datum::Int(0));
     for item in value.items(meter)? {
@@ -219,7 +219,7 @@ pub(super) fn sum(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result
 }
 
 /// Lists of one item of each list, as many as the shortest has.
-pub(super) fn zip(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn zip(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let mut lists = vec![value.items(meter)?];
     for other in std::mem::take(&mut given.plain) {
         lists.push(other.items(meter)?);

@@ -40,13 +40,13 @@ pub(super) use statement::{Expression, Template, is_template};
 
 /// What is wrong, and where in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ExprFault {
     /// In bytes.
     pub(super) at: usize,
     pub(super) message: String,
 }
 
-impl Fault {
+impl ExprFault {
     fn new(at: usize, message: String) -> Self {
         Self { at, message }
     }
@@ -74,7 +74,7 @@ pub(super) struct Uses {
 
 /// One `{{ }}` or `{% %}` of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Block {
+pub(super) struct TemplateBlock {
     /// In the text, with its braces.
     pub(super) whole: Range<usize>,
     /// Without its braces and white-space signs.
@@ -97,12 +97,12 @@ pub(super) enum BlockKind {
 /// What templates can name.
 pub(super) trait Names {
     /// The value of a name and its parts; none if there is no such value.
-    fn find(&self, parts: &[String]) -> Option<Found<'_>>;
+    fn find(&self, parts: &[String]) -> Option<FoundName<'_>>;
 }
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Found<'n> {
+pub(super) enum FoundName<'n> {
     Value(&'n Value),
     Object(&'n Map<String, Value>),
 }

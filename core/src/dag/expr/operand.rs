@@ -5,31 +5,31 @@ use std::sync::Arc;
 use super::datum::Datum;
 use super::parse::{Parser, RESERVED};
 use super::token::Token;
-use super::tree::{Args, Function, Node, NodeNo, Step};
-use super::{Fault, Path};
+use super::tree::{CallArgs, ExprNode, Function, NodeNo, PathStep};
+use super::{ExprFault, Path};
 
 /// Most arguments of one filter, test or function.
 const ARGS_MAX: usize = 16;
 
 impl Parser<'_, '_> {
     /// A value with its sign, then filters and tests: `-x | abs` is `(-x) | abs`.
-    pub(super) fn unary(&mut self) -> Result<NodeNo, Fault> {
+    pub(super) fn unary(&mut self) -> Result<NodeNo, ExprFault> {
         let base = self.signed()?;
         self.steps(base, true)
     }
 
-    fn signed(&mut self) -> Result<NodeNo, Fault> {
+    fn signed(&mut self) -> Result<NodeNo, ExprFault> {
         let at = self.at();
         if !self.sign("-") {
             let base = self.primary()?;
             return self.steps(base, false);
         }
         let inner = self.deeper(Self::signed)?;
-        Ok(self.add(at, Node::Negative(inner)))
+        Ok(self.add(at, ExprNode::Negative(inner)))
     }
 
     /// What follows a value: attributes and indices, or filters and tests.
-    fn steps(&mut self, base: NodeNo, pipes: bool) -> Result<NodeNo, Fault> {
+    fn steps(&mut self, base: NodeNo, pipes: bool) -> Result<NodeNo, ExprFault> {
         let mut steps = Vec::new();
         loop {
             let at = self.at();
@@ -40,7 +40,7 @@ impl Parser<'_, '_> {
             } else if matches!(self.peek(), Some(Token::Sign("("))) && !pipes {
                 let message =
                     "only `range` and `dict` can be called; write `value | filter` instead of a method";
-                return Err(Fault::new(at, message.to_owned()));
+                return Err(ExprFault::new(at, message.to_owned()));
             } else if pipes && self.sign("|") {
                 steps.push((at, self.filter()?));
             } else if pipes && self.word("is") {
@@ -49,58 +49,58 @@ impl Parser<'_, '_> {
                 return Ok(base);
             } else {
                 let at = self.shared.tree.at(base);
-                return Ok(self.add(at, Node::Steps { base, steps }));
+                return Ok(self.add(at, ExprNode::Steps { base, steps }));
             }
         }
     }
 
-    fn attribute(&mut self) -> Result<Step, Fault> {
+    fn attribute(&mut self) -> Result<PathStep, ExprFault> {
         match self.peek() {
             Some(Token::Word(name)) => {
                 self.next += 1;
-                Ok(Step::Attribute(Arc::from(*name)))
+                Ok(PathStep::Attribute(Arc::from(*name)))
             }
             Some(Token::Int(number)) => {
                 let at = self.at();
                 self.next += 1;
-                Ok(Step::Index(self.add(at, Node::Const(Datum::Int(*number)))))
+                Ok(PathStep::Index(self.add(at, ExprNode::Const(Datum::Int(*number)))))
             }
             _ => Err(self.unexpected("identifier or integer")),
         }
     }
 
-    fn index(&mut self) -> Result<Step, Fault> {
+    fn index(&mut self) -> Result<PathStep, ExprFault> {
         let stops = |parser: &Self| matches!(parser.peek(), Some(Token::Sign("]" | ":")));
         let from = if stops(self) { None } else { Some(self.expression()?) };
         if self.sign("]") {
-            return from.map(Step::Index).ok_or_else(|| self.unexpected("expression"));
+            return from.map(PathStep::Index).ok_or_else(|| self.unexpected("expression"));
         }
         self.need(":")?;
         let to = if stops(self) { None } else { Some(self.expression()?) };
         let by = if self.sign(":") && !stops(self) { Some(self.expression()?) } else { None };
         self.need("]")?;
-        Ok(Step::Slice { from, to, by })
+        Ok(PathStep::Slice { from, to, by })
     }
 
-    pub(super) fn name(&mut self) -> Result<(usize, String), Fault> {
+    pub(super) fn name(&mut self) -> Result<(usize, String), ExprFault> {
         let at = self.at();
         let Some(Token::Word(name)) = self.peek() else { return Err(self.unexpected("identifier")) };
         self.next += 1;
         Ok((at, (*name).to_owned()))
     }
 
-    fn filter(&mut self) -> Result<Step, Fault> {
+    fn filter(&mut self) -> Result<PathStep, ExprFault> {
         let (at, name) = self.name()?;
         self.shared.uses.filters.push((at, name.clone()));
-        let args = if self.sign("(") { self.args()? } else { Args::default() };
-        Ok(Step::Filter { name, args })
+        let args = if self.sign("(") { self.args()? } else { CallArgs::default() };
+        Ok(PathStep::Filter { name, args })
     }
 
-    fn test(&mut self) -> Result<Step, Fault> {
+    fn test(&mut self) -> Result<PathStep, ExprFault> {
         let is_negated = self.word("not");
         let (at, name) = self.name()?;
         self.shared.uses.tests.push((at, name.clone()));
-        let mut args = Args::default();
+        let mut args = CallArgs::default();
         let follows = match self.peek() {
             Some(Token::Word(word)) => !matches!(*word, "and" | "or" | "else" | "is" | "if" | "in" | "not"),
             Some(Token::Text(_) | Token::Int(_) | Token::Float(_)) => true,
@@ -112,14 +112,14 @@ impl Parser<'_, '_> {
         } else if follows {
             args.plain.push(self.signed()?);
         }
-        Ok(Step::Test { name, is_negated, args })
+        Ok(PathStep::Test { name, is_negated, args })
     }
 
-    fn args(&mut self) -> Result<Args, Fault> {
-        let mut args = Args::default();
+    fn args(&mut self) -> Result<CallArgs, ExprFault> {
+        let mut args = CallArgs::default();
         while !self.sign(")") {
             if args.plain.len() + args.named.len() >= ARGS_MAX {
-                return Err(Fault::new(self.at(), format!("more than {ARGS_MAX} arguments")));
+                return Err(ExprFault::new(self.at(), format!("more than {ARGS_MAX} arguments")));
             }
             let is_named = matches!(self.tokens.all.get(self.next + 1), Some((_, Token::Sign("="))));
             if let (true, Some(Token::Word(name))) = (is_named, self.peek()) {
@@ -128,7 +128,7 @@ impl Parser<'_, '_> {
             } else if args.named.is_empty() {
                 args.plain.push(self.expression()?);
             } else {
-                return Err(Fault::new(self.at(), "non-keyword arg after keyword arg".to_owned()));
+                return Err(ExprFault::new(self.at(), "non-keyword arg after keyword arg".to_owned()));
             }
             if !matches!(self.peek(), Some(Token::Sign(")"))) {
                 self.need(",")?;
@@ -137,7 +137,7 @@ impl Parser<'_, '_> {
         Ok(args)
     }
 
-    fn primary(&mut self) -> Result<NodeNo, Fault> {
+    fn primary(&mut self) -> Result<NodeNo, ExprFault> {
         let at = self.at();
         let Some(token) = self.peek() else { return Err(self.unexpected("expression")) };
         let datum = match token {
@@ -153,13 +153,13 @@ impl Parser<'_, '_> {
             Token::Sign("[") => {
                 self.next += 1;
                 let items = self.list("]")?;
-                return Ok(self.add(at, Node::List(items)));
+                return Ok(self.add(at, ExprNode::List(items)));
             }
             Token::Sign("{") => return self.map(at),
             Token::Sign(_) => return Err(self.unexpected("expression")),
         };
         self.next += 1;
-        Ok(self.add(at, Node::Const(datum)))
+        Ok(self.add(at, ExprNode::Const(datum)))
     }
 
     /// Texts that stand side by side are one; the last is left to the caller.
@@ -173,7 +173,7 @@ impl Parser<'_, '_> {
         whole
     }
 
-    fn list(&mut self, close: &'static str) -> Result<Vec<NodeNo>, Fault> {
+    fn list(&mut self, close: &'static str) -> Result<Vec<NodeNo>, ExprFault> {
         let mut items = Vec::new();
         while !self.sign(close) {
             items.push(self.expression()?);
@@ -185,10 +185,10 @@ impl Parser<'_, '_> {
         Ok(items)
     }
 
-    fn bracketed(&mut self, at: usize) -> Result<NodeNo, Fault> {
+    fn bracketed(&mut self, at: usize) -> Result<NodeNo, ExprFault> {
         self.next += 1;
         if self.sign(")") {
-            return Ok(self.add(at, Node::List(Vec::new())));
+            return Ok(self.add(at, ExprNode::List(Vec::new())));
         }
         let first = self.expression()?;
         if !self.sign(",") {
@@ -197,10 +197,10 @@ impl Parser<'_, '_> {
         }
         let mut items = vec![first];
         items.extend(self.list(")")?);
-        Ok(self.add(at, Node::List(items)))
+        Ok(self.add(at, ExprNode::List(items)))
     }
 
-    fn map(&mut self, at: usize) -> Result<NodeNo, Fault> {
+    fn map(&mut self, at: usize) -> Result<NodeNo, ExprFault> {
         self.next += 1;
         let mut entries = Vec::new();
         while !self.sign("}") {
@@ -212,11 +212,11 @@ impl Parser<'_, '_> {
                 break;
             }
         }
-        Ok(self.add(at, Node::Map(entries)))
+        Ok(self.add(at, ExprNode::Map(entries)))
     }
 
     /// A name: a variable, a function's call, or a name from outside with the parts that are written out.
-    fn named(&mut self, at: usize, name: &str) -> Result<NodeNo, Fault> {
+    fn named(&mut self, at: usize, name: &str) -> Result<NodeNo, ExprFault> {
         self.next += 1;
         if self.shared.is_local(name) {
             return self.local(at, name);
@@ -227,7 +227,7 @@ impl Parser<'_, '_> {
             && self.sign("(")
         {
             let args = self.args()?;
-            return Ok(self.add(at, Node::Call { function, args }));
+            return Ok(self.add(at, ExprNode::Call { function, args }));
         }
         let mut parts = vec![name.to_owned()];
         while let Some((part, length)) = self.literal_part() {
@@ -236,10 +236,10 @@ impl Parser<'_, '_> {
         }
         let computed = matches!(self.peek(), Some(Token::Sign("[" | ".")));
         self.shared.uses.paths.push(Path { at, parts: parts.clone(), computed });
-        Ok(self.add(at, Node::Outer(parts)))
+        Ok(self.add(at, ExprNode::Outer(parts)))
     }
 
-    fn local(&mut self, at: usize, name: &str) -> Result<NodeNo, Fault> {
+    fn local(&mut self, at: usize, name: &str) -> Result<NodeNo, ExprFault> {
         let follows = self.tokens.all.get(self.next..self.next + 3).unwrap_or_default();
         let signs: Vec<&Token<'_>> = follows.iter().map(|(_, token)| token).collect();
         if name == "loop"
@@ -249,9 +249,9 @@ impl Parser<'_, '_> {
             self.next += 3;
             let function = if *word == "cycle" { Function::Cycle } else { Function::Changed };
             let args = self.args()?;
-            return Ok(self.add(at, Node::Call { function, args }));
+            return Ok(self.add(at, ExprNode::Call { function, args }));
         }
-        Ok(self.add(at, Node::Local(name.to_owned())))
+        Ok(self.add(at, ExprNode::Local(name.to_owned())))
     }
 
     /// `.name` or `["name"]`, and how many tokens it takes.

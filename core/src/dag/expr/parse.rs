@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use super::token::{DEPTH_MAX, Token, Tokens, measure, too_deep};
-use super::tree::{Comparison, Node, NodeNo, Operator, Tree};
-use super::{Fault, Uses};
+use super::tree::{Comparison, ExprNode, NodeNo, Operator, Tree};
+use super::{ExprFault, Uses};
 
 /// The ranks of operators, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,14 +35,14 @@ pub(super) const RESERVED: [&str; 15] = [
 
 /// What expressions of one template have in common.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct ParserShared {
     pub(super) tree: Tree,
     pub(super) uses: Uses,
     /// The names that `set` and `for` made, by scope.
     pub(super) scopes: Vec<HashSet<String>>,
 }
 
-impl Shared {
+impl ParserShared {
     pub(super) fn is_local(&self, name: &str) -> bool {
         self.scopes.iter().any(|scope| scope.contains(name))
     }
@@ -57,7 +57,7 @@ impl Shared {
 
 /// Reads the tokens of one block.
 pub(super) struct Parser<'p, 't> {
-    pub(super) shared: &'p mut Shared,
+    pub(super) shared: &'p mut ParserShared,
     pub(super) tokens: &'p Tokens<'t>,
     pub(super) next: usize,
     depth: usize,
@@ -69,10 +69,10 @@ impl<'p, 't> Parser<'p, 't> {
     /// # Errors
     /// More operators or depth than may be.
     pub(super) fn new(
-        shared: &'p mut Shared,
+        shared: &'p mut ParserShared,
         tokens: &'p Tokens<'t>,
         end: &'static str,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ExprFault> {
         measure(&tokens.all)?;
         Ok(Self { shared, tokens, next: 0, depth: 0, end })
     }
@@ -98,24 +98,24 @@ impl<'p, 't> Parser<'p, 't> {
         found
     }
 
-    pub(super) fn need(&mut self, sign: &'static str) -> Result<(), Fault> {
+    pub(super) fn need(&mut self, sign: &'static str) -> Result<(), ExprFault> {
         if self.sign(sign) { Ok(()) } else { Err(self.unexpected(&format!("`{sign}`"))) }
     }
 
     /// The fault that something else stands here.
-    pub(super) fn unexpected(&self, expected: &str) -> Fault {
+    pub(super) fn unexpected(&self, expected: &str) -> ExprFault {
         match (self.peek(), &self.tokens.fault) {
             (None, Some(fault)) if !fault.message.starts_with("unexpected end of input") => fault.clone(),
-            (None, _) => Fault::new(self.at(), format!("unexpected end of input, expected {expected}")),
+            (None, _) => ExprFault::new(self.at(), format!("unexpected end of input, expected {expected}")),
             (Some(token), _) => {
-                Fault::new(self.at(), format!("unexpected {}, expected {expected}", token.words()))
+                ExprFault::new(self.at(), format!("unexpected {}, expected {expected}", token.words()))
             }
         }
     }
 
     /// # Errors
     /// Something stands behind the expression, or the block has no end.
-    pub(super) fn finish(self) -> Result<(), Fault> {
+    pub(super) fn finish(self) -> Result<(), ExprFault> {
         match (self.peek(), &self.tokens.fault) {
             (None, None) => Ok(()),
             (None, Some(fault)) => Err(fault.clone()),
@@ -123,16 +123,16 @@ impl<'p, 't> Parser<'p, 't> {
         }
     }
 
-    pub(super) fn add(&mut self, at: usize, node: Node) -> NodeNo {
+    pub(super) fn add(&mut self, at: usize, node: ExprNode) -> NodeNo {
         self.shared.tree.add(at, node)
     }
 
     pub(super) fn deeper<T>(
         &mut self,
-        inner: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        inner: impl FnOnce(&mut Self) -> Result<T, ExprFault>,
+    ) -> Result<T, ExprFault> {
         if self.depth >= DEPTH_MAX {
-            return Err(Fault::new(self.at(), too_deep()));
+            return Err(ExprFault::new(self.at(), too_deep()));
         }
         self.depth += 1;
         let result = inner(self);
@@ -141,7 +141,7 @@ impl<'p, 't> Parser<'p, 't> {
     }
 
     /// An expression with `if else`.
-    pub(super) fn expression(&mut self) -> Result<NodeNo, Fault> {
+    pub(super) fn expression(&mut self) -> Result<NodeNo, ExprFault> {
         self.deeper(|parser| {
             let at = parser.at();
             let mut value = parser.ranked(Rank::Or)?;
@@ -149,19 +149,19 @@ impl<'p, 't> Parser<'p, 't> {
             if parser.word("if") {
                 let test = parser.ranked(Rank::Or)?;
                 let no = if parser.word("else") { Some(parser.expression()?) } else { None };
-                value = parser.add(at, Node::Choice { test, yes: value, no });
+                value = parser.add(at, ExprNode::Choice { test, yes: value, no });
             }
             Ok(value)
         })
     }
 
     /// An expression without `if` of its own, as a loop's list is.
-    pub(super) fn plain_expression(&mut self) -> Result<NodeNo, Fault> {
+    pub(super) fn plain_expression(&mut self) -> Result<NodeNo, ExprFault> {
         self.deeper(|parser| parser.ranked(Rank::Or))
     }
 
     /// One expression, or several with commas between them as a list.
-    pub(super) fn expression_list(&mut self) -> Result<NodeNo, Fault> {
+    pub(super) fn expression_list(&mut self) -> Result<NodeNo, ExprFault> {
         let at = self.at();
         let first = self.expression()?;
         if !matches!(self.peek(), Some(Token::Sign(","))) {
@@ -171,11 +171,11 @@ impl<'p, 't> Parser<'p, 't> {
         while self.sign(",") && self.peek().is_some() {
             items.push(self.expression()?);
         }
-        Ok(self.add(at, Node::List(items)))
+        Ok(self.add(at, ExprNode::List(items)))
     }
 
     /// The names that `set` or `for` gives values, and the sign or word behind them.
-    pub(super) fn targets(&mut self, then: &'static str) -> Result<Vec<String>, Fault> {
+    pub(super) fn targets(&mut self, then: &'static str) -> Result<Vec<String>, ExprFault> {
         let bracketed = self.sign("(");
         let mut names = vec![self.target()?];
         while self.sign(",") && matches!(self.peek(), Some(Token::Word(_))) {
@@ -185,7 +185,7 @@ impl<'p, 't> Parser<'p, 't> {
             self.need(")")?;
         }
         if then == "=" && self.peek().is_none() {
-            return Err(Fault::new(
+            return Err(ExprFault::new(
                 self.at(),
                 "`set` needs a value; write `{% set name = value %}`".to_owned(),
             ));
@@ -194,10 +194,10 @@ impl<'p, 't> Parser<'p, 't> {
         if found { Ok(names) } else { Err(self.unexpected(&format!("`{then}`"))) }
     }
 
-    fn target(&mut self) -> Result<String, Fault> {
+    fn target(&mut self) -> Result<String, ExprFault> {
         let (at, name) = self.name()?;
         if RESERVED.contains(&name.as_str()) || name == "loop" {
-            return Err(Fault::new(at, format!("`{name}` cannot be the name of a variable")));
+            return Err(ExprFault::new(at, format!("`{name}` cannot be the name of a variable")));
         }
         Ok(name)
     }
@@ -209,7 +209,7 @@ impl<'p, 't> Parser<'p, 't> {
     }
 
     /// Operators of that rank and above; those of one rank become one node.
-    fn ranked(&mut self, lowest: Rank) -> Result<NodeNo, Fault> {
+    fn ranked(&mut self, lowest: Rank) -> Result<NodeNo, ExprFault> {
         let at = self.at();
         let mut left =
             if lowest <= Rank::Not && self.word("not") { self.negated(at)? } else { self.unary()? };
@@ -221,13 +221,13 @@ impl<'p, 't> Parser<'p, 't> {
         Ok(left)
     }
 
-    fn negated(&mut self, at: usize) -> Result<NodeNo, Fault> {
+    fn negated(&mut self, at: usize) -> Result<NodeNo, ExprFault> {
         let inner = self.deeper(|parser| parser.ranked(Rank::Not))?;
-        Ok(self.add(at, Node::Not(inner)))
+        Ok(self.add(at, ExprNode::Not(inner)))
     }
 
     /// All operators of `rank` that follow `first`.
-    fn chain(&mut self, at: usize, first: NodeNo, rank: Rank) -> Result<NodeNo, Fault> {
+    fn chain(&mut self, at: usize, first: NodeNo, rank: Rank) -> Result<NodeNo, ExprFault> {
         let (mut terms, mut sums, mut pairs) = (vec![first], Vec::new(), Vec::new());
         while let Some((_, infix)) = self.infix().filter(|(next, _)| *next == rank) {
             self.next += if matches!(infix, Infix::Compare(Comparison::NotIn)) { 2 } else { 1 };
@@ -239,15 +239,15 @@ impl<'p, 't> Parser<'p, 't> {
             }
         }
         let node = match rank {
-            Rank::Or | Rank::And | Rank::Not => Node::Logic { stops_at: rank == Rank::Or, terms },
-            Rank::Compare => Node::Compare { first, rest: pairs },
-            Rank::Sum | Rank::Concat | Rank::Product | Rank::Power => Node::Chain { first, rest: sums },
+            Rank::Or | Rank::And | Rank::Not => ExprNode::Logic { stops_at: rank == Rank::Or, terms },
+            Rank::Compare => ExprNode::Compare { first, rest: pairs },
+            Rank::Sum | Rank::Concat | Rank::Product | Rank::Power => ExprNode::Chain { first, rest: sums },
         };
         Ok(self.add(at, node))
     }
 
     /// The right side of an operator of `rank`.
-    fn operand(&mut self, rank: Rank) -> Result<NodeNo, Fault> {
+    fn operand(&mut self, rank: Rank) -> Result<NodeNo, ExprFault> {
         match rank {
             Rank::Or => self.ranked(Rank::And),
             Rank::And => self.ranked(Rank::Not),

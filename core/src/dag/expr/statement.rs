@@ -4,17 +4,17 @@
 use std::ops::Range;
 
 use super::datum::{Datum, NO_VALUE};
-use super::eval::{Frame, Machine, Turns};
+use super::eval::{EvalFrame, LoopTurns, Machine};
 use super::meter::Meter;
-use super::parse::{Parser, Shared};
+use super::parse::{Parser, ParserShared};
 use super::token::{self, Close};
 use super::tree::NodeNo;
-use super::{Block, Fault, Names, Uses, Writer};
+use super::{ExprFault, Names, TemplateBlock, Uses, Writer};
 
 /// One expression, as in `when`.
 #[derive(Debug)]
 pub(in crate::dag) struct Expression {
-    shared: Shared,
+    shared: ParserShared,
     root: NodeNo,
 }
 
@@ -23,9 +23,9 @@ impl Expression {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub(in crate::dag) fn read(text: &str, part: Range<usize>) -> Result<Self, Fault> {
+    pub(in crate::dag) fn read(text: &str, part: Range<usize>) -> Result<Self, ExprFault> {
         let tokens = token::read(&text[..part.end], part.start, Close::End);
-        let mut shared = Shared::default();
+        let mut shared = ParserShared::default();
         let mut parser = Parser::new(&mut shared, &tokens, "end of the expression")?;
         let root = parser.expression()?;
         parser.finish()?;
@@ -50,9 +50,9 @@ impl Expression {
 #[derive(Debug)]
 pub(in crate::dag) struct Template<'t> {
     pub(super) text: &'t str,
-    pub(super) shared: Shared,
+    pub(super) shared: ParserShared,
     pub(super) ops: Vec<Op>,
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<TemplateBlock>,
 }
 
 /// An instruction; the places in it are those of other instructions.
@@ -100,7 +100,7 @@ pub(in crate::dag) fn is_template(text: &str) -> bool {
 
 impl<'t> Template<'t> {
     /// Its blocks, in order.
-    pub(in crate::dag) fn blocks(&self) -> &[Block] {
+    pub(in crate::dag) fn blocks(&self) -> &[TemplateBlock] {
         &self.blocks
     }
 
@@ -211,7 +211,7 @@ impl Machine<'_> {
         if let Some(filter) = filter {
             let mut kept = Vec::new();
             for item in items {
-                self.frames.push(Frame::default());
+                self.frames.push(EvalFrame::default());
                 self.bind(names, item.clone())?;
                 if self.truth(filter)? {
                     kept.push(item);
@@ -221,7 +221,7 @@ impl Machine<'_> {
             items = kept;
         }
         let Some(first) = items.first().cloned() else { return Ok(false) };
-        self.frames.push(Frame { turns: Some(Turns::new(items)), ..Frame::default() });
+        self.frames.push(EvalFrame { turns: Some(LoopTurns::new(items)), ..EvalFrame::default() });
         self.bind(names, first)?;
         Ok(true)
     }

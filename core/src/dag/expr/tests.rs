@@ -3,15 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::meter::STEPS_MAX;
-use super::{Datum, Expression, FILTERS, Found, Meter, Names, TESTS, Template, Writer};
+use super::{Datum, Expression, FILTERS, FoundName, Meter, Names, TESTS, Template, Writer};
 
-struct Given(Map<String, Value>);
+struct GivenArgs(Map<String, Value>);
 
-impl Names for Given {
-    fn find(&self, parts: &[String]) -> Option<Found<'_>> {
+impl Names for GivenArgs {
+    fn find(&self, parts: &[String]) -> Option<FoundName<'_>> {
         let (head, rest) = parts.split_first()?;
         let value = rest.iter().try_fold(self.0.get(head)?, |at, part| at.get(part.as_str()))?;
-        Some(Found::Value(value))
+        Some(FoundName::Value(value))
     }
 }
 
@@ -23,13 +23,13 @@ impl Writer for Text {
     }
 }
 
-fn given() -> Given {
+fn given() -> GivenArgs {
     let names = json!({
         "n": 7, "half": 2.5, "text": "Hello wörld", "yes": true, "no": false, "nothing": null, "empty": [],
         "list": [3, 1, 2], "map": {"b": 1, "a": 2}, "rows": [{"k": "x", "n": 1}, {"k": "Y", "n": 2}, {"k": "x", "n": 3}],
         "big": 9_007_199_254_740_993_i64, "max": u64::MAX, "tasks": {"load-x": {"rows": 4}},
     });
-    Given(names.as_object().cloned().unwrap_or_default())
+    GivenArgs(names.as_object().cloned().unwrap_or_default())
 }
 
 fn value(text: &str) -> Result<String, String> {

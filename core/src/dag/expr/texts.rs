@@ -1,7 +1,7 @@
 //! Filters over texts.
 
 use super::datum::Datum;
-use super::given::Given;
+use super::given::GivenArgs;
 use super::items::attribute;
 use super::meter::Meter;
 use crate::dag::strftime;
@@ -18,27 +18,27 @@ fn text(value: &Datum, meter: &mut Meter) -> Result<std::sync::Arc<str>> {
     Ok(text)
 }
 
-pub(super) fn upper(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn upper(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     Ok(Datum::text(text(value, meter)?.to_uppercase()))
 }
 
-pub(super) fn lower(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn lower(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     Ok(Datum::text(text(value, meter)?.to_lowercase()))
 }
 
 /// The text in small letters, for comparisons that do not mind.
 pub(super) fn without_case(of: &std::sync::Arc<str>, meter: &mut Meter) -> Result<Datum> {
-    lower(&Datum::Text(std::sync::Arc::clone(of)), &mut Given::default(), meter)
+    lower(&Datum::Text(std::sync::Arc::clone(of)), &mut GivenArgs::default(), meter)
 }
 
-pub(super) fn capitalize(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn capitalize(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let text = text(value, meter)?;
     let mut signs = text.chars();
     let first = signs.next().into_iter().flat_map(char::to_uppercase);
     Ok(Datum::text(first.chain(signs.as_str().to_lowercase().chars()).collect::<String>()))
 }
 
-pub(super) fn title(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn title(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let text = text(value, meter)?;
     let mut titled = String::with_capacity(text.len());
     let mut begins = true;
@@ -53,7 +53,7 @@ pub(super) fn title(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<D
     Ok(Datum::text(titled))
 }
 
-pub(super) fn trim(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn trim(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let chars = given.text("chars")?;
     let text = text(value, meter)?;
     Ok(Datum::text(match chars {
@@ -65,14 +65,14 @@ pub(super) fn trim(value: &Datum, given: &mut Given, meter: &mut Meter) -> Resul
     }))
 }
 
-pub(super) fn lines(value: &Datum, _: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn lines(value: &Datum, _: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let text = text(value, meter)?;
     meter.charge(text.bytes().filter(|byte| *byte == b'\n').count() + 1)?;
     Datum::list(text.lines().map(Datum::text).collect(), meter)
 }
 
 /// `replace("from", "to")`; with a third argument, so many times at most.
-pub(super) fn replace(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn replace(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let from = given.need("from")?.to_text(meter)?;
     let to = given.need("to")?.to_text(meter)?;
     let most = given.int("count")?.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
@@ -86,7 +86,7 @@ pub(super) fn replace(value: &Datum, given: &mut Given, meter: &mut Meter) -> Re
 }
 
 /// `split(",")`, `split(",", 1)`: the parts between the texts named; without one, the words.
-pub(super) fn split(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn split(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let by = given.text("sep")?;
     let most = given.int("maxsplit")?.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
     let text = text(value, meter)?;
@@ -119,7 +119,7 @@ pub(super) fn split(value: &Datum, given: &mut Given, meter: &mut Meter) -> Resu
 }
 
 /// `join(", ", attribute="name")`: the texts of the items, or of an attribute of each, in one. Of a text, its characters.
-pub(super) fn join(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn join(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let joiner = given.text("d")?.unwrap_or_default();
     let path = given.text("attribute")?;
     let mut joined = String::new();
@@ -140,7 +140,7 @@ pub(super) fn join(value: &Datum, given: &mut Given, meter: &mut Meter) -> Resul
 const DATE_BYTES: usize = 64;
 
 /// `strftime("%Y/%m", "Europe/Berlin")`: a time as text, in UTC or the zone named.
-pub(super) fn strftime(value: &Datum, given: &mut Given, meter: &mut Meter) -> Result<Datum> {
+pub(super) fn strftime(value: &Datum, given: &mut GivenArgs, meter: &mut Meter) -> Result<Datum> {
     let format = given.need_text("format")?;
     let zone = given.text("zone")?;
     meter.bytes(format.len().saturating_mul(DATE_BYTES))?;

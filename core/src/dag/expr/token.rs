@@ -1,7 +1,7 @@
 //! The signs of an expression, and the flat look at them that comes before anything recursive: how many operators there
 //! are and how deep brackets are nested.
 
-use super::Fault;
+use super::ExprFault;
 
 /// Most operators, filters, tests, attributes, indices and calls of one expression.
 pub(in crate::dag) const OPERATORS_MAX: usize = 1_000;
@@ -55,7 +55,7 @@ pub(super) struct Tokens<'t> {
     /// Whether white space behind the block goes (`-}}`).
     pub(super) trims: bool,
     /// Why reading stopped before the block's end.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<ExprFault>,
 }
 
 const SIGNS: [&str; 26] = [
@@ -93,7 +93,7 @@ pub(super) fn read(text: &str, from: usize, close: Close) -> Tokens<'_> {
                 at += length;
             }
             Err(message) => {
-                tokens.fault = Some(Fault { at, message });
+                tokens.fault = Some(ExprFault { at, message });
                 return tokens;
             }
         }
@@ -104,7 +104,7 @@ pub(super) fn read(text: &str, from: usize, close: Close) -> Tokens<'_> {
 ///
 /// # Errors
 /// The first token that is one too many.
-pub(super) fn measure(tokens: &[(usize, Token<'_>)]) -> Result<(), Fault> {
+pub(super) fn measure(tokens: &[(usize, Token<'_>)]) -> Result<(), ExprFault> {
     let (mut operators, mut open, mut prefixes) = (0_usize, 0_usize, 0_usize);
     for (at, token) in tokens {
         let is_prefix = matches!(token, Token::Word("not") | Token::Sign("-"));
@@ -123,7 +123,7 @@ pub(super) fn measure(tokens: &[(usize, Token<'_>)]) -> Result<(), Fault> {
         } else {
             continue;
         };
-        return Err(Fault { at: *at, message });
+        return Err(ExprFault { at: *at, message });
     }
     Ok(())
 }
@@ -133,10 +133,10 @@ pub(super) fn too_deep() -> String {
     format!("the expression is nested more than {DEPTH_MAX} levels deep")
 }
 
-fn unclosed(tokens: &Tokens<'_>, from: usize, close: Close) -> Fault {
+fn unclosed(tokens: &Tokens<'_>, from: usize, close: Close) -> ExprFault {
     let what = if close == Close::Value { "variable" } else { "statement" };
     let at = tokens.all.last().map_or(from, |(at, _)| *at);
-    Fault { at, message: format!("unexpected end of input, expected end of {what} block") }
+    ExprFault { at, message: format!("unexpected end of input, expected end of {what} block") }
 }
 
 fn closing(rest: &str, close: Close) -> Option<(usize, bool)> {

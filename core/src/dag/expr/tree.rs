@@ -12,17 +12,17 @@ pub(super) struct NodeNo(u32);
 /// All nodes of one template or expression.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    nodes: Vec<(usize, Node)>,
+    nodes: Vec<(usize, ExprNode)>,
 }
 
 impl Tree {
     /// Adds a node that stands at that place of the text.
-    pub(super) fn add(&mut self, at: usize, node: Node) -> NodeNo {
+    pub(super) fn add(&mut self, at: usize, node: ExprNode) -> NodeNo {
         self.nodes.push((at, node));
         NodeNo(self.nodes.len() as u32 - 1)
     }
 
-    pub(super) fn get(&self, no: NodeNo) -> &Node {
+    pub(super) fn get(&self, no: NodeNo) -> &ExprNode {
         &self.nodes[no.0 as usize].1
     }
 
@@ -33,7 +33,7 @@ impl Tree {
 
 /// A part of an expression. Chains of operators of one rank are one node.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(super) enum ExprNode {
     Const(Datum),
     /// A variable of `set` or `for`.
     Local(String),
@@ -66,12 +66,12 @@ pub(super) enum Node {
     /// What follows a value, from left to right.
     Steps {
         base: NodeNo,
-        steps: Vec<(usize, Step)>,
+        steps: Vec<(usize, PathStep)>,
     },
     /// `range(..)`, `dict(..)`, `loop.cycle(..)` or `loop.changed(..)`.
     Call {
         function: Function,
-        args: Args,
+        args: CallArgs,
     },
 }
 
@@ -108,17 +108,17 @@ pub(super) enum Function {
 }
 
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     Attribute(Arc<str>),
     Index(NodeNo),
     Slice { from: Option<NodeNo>, to: Option<NodeNo>, by: Option<NodeNo> },
-    Filter { name: String, args: Args },
-    Test { name: String, is_negated: bool, args: Args },
+    Filter { name: String, args: CallArgs },
+    Test { name: String, is_negated: bool, args: CallArgs },
 }
 
 /// Arguments as written.
 #[derive(Debug, Default)]
-pub(super) struct Args {
+pub(super) struct CallArgs {
     pub(super) plain: Vec<NodeNo>,
     pub(super) named: Vec<(String, NodeNo)>,
 }

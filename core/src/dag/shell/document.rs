@@ -1,7 +1,7 @@
 //! Here-documents: where they begin and end, and how a value is written in one.
 
 use super::escape;
-use super::reader::{Document, Frame, Last, Reader};
+use super::reader::{Document, Last, Reader, ShellFrame};
 use super::reasons::*;
 
 impl Reader {
@@ -27,7 +27,7 @@ impl Reader {
     pub(super) fn start_documents(&mut self) {
         if !self.pending.is_empty() {
             self.open = std::mem::take(&mut self.pending);
-            self.push(Frame::Document);
+            self.push(ShellFrame::Document);
             self.line.clear();
             self.line_value = None;
         }

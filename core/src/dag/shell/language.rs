@@ -1,8 +1,8 @@
 //! The shell's own language: words, separators, redirections and parentheses.
 
-use super::reader::{Arithmetic, Frame, Last, Paren, Reader, Subscript};
+use super::reader::{Arithmetic, Last, Paren, Reader, ShellFrame, Subscript};
 use super::reasons::*;
-use super::words::Command;
+use super::words::ShellCommand;
 
 impl Reader {
     pub(super) fn in_word(&mut self, c: char) {
@@ -52,7 +52,7 @@ impl Reader {
             '<' | '>' => return self.redirect(rest),
             '(' => return self.paren(rest),
             ')' => return self.close(rest),
-            '#' if self.last == Last::Separator => self.push(Frame::Comment),
+            '#' if self.last == Last::Separator => self.push(ShellFrame::Comment),
             _ => self.sign(c),
         }
         self.last = match c {
@@ -73,13 +73,13 @@ impl Reader {
             '\'' | '"' | '`' => {
                 command.word.begun = true;
                 self.push(match c {
-                    '\'' if dollar => Frame::Ansi,
-                    '\'' => Frame::Single,
-                    '"' => Frame::Double,
-                    _ => Frame::Backquote,
+                    '\'' if dollar => ShellFrame::Ansi,
+                    '\'' => ShellFrame::Single,
+                    '"' => ShellFrame::Double,
+                    _ => ShellFrame::Backquote,
                 });
             }
-            '{' if dollar => self.push(Frame::Brace),
+            '{' if dollar => self.push(ShellFrame::Brace),
             '[' if dollar => self.lost = self.lost.or(Some(OLD_ARITHMETIC)),
             '[' | '=' if command.is_start() && command.word.value_in_name().is_some() => {
                 let value = command.word.value_in_name();
@@ -87,7 +87,7 @@ impl Reader {
             }
             '[' if command.is_start() && command.word.is_name() => {
                 command.word.push(c);
-                self.push(Frame::Subscript(Subscript::default()));
+                self.push(ShellFrame::Subscript(Subscript::default()));
             }
             _ => command.word.push(c),
         }
@@ -137,7 +137,7 @@ impl Reader {
             if !dollar {
                 self.end_word();
             }
-            self.push(Frame::Arithmetic(Arithmetic { depth: 0, is_word: dollar }));
+            self.push(ShellFrame::Arithmetic(Arithmetic { depth: 0, is_word: dollar }));
             self.last = Last::Separator;
             return 2;
         }
@@ -156,13 +156,15 @@ impl Reader {
             let inner = match kind {
                 Paren::List => {
                     self.variables.is_list(&outer.word);
-                    Command::list(outer, &self.variables)
+                    ShellCommand::list(outer, &self.variables)
                 }
-                Paren::Group | Paren::Glued | Paren::Substitution => Command::within(outer, &self.variables),
+                Paren::Group | Paren::Glued | Paren::Substitution => {
+                    ShellCommand::within(outer, &self.variables)
+                }
             };
             self.commands.push(inner);
         }
-        self.push(Frame::Paren(kind));
+        self.push(ShellFrame::Paren(kind));
         self.last = Last::Separator;
     }
 
@@ -170,13 +172,13 @@ impl Reader {
     pub(super) fn close(&mut self, rest: &str) -> usize {
         self.end_word();
         self.last = Last::Separator;
-        if let Some(depth) = self.commands.last_mut().and_then(Command::test)
+        if let Some(depth) = self.commands.last_mut().and_then(ShellCommand::test)
             && *depth > 0
         {
             *depth -= 1;
             return 1;
         }
-        let Some(Frame::Paren(kind)) = self.frames.last().copied() else {
+        let Some(ShellFrame::Paren(kind)) = self.frames.last().copied() else {
             if let Some(command) = self.commands.last_mut() {
                 command.close();
                 command.separate();

@@ -1,6 +1,6 @@
 //! What stands within quotes, braces, arithmetic and subscripts: where each ends and what begins in it.
 
-use super::reader::{Arithmetic, Frame, Last, Reader, Subscript};
+use super::reader::{Arithmetic, Last, Reader, ShellFrame, Subscript};
 use super::reasons::*;
 
 impl Reader {
@@ -66,8 +66,8 @@ impl Reader {
                 self.pop();
                 return 1;
             }
-            '`' => self.push(Frame::Backquote),
-            '{' if dollar => self.push(Frame::Brace),
+            '`' => self.push(ShellFrame::Backquote),
+            '{' if dollar => self.push(ShellFrame::Brace),
             '[' if dollar => self.lost = Some(OLD_ARITHMETIC),
             '(' if dollar => return self.paren(rest),
             '\\' => {}
@@ -88,12 +88,12 @@ impl Reader {
                 self.pop();
                 return 1;
             }
-            '\'' | '"' if self.frames.contains(&Frame::Double) => self.lost = Some(QUOTES_IN_BRACES),
-            '\'' if dollar => self.push(Frame::Ansi),
-            '\'' => self.push(Frame::Single),
-            '"' => self.push(Frame::Double),
-            '`' => self.push(Frame::Backquote),
-            '{' if dollar => self.push(Frame::Brace),
+            '\'' | '"' if self.frames.contains(&ShellFrame::Double) => self.lost = Some(QUOTES_IN_BRACES),
+            '\'' if dollar => self.push(ShellFrame::Ansi),
+            '\'' => self.push(ShellFrame::Single),
+            '"' => self.push(ShellFrame::Double),
+            '`' => self.push(ShellFrame::Backquote),
+            '{' if dollar => self.push(ShellFrame::Brace),
             '(' if dollar => return self.paren(rest),
             _ => {}
         }
@@ -115,10 +115,10 @@ impl Reader {
         let depth = arithmetic.depth;
         match c {
             '(' if dollar => return self.paren(rest),
-            '{' if dollar => self.push(Frame::Brace),
-            '(' => self.replace(Frame::Arithmetic(Arithmetic { depth: depth + 1, ..arithmetic })),
+            '{' if dollar => self.push(ShellFrame::Brace),
+            '(' => self.replace(ShellFrame::Arithmetic(Arithmetic { depth: depth + 1, ..arithmetic })),
             ')' if depth > 0 => {
-                self.replace(Frame::Arithmetic(Arithmetic { depth: depth - 1, ..arithmetic }))
+                self.replace(ShellFrame::Arithmetic(Arithmetic { depth: depth - 1, ..arithmetic }))
             }
             ')' if rest.starts_with("))") => {
                 self.pop();
@@ -131,9 +131,9 @@ impl Reader {
                 return 2;
             }
             ')' => self.lost = Some(ODD_ARITHMETIC),
-            '"' => self.push(Frame::Double),
-            '\'' => self.push(Frame::Single),
-            '`' => self.push(Frame::Backquote),
+            '"' => self.push(ShellFrame::Double),
+            '\'' => self.push(ShellFrame::Single),
+            '`' => self.push(ShellFrame::Backquote),
             _ => {}
         }
         self.last = if c == '$' && !dollar { Last::Dollar } else { Last::Word };
@@ -149,26 +149,28 @@ impl Reader {
         }
         let depth = subscript.depth;
         match c {
-            ' ' | '\t' => self.replace(Frame::Subscript(Subscript { has_blank: true, ..subscript })),
+            ' ' | '\t' => self.replace(ShellFrame::Subscript(Subscript { has_blank: true, ..subscript })),
             '(' if dollar => return self.paren(rest),
-            '{' if dollar => self.push(Frame::Brace),
-            '[' => self.replace(Frame::Subscript(Subscript { depth: depth + 1, ..subscript })),
-            ']' if depth > 0 => self.replace(Frame::Subscript(Subscript { depth: depth - 1, ..subscript })),
+            '{' if dollar => self.push(ShellFrame::Brace),
+            '[' => self.replace(ShellFrame::Subscript(Subscript { depth: depth + 1, ..subscript })),
+            ']' if depth > 0 => {
+                self.replace(ShellFrame::Subscript(Subscript { depth: depth - 1, ..subscript }))
+            }
             ']' => {
                 self.pop();
                 self.in_word(c);
                 return 1;
             }
-            '"' => self.push(Frame::Double),
-            '\'' => self.push(Frame::Single),
-            '`' => self.push(Frame::Backquote),
+            '"' => self.push(ShellFrame::Double),
+            '\'' => self.push(ShellFrame::Single),
+            '`' => self.push(ShellFrame::Backquote),
             _ => {}
         }
         self.last = if c == '$' && !dollar { Last::Dollar } else { Last::Word };
         c.len_utf8()
     }
 
-    pub(super) fn replace(&mut self, frame: Frame) {
+    pub(super) fn replace(&mut self, frame: ShellFrame) {
         if let Some(last) = self.frames.last_mut() {
             *last = frame;
         }

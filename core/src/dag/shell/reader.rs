@@ -1,12 +1,12 @@
 //! Reads a script as a shell does, far enough to know what quotes are open and which word of which command a value is in.
 
 use super::reasons::*;
-use super::words::{Command, Fault, Role, Variables};
+use super::words::{PlacingFault, Role, ShellCommand, Variables};
 use super::{RESERVED, ReadAsCode, Refused, escape, in_quotes, quote, whole_number};
 
 /// What is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(super) enum ShellFrame {
     Paren(Paren),
     Single,
     Double,
@@ -77,10 +77,10 @@ pub(super) enum Last {
 pub(super) struct Reader {
     out: String,
     /// Innermost last; empty at the top of the script.
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<ShellFrame>,
     pub(super) last: Last,
     /// One per open parenthesis and one for the script.
-    pub(super) commands: Vec<Command>,
+    pub(super) commands: Vec<ShellCommand>,
     pub(super) variables: Variables,
     /// Here-documents whose bodies start after this line.
     pub(super) pending: Vec<Document>,
@@ -94,7 +94,7 @@ pub(super) struct Reader {
     /// Why the quoting is no longer certain: values after this are refused.
     pub(super) lost: Option<&'static str>,
     /// What a value turned out to do.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<PlacingFault>,
     /// What came before a backslash.
     pub(super) before_backslash: Last,
     /// How many of these are open: in each, at any depth, values are numbers or refused.
@@ -110,7 +110,7 @@ impl Reader {
             out: String::with_capacity(bytes + 64),
             frames: Vec::new(),
             last: Last::Separator,
-            commands: vec![Command::default()],
+            commands: vec![ShellCommand::default()],
             variables: Variables::default(),
             pending: Vec::new(),
             open: Vec::new(),
@@ -136,16 +136,16 @@ impl Reader {
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             let taken = match self.frames.last().copied() {
-                Some(Frame::Single) => self.single(rest),
-                Some(Frame::Comment) => self.comment(c),
-                Some(Frame::Document) => self.document(rest, c),
-                Some(Frame::Ansi) => self.ansi(c),
-                Some(Frame::Backquote) => self.backquote(c),
-                Some(Frame::Double) => self.double(rest, c),
-                Some(Frame::Brace) => self.brace(rest, c),
-                Some(Frame::Arithmetic(arithmetic)) => self.arithmetic(rest, c, arithmetic),
-                Some(Frame::Subscript(subscript)) => self.subscript(rest, c, subscript),
-                Some(Frame::Paren(_)) | None => self.command(rest, c),
+                Some(ShellFrame::Single) => self.single(rest),
+                Some(ShellFrame::Comment) => self.comment(c),
+                Some(ShellFrame::Document) => self.document(rest, c),
+                Some(ShellFrame::Ansi) => self.ansi(c),
+                Some(ShellFrame::Backquote) => self.backquote(c),
+                Some(ShellFrame::Double) => self.double(rest, c),
+                Some(ShellFrame::Brace) => self.brace(rest, c),
+                Some(ShellFrame::Arithmetic(arithmetic)) => self.arithmetic(rest, c, arithmetic),
+                Some(ShellFrame::Subscript(subscript)) => self.subscript(rest, c, subscript),
+                Some(ShellFrame::Paren(_)) | None => self.command(rest, c),
             };
             self.out.push_str(&rest[..taken]);
             rest = &rest[taken..];
@@ -175,8 +175,8 @@ impl Reader {
         }
         let frame = self.frames.last().copied();
         let placed = match frame {
-            Some(Frame::Comment) => quote(&text.replace(['\n', '\r'], " ")),
-            Some(Frame::Document) => self.in_document(no, text)?,
+            Some(ShellFrame::Comment) => quote(&text.replace(['\n', '\r'], " ")),
+            Some(ShellFrame::Document) => self.in_document(no, text)?,
             _ => self.in_command(no, text, next)?,
         };
         self.out.push_str(&placed);
@@ -187,8 +187,8 @@ impl Reader {
     fn in_command(&mut self, no: usize, text: &str, next: Option<char>) -> Result<String, &'static str> {
         let frame = self.frames.last().copied();
         match self.last {
-            Last::Backslash if frame != Some(Frame::Single) => return Err(AFTER_BACKSLASH),
-            Last::Dollar if frame != Some(Frame::Single) => return Err(AFTER_DOLLAR),
+            Last::Backslash if frame != Some(ShellFrame::Single) => return Err(AFTER_BACKSLASH),
+            Last::Dollar if frame != Some(ShellFrame::Single) => return Err(AFTER_DOLLAR),
             Last::Backslash | Last::Dollar | Last::Separator | Last::Word => {}
         }
         if self.backquotes > 0 {
@@ -204,10 +204,10 @@ impl Reader {
             (Some(reason), None) => return Err(reason),
         };
         let placed = match frame {
-            Some(Frame::Single) => text.replace('\'', r"'\''"),
-            Some(Frame::Double) => escape(text, &['\\', '"', '$', '`']),
-            Some(Frame::Ansi) => return Err(IN_ANSI),
-            Some(Frame::Arithmetic(_) | Frame::Subscript(_)) => text.to_owned(),
+            Some(ShellFrame::Single) => text.replace('\'', r"'\''"),
+            Some(ShellFrame::Double) => escape(text, &['\\', '"', '$', '`']),
+            Some(ShellFrame::Ansi) => return Err(IN_ANSI),
+            Some(ShellFrame::Arithmetic(_) | ShellFrame::Subscript(_)) => text.to_owned(),
             _ => self.as_word(text, next),
         };
         if let Some(command) = self.commands.last_mut() {
@@ -221,7 +221,7 @@ impl Reader {
         let role = self.commands.last().map_or(Role::Text, |command| command.role(&self.variables));
         if self.calculating > 0 {
             let is_subscript =
-                self.frames.iter().rev().take(8).any(|frame| matches!(frame, Frame::Subscript(_)));
+                self.frames.iter().rev().take(8).any(|frame| matches!(frame, ShellFrame::Subscript(_)));
             return Ok(Some(if is_subscript { IN_SUBSCRIPT } else { IN_ARITHMETIC }));
         }
         match role {
@@ -252,7 +252,7 @@ impl Reader {
         if word == text && (is_reserved || names_descriptor || is_operator) { in_quotes(text) } else { word }
     }
 
-    pub(super) fn push(&mut self, frame: Frame) {
+    pub(super) fn push(&mut self, frame: ShellFrame) {
         if let Some(count) = self.counter(frame) {
             *count += 1;
         }
@@ -266,23 +266,23 @@ impl Reader {
         self.last = Last::Word;
     }
 
-    fn counter(&mut self, frame: Frame) -> Option<&mut usize> {
+    fn counter(&mut self, frame: ShellFrame) -> Option<&mut usize> {
         match frame {
-            Frame::Arithmetic(_) | Frame::Subscript(_) => Some(&mut self.calculating),
-            Frame::Brace => Some(&mut self.braces),
-            Frame::Backquote => Some(&mut self.backquotes),
-            Frame::Paren(_)
-            | Frame::Single
-            | Frame::Double
-            | Frame::Ansi
-            | Frame::Comment
-            | Frame::Document => None,
+            ShellFrame::Arithmetic(_) | ShellFrame::Subscript(_) => Some(&mut self.calculating),
+            ShellFrame::Brace => Some(&mut self.braces),
+            ShellFrame::Backquote => Some(&mut self.backquotes),
+            ShellFrame::Paren(_)
+            | ShellFrame::Single
+            | ShellFrame::Double
+            | ShellFrame::Ansi
+            | ShellFrame::Comment
+            | ShellFrame::Document => None,
         }
     }
 
     /// The program that reads as code what the here-document of the command holds.
     pub(super) fn input_reader(&self) -> Option<&'static str> {
-        self.commands.last().and_then(Command::reads_input)
+        self.commands.last().and_then(ShellCommand::reads_input)
     }
 
     pub(super) fn note_code(&mut self, value: usize, program: &'static str) {

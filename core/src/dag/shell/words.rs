@@ -8,7 +8,7 @@ use super::programs::Program;
 use super::reasons::*;
 
 /// A value that a later sign turned into code: its number in the script, and why.
-pub(super) type Fault = (usize, &'static str);
+pub(super) type PlacingFault = (usize, &'static str);
 
 /// What a value may be where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,7 @@ enum Shape {
 
 /// The command that is being read.
 #[derive(Debug, Default)]
-pub(super) struct Command {
+pub(super) struct ShellCommand {
     shape: Shape,
     pub(super) word: Word,
     /// The word is where a redirection leads, and who reads it as code.
@@ -209,7 +209,7 @@ const OPENERS: [&str; 17] = [
 const COMPARISONS: [&str; 6] = ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"];
 const NAME_TESTS: [&str; 2] = ["-v", "-R"];
 
-impl Command {
+impl ShellCommand {
     /// A command within a word of another one.
     pub(super) fn within(outer: &Self, variables: &Variables) -> Self {
         let around = match outer.role(variables) {
@@ -357,7 +357,7 @@ impl Command {
     }
 
     /// Ends the word, if there is one.
-    pub(super) fn end_word(&mut self, variables: &mut Variables) -> Result<(), Fault> {
+    pub(super) fn end_word(&mut self, variables: &mut Variables) -> Result<(), PlacingFault> {
         let word = std::mem::take(&mut self.word);
         if !word.begun {
             return Ok(());
@@ -392,7 +392,7 @@ impl Command {
     }
 
     /// The first word, unless it is an assignment or leaves the command still to come.
-    fn name(&mut self, word: &Word, variables: &mut Variables) -> Result<(), Fault> {
+    fn name(&mut self, word: &Word, variables: &mut Variables) -> Result<(), PlacingFault> {
         if let Some(name) = word.assigned() {
             if let Some(value) = word.not_number {
                 variables.texts.insert(name.to_owned(), value);
@@ -417,7 +417,7 @@ impl Command {
         Ok(())
     }
 
-    fn tested(&mut self, word: &Word) -> Result<(), Fault> {
+    fn tested(&mut self, word: &Word) -> Result<(), PlacingFault> {
         if self.shape != Shape::Bracket && word.text == "]]" && word.value.is_none() {
             self.shape = Shape::Plain;
         }
@@ -430,7 +430,7 @@ impl Command {
         }
     }
 
-    fn declares(&mut self, word: &Word, variables: &mut Variables) -> Result<(), Fault> {
+    fn declares(&mut self, word: &Word, variables: &mut Variables) -> Result<(), PlacingFault> {
         let Some(name) = word.assigned().or_else(|| word.is_name().then_some(&*word.text)) else {
             return Ok(());
         };
@@ -458,7 +458,7 @@ impl Command {
     }
 
     /// An argument that is an option because of a value in it.
-    fn optional(&mut self, word: &Word) -> Result<(), Fault> {
+    fn optional(&mut self, word: &Word) -> Result<(), PlacingFault> {
         match word.value {
             Some(value) if !self.is_past_options && word.text.starts_with('-') => Err((value, AS_OPTION)),
             _ => Ok(()),
