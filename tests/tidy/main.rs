@@ -125,6 +125,14 @@ fn every_module_opens_with_prose() {
 }
 
 #[test]
+fn documentation_holds_no_examples_that_nobody_runs() {
+    for (path, text) in sources(CRATES) {
+        let fence = text.lines().position(|line| line.trim_start().starts_with("//") && line.contains("```"));
+        assert_eq!(fence, None, "{}: `tests/run` runs no examples; make it a test", path.display());
+    }
+}
+
+#[test]
 fn banned_calls_stay_away() {
     // Each with the reason that a person needs when this test fails.
     let banned = [
