@@ -37,17 +37,10 @@ pub(crate) fn crowded(sources: &[Source]) -> BTreeMap<&str, Vec<&str>> {
 /// Names that a library's habit gives to one type per file, where nobody asks which one is meant: clap's in `cli`.
 const HABITS: &[&str] = &["Args", "Command"];
 
-/// Names that still have more owners than they may. It gets shorter, never longer.
-const STILL_CROWDED: &[&str] = &["Lane"];
-
 #[test]
 fn no_type_name_has_more_than_two_owners() {
     let sources: Vec<Source> = super::CRATES.iter().flat_map(|krate| Source::of_crate(krate)).collect();
-    let crowded = crowded(&sources);
-    for (name, files) in &crowded {
-        let is_known = HABITS.contains(name) || STILL_CROWDED.contains(name);
-        assert!(is_known, "{name} is defined in {files:?}: say in its name which one it is");
+    for (name, files) in crowded(&sources) {
+        assert!(HABITS.contains(&name), "{name} is defined in {files:?}: say in its name which one it is");
     }
-    let over: Vec<_> = STILL_CROWDED.iter().filter(|name| !crowded.contains_key(*name)).collect();
-    assert!(over.is_empty(), "no longer crowded: take {over:?} off the list");
 }
