@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use rota_core::id::{DagId, DagVersion, IntentId, RunId};
 use rota_core::port::{
-    Batch, Committed, CursorMove, Ending, NewRun, RunMove, SlotOutcome, SlotRow, StoreError, StoreResult,
+    Batch, Committed, CursorMove, Ending, NewRun, RunTransition, SlotOutcome, SlotRow, StoreError,
+    StoreResult,
 };
 use rota_core::state::RunState;
 
@@ -25,14 +26,14 @@ pub(crate) async fn batch_commit(
     let runs = runs_insert(conn, &batch.runs).await?;
     ledger_write(conn, batch, &runs).await?;
     cursors_move(conn, &batch.cursors).await?;
-    runs_move(conn, &batch.run_moves).await?;
-    runs_end(conn, &batch.endings).await?;
+    runs_move(conn, &batch.run_transitions).await?;
+    runs_end(conn, &batch.end_requests).await?;
     tasks_clear(conn, &batch.clears).await?;
     tasks_queue(conn, &batch.queues).await?;
-    tasks_settle(conn, &batch.settles).await?;
+    tasks_settle(conn, &batch.ends_without_attempt).await?;
     tasks_retry(conn, now, &batch.retries).await?;
     tasks_requeue(conn, &batch.requeues).await?;
-    tasks_abort(conn, now, &batch.aborts).await?;
+    tasks_abort(conn, now, &batch.lost_for_good).await?;
     let cancelled = tasks_cancel(conn, now, &batch.cancels).await?;
     intents_done(conn, now, &batch.intents_done).await?;
     Ok(Committed { runs, cancelled })
@@ -201,7 +202,7 @@ const RUNS_MOVE: &str = concat!(
     " where run.id = item.run and run.state = item.moved_from"
 );
 
-async fn runs_move(conn: &mut Conn, moves: &[RunMove]) -> StoreResult<()> {
+async fn runs_move(conn: &mut Conn, moves: &[RunTransition]) -> StoreResult<()> {
     if moves.is_empty() {
         return Ok(());
     }
@@ -232,17 +233,17 @@ const RUNS_END: &str = concat!(
     " where run.id = item.run and run.state = 'running' and run.ending_state is null"
 );
 
-async fn runs_end(conn: &mut Conn, endings: &[(RunId, Ending)]) -> StoreResult<()> {
-    if endings.is_empty() {
+async fn runs_end(conn: &mut Conn, end_requests: &[(RunId, Ending)]) -> StoreResult<()> {
+    if end_requests.is_empty() {
         return Ok(());
     }
-    let items = json(endings.iter().map(|(run, ending)| RunEnd {
+    let items = json(end_requests.iter().map(|(run, ending)| RunEnd {
         run: *run,
         state: ending.state,
         reason: clean(&ending.reason),
     }));
     let done = sqlx::query(RUNS_END).bind(items).execute(conn).await.map_err(write_failed)?;
-    all_changed("runs to end", endings.len(), done.rows_affected())
+    all_changed("runs to end", end_requests.len(), done.rows_affected())
 }
 
 rowset! {

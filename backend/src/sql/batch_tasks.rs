@@ -237,12 +237,12 @@ const ABORT: &str = concat!(
 pub(super) async fn tasks_abort(
     conn: &mut Conn,
     now: DateTime<Utc>,
-    aborts: &[(AttemptKey, String)],
+    lost_for_good: &[(AttemptKey, String)],
 ) -> StoreResult<()> {
-    if aborts.is_empty() {
+    if lost_for_good.is_empty() {
         return Ok(());
     }
-    let items = json(aborts.iter().map(|(key, reason)| AbortItem {
+    let items = json(lost_for_good.iter().map(|(key, reason)| AbortItem {
         run: key.task.run,
         task_no: key.task.task,
         map_index: key.task.index,
@@ -251,7 +251,7 @@ pub(super) async fn tasks_abort(
     }));
     let query = sqlx::query(ABORT).bind(items).bind(micros(now));
     let done = query.execute(conn).await.map_err(write_failed)?;
-    all_changed("lost attempts to end", aborts.len(), done.rows_affected())
+    all_changed("lost attempts to end", lost_for_good.len(), done.rows_affected())
 }
 
 rowset! {

@@ -98,8 +98,11 @@ fn plan(dag: &Arc<Dag>, seed: u64) -> anyhow::Result<Duration> {
 
 /// Whether the batch ends the run, which must be in success.
 fn check_end(batch: &Batch) -> anyhow::Result<bool> {
-    ensure!(batch.settles.is_empty() && batch.retries.is_empty(), "nothing fails here, yet {batch:?}");
-    match batch.run_moves.as_slice() {
+    ensure!(
+        batch.ends_without_attempt.is_empty() && batch.retries.is_empty(),
+        "nothing fails here, yet {batch:?}"
+    );
+    match batch.run_transitions.as_slice() {
         [] => Ok(false),
         [end] => {
             ensure!(end.to == RunState::Success, "the run ended as {:?}", end.to);

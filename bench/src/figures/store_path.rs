@@ -12,7 +12,7 @@ use rota_core::id::{
 };
 use rota_core::port::{
     Actor, Batch, ClaimRequest, Claimed, Clock, DagPut, Facts, FilesPut, Finish, Intents, Object, Plans,
-    QueuedTask, RunMove, TriggerRequest, WorkerHello,
+    QueuedTask, RunTransition, TriggerRequest, WorkerHello,
 };
 use rota_core::state::{RunState, TaskState};
 use rota_tests::services::together::Services;
@@ -99,8 +99,9 @@ impl<S: Plans + Facts + Intents> Walk<S> {
         let run = store.run_trigger(&request, &actor).await?.run.id;
         let worker = WorkerId::trusted("bench");
         let incarnation = store.worker_register(&hello(&worker)).await?;
-        let start = RunMove { run, from: RunState::Queued, to: RunState::Running, at: now, reason: None };
-        store.batch_commit(epoch, &Batch { run_moves: vec![start], ..Batch::default() }).await?;
+        let start =
+            RunTransition { run, from: RunState::Queued, to: RunState::Running, at: now, reason: None };
+        store.batch_commit(epoch, &Batch { run_transitions: vec![start], ..Batch::default() }).await?;
         Ok(Self { store, epoch, run, worker, incarnation })
     }
 

@@ -212,11 +212,11 @@ impl ActiveRuns {
     /// The runs and DAGs that a committed batch is about.
     pub(super) fn changes_of(&mut self, batch: &Batch) -> Vec<Change> {
         let tasks = batch.queues.iter().chain(&batch.requeues).map(|it| it.key.task.run);
-        let tasks = tasks.chain(batch.settles.iter().map(|it| it.key.run));
+        let tasks = tasks.chain(batch.ends_without_attempt.iter().map(|it| it.key.run));
         let tasks = tasks.chain(batch.retries.iter().map(|it| it.key.task.run));
-        let tasks = tasks.chain(batch.aborts.iter().map(|(key, _)| key.task.run));
+        let tasks = tasks.chain(batch.lost_for_good.iter().map(|(key, _)| key.task.run));
         let tasks = tasks.chain(batch.cancels.iter().map(|(key, _)| key.run));
-        let runs: BTreeSet<RunId> = tasks.chain(batch.run_moves.iter().map(|it| it.run)).collect();
+        let runs: BTreeSet<RunId> = tasks.chain(batch.run_transitions.iter().map(|it| it.run)).collect();
         let mut dags: BTreeSet<&DagId> = batch.slots.iter().map(|it| &it.dag).collect();
         dags.extend(batch.runs.iter().map(|it| &it.dag));
         let mut ended = std::mem::take(&mut self.ended);

@@ -126,7 +126,7 @@ mod tests {
     /// The runs of the tasks that became queued or ended by their `when`.
     fn answered(batch: &Batch) -> Vec<i64> {
         let queued = batch.queues.iter().map(|task| task.key.task.run.0);
-        queued.chain(batch.settles.iter().map(|task| task.key.run.0)).collect()
+        queued.chain(batch.ends_without_attempt.iter().map(|task| task.key.run.0)).collect()
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
         planner.begin_answers(0);
         let batch = planner.plan(now).expect("legal moves");
         let ends: Vec<(i64, TaskState)> =
-            batch.settles.iter().map(|task| (task.key.run.0, task.state)).collect();
+            batch.ends_without_attempt.iter().map(|task| (task.key.run.0, task.state)).collect();
         let (cancelled, failed) = (TaskState::Cancelled, TaskState::Failed);
         assert_eq!(ends, [(1, cancelled), (1, cancelled), (2, failed), (2, failed)]);
     }

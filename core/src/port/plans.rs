@@ -23,9 +23,9 @@ pub struct Batch {
     /// Cursors moved forward.
     pub cursors: Vec<CursorMove>,
     /// Runs that change state.
-    pub run_moves: Vec<RunMove>,
+    pub run_transitions: Vec<RunTransition>,
     /// Runs that are to end once their tasks have: guard: running, not ending yet.
-    pub endings: Vec<(RunId, Ending)>,
+    pub end_requests: Vec<(RunId, Ending)>,
     /// Tasks whose rows are taken back for another go (a person's retry): guard: the attempt's row is terminal or
     /// `up_for_retry`. The
     /// attempt moves to the history (unless it is attempt 0 or there already); the row stays, in state `waiting`, with the number of
@@ -34,14 +34,14 @@ pub struct Batch {
     /// First attempts of waiting tasks (insert), or the next attempts of cleared ones (update; guard: `waiting`).
     pub queues: Vec<QueuedTask>,
     /// Waiting tasks that end without an attempt (insert, or update of a cleared row; guard: `waiting`).
-    pub settles: Vec<SettledTask>,
+    pub ends_without_attempt: Vec<SettledTask>,
     /// Failed or lost attempts that will be followed by another: guard: that attempt, `failed` or `running`.
     pub retries: Vec<PlannedRetry>,
     /// Waits that are over: up_for_retry -> queued with the next attempt. The old attempt moves to the history.
     pub requeues: Vec<QueuedTask>,
     /// Lost attempts that will not be followed by another, with the reason: guard: that attempt, `running`. The row
     /// becomes `failed` and its `losses` grow by one, which tells it from a failure that may be retried.
-    pub aborts: Vec<(AttemptKey, String)>,
+    pub lost_for_good: Vec<(AttemptKey, String)>,
     /// Tasks to cancel: queued and up_for_retry end at once, running ones get a cancel request. No guard: the resulting
     /// rows are returned.
     pub cancels: Vec<(TaskKey, String)>,
@@ -111,7 +111,7 @@ pub struct CursorMove {
 
 /// A run that changes state.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RunMove {
+pub struct RunTransition {
     /// The run.
     pub run: RunId,
     /// A guard.

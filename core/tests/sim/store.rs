@@ -113,24 +113,24 @@ impl Model {
 
     fn apply_runs(&mut self, batch: &Batch) -> Guard<()> {
         let mut moved = BTreeSet::new();
-        for run_move in &batch.run_moves {
-            guard(moved.insert(run_move.run), "two moves of one run in one batch")?;
-            let run = self.runs.get_mut(&run_move.run).ok_or("run")?;
-            guard(run.state == run_move.from, &format!("run move {run_move:?} in {}", run.state))?;
-            run.state = run_move.to;
-            if run_move.to == RunState::Cancelled && run_move.from == RunState::Queued {
+        for transition in &batch.run_transitions {
+            guard(moved.insert(transition.run), "two moves of one run in one batch")?;
+            let run = self.runs.get_mut(&transition.run).ok_or("run")?;
+            guard(run.state == transition.from, &format!("run move {transition:?} in {}", run.state))?;
+            run.state = transition.to;
+            if transition.to == RunState::Cancelled && transition.from == RunState::Queued {
                 self.dropped.insert(run.id);
             } else {
                 self.dropped.remove(&run.id);
             }
-            match run_move.to {
-                RunState::Running => run.started_at = Some(run_move.at),
+            match transition.to {
+                RunState::Running => run.started_at = Some(transition.at),
                 RunState::Queued => (run.finished_at, run.ending) = (None, None),
-                _ => run.finished_at = Some(run_move.at),
+                _ => run.finished_at = Some(transition.at),
             }
-            run.reason.clone_from(&run_move.reason);
+            run.reason.clone_from(&transition.reason);
         }
-        for (id, ending) in &batch.endings {
+        for (id, ending) in &batch.end_requests {
             let run = self.runs.get_mut(id).ok_or("run")?;
             // A run may end in the very batch that says so.
             guard(
@@ -164,7 +164,7 @@ impl Model {
             row.queued_at = Some(task.at);
             self.tasks.insert(task.key.task, row);
         }
-        for settle in &batch.settles {
+        for settle in &batch.ends_without_attempt {
             let attempt = self.tasks.get(&settle.key).map_or(0, |row| row.attempt);
             guard(self.tasks.get(&settle.key).is_none_or(|row| row.state == TaskState::Waiting), "settle")?;
             let mut row = blank(settle.key, settle.name.clone(), settle.state, attempt);
@@ -181,7 +181,7 @@ impl Model {
         for task in &batch.requeues {
             self.requeue(task)?;
         }
-        for (key, reason) in &batch.aborts {
+        for (key, reason) in &batch.lost_for_good {
             let row = self.current(*key)?;
             guard(row.state == TaskState::Running, "abort")?;
             row.state = TaskState::Failed;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rota_core::dag::Dag;
 use rota_core::id::{DagId, RunId, TaskKey};
 use rota_core::plan::Planner;
-use rota_core::port::{Batch, DagRow, FileErrorRow, RunMove, RunRow, StoreError, TaskRow};
+use rota_core::port::{Batch, DagRow, FileErrorRow, RunRow, RunTransition, StoreError, TaskRow};
 use rota_core::state::{RunEvent, RunState, run_next};
 
 use crate::files::ReplicaCache;
@@ -186,7 +186,7 @@ async fn give_up(
     };
     tracing::error!(run.id = run.id.0, "run {} cannot go on: {why}", run.id);
     let to = run_next(run.state, event)?;
-    let run_move = RunMove { run: run.id, from: run.state, to, at: now, reason: Some(why) };
-    context.commit(&Batch { run_moves: vec![run_move], ..Batch::default() }).await?;
+    let transition = RunTransition { run: run.id, from: run.state, to, at: now, reason: Some(why) };
+    context.commit(&Batch { run_transitions: vec![transition], ..Batch::default() }).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Timelike, Utc};
 use rota_core::id::{DagId, DagVersion, Epoch, QueueName, RunId, TaskKey, TaskName, TaskNo};
 use rota_core::port::{
-    Batch, NewRun, Object, QueuedTask, ReplicaBeat, ReplicaState, RunMove, SlotOutcome, SlotRow,
+    Batch, NewRun, Object, QueuedTask, ReplicaBeat, ReplicaState, RunTransition, SlotOutcome, SlotRow,
 };
 use rota_core::state::RunState;
 
@@ -92,15 +92,15 @@ async fn home_counts_every_dag_that_failed_however_often_one_of_them_did() {
     let leader = Leader::with(&dags, "tasks: {a: {noop: {}}}\n").await;
     let often = dags.iter().map(String::as_str).chain(std::iter::repeat_n("dag-07", 400));
     let runs = leader.runs(often, RunState::Running).await;
-    let ends = |run: RunId| RunMove {
+    let ends = |run: RunId| RunTransition {
         run,
         from: RunState::Running,
         to: RunState::Failed,
         at: leader.now,
         reason: Some("task a failed: exit code 1".to_owned()),
     };
-    let run_moves = runs.into_iter().map(ends).collect();
-    leader.commit(Batch { run_moves, ..Batch::default() }).await;
+    let run_transitions = runs.into_iter().map(ends).collect();
+    leader.commit(Batch { run_transitions, ..Batch::default() }).await;
     let home = words(&leader.shown().get("/").await);
     for said in ["18 DAGs failed and need a look", "So did 400 more of its runs.", "and 13 more DAGs"] {
         assert!(home.contains(said), "{said}: {home}");

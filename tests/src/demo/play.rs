@@ -5,7 +5,7 @@ use rota_core::dag::{Dag, parse, parse_params};
 use rota_core::id::{AttemptKey, DagVersion, RunId, TaskKey, TaskNo};
 use rota_core::port::{
     Batch, ClaimRequest, Claimed, CursorMove, Facts, Finish, LogChunk, NewRun, Object, Plans, QueuedTask,
-    RunMove, SettledTask, SlotOutcome, SlotRow,
+    RunTransition, SettledTask, SlotOutcome, SlotRow,
 };
 use rota_core::state::{RunState, TaskState};
 use serde_json::json;
@@ -104,8 +104,8 @@ impl Demo {
                 format!("task {} failed: {words}", dag.tasks[no].name)
             });
             let to = if failed.is_some() { RunState::Failed } else { RunState::Success };
-            let moved = RunMove { run, from: RunState::Running, to, at, reason };
-            self.commit(Batch { run_moves: vec![moved], ..Batch::default() }, at).await;
+            let moved = RunTransition { run, from: RunState::Running, to, at, reason };
+            self.commit(Batch { run_transitions: vec![moved], ..Batch::default() }, at).await;
         }
     }
 
@@ -122,7 +122,7 @@ impl Demo {
             Fate::Waits => return (TaskState::Waiting, ready),
             Fate::Settled(state, reason) => {
                 let settled = SettledTask { key, name, state, reason, at: ready };
-                self.commit(Batch { settles: vec![settled], ..Batch::default() }, ready).await;
+                self.commit(Batch { ends_without_attempt: vec![settled], ..Batch::default() }, ready).await;
                 return (state, ready);
             }
             Fate::Success | Fate::Failed(_) | Fate::GoesOn => {}

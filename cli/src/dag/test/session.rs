@@ -63,7 +63,7 @@ async fn prepare(store: &SqliteStore, request: &TestRequest) -> anyhow::Result<R
         Some(slot) => new_scheduled(store, epoch, request, slot).await?,
         None => new_manual(store, request).await?,
     };
-    let settles: Vec<SettledTask> = request
+    let ends_without_attempt: Vec<SettledTask> = request
         .dag
         .task_nos()
         .filter(|task| !request.chosen[task.0 as usize])
@@ -75,7 +75,7 @@ async fn prepare(store: &SqliteStore, request: &TestRequest) -> anyhow::Result<R
             at: now,
         })
         .collect();
-    store.batch_commit(epoch, &Batch { settles, ..Batch::default() }).await?;
+    store.batch_commit(epoch, &Batch { ends_without_attempt, ..Batch::default() }).await?;
     Ok(run)
 }
 

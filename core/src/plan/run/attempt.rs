@@ -73,7 +73,7 @@ impl RunWalk {
         let reason = self.loss_reason(id, losses);
         let words = format!("task {} failed: {reason}", self.dag.task(id.task).name);
         self.failures.note(id, Some(draft.now), words);
-        draft.batch.aborts.push((key, reason));
+        draft.batch.lost_for_good.push((key, reason));
         self.close(id, draft)?;
         Ok(self.room(id))
     }

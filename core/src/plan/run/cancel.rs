@@ -13,7 +13,7 @@ impl RunWalk {
         ending: Ending,
         draft: &mut Draft<'_>,
     ) -> Result<(), IllegalTransition> {
-        draft.batch.endings.push((self.row.id, ending.clone()));
+        draft.batch.end_requests.push((self.row.id, ending.clone()));
         self.row.ending = Some(ending);
         self.cancel_open(draft)
     }

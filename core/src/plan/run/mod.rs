@@ -22,7 +22,7 @@ use super::draft::{Draft, Undelivered};
 use super::rule::Tally;
 use crate::dag::Dag;
 use crate::id::{AttemptKey, NodeId, QueueName, RunId, TaskKey};
-use crate::port::{Dispatch, RunMove, RunRow, TaskRow};
+use crate::port::{Dispatch, RunRow, RunTransition, TaskRow};
 use crate::state::{
     IllegalTransition, RunEvent, RunState, TaskEvent, TaskState, Trigger, run_next, task_next,
 };
@@ -225,7 +225,7 @@ impl RunWalk {
     ) -> Result<(), IllegalTransition> {
         let (run, from) = (self.row.id, self.row.state);
         let to = run_next(from, event)?;
-        draft.batch.run_moves.push(RunMove { run, from, to, at: draft.now, reason });
+        draft.batch.run_transitions.push(RunTransition { run, from, to, at: draft.now, reason });
         Ok(())
     }
 

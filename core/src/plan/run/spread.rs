@@ -42,7 +42,13 @@ impl RunWalk {
         if state == TaskState::Failed {
             self.failures.note(id, Some(draft.now), format!("task {name} failed: {reason}"));
         }
-        draft.batch.settles.push(SettledTask { key: self.key(id), name, state, reason, at: draft.now });
+        draft.batch.ends_without_attempt.push(SettledTask {
+            key: self.key(id),
+            name,
+            state,
+            reason,
+            at: draft.now,
+        });
         Ok(())
     }
 

@@ -57,8 +57,8 @@ pub async fn a_cleared_task_that_is_settled_and_cleared_again_counts_on(store: A
     let task = claimed.key.task;
     let clear = |key| world.commit(Batch { clears: vec![key], ..Batch::default() });
     let settle = |key| {
-        let settles = vec![world.settle_of(key, TaskState::UpstreamFailed)];
-        world.commit(Batch { settles, ..Batch::default() })
+        let ends_without_attempt = vec![world.settle_of(key, TaskState::UpstreamFailed)];
+        world.commit(Batch { ends_without_attempt, ..Batch::default() })
     };
     world.finish(&claimed, TaskState::Success).await;
     clear(claimed.key).await.unwrap();
@@ -170,8 +170,8 @@ pub async fn a_late_success_does_not_count_once_the_next_attempt_runs(store: Arc
 pub async fn a_late_success_does_not_count_for_what_a_person_asked_for(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
     let (_, claimed) = world.running("w").await;
-    let aborts = vec![(claimed.key, "lost".to_owned())];
-    world.commit(Batch { aborts, ..Batch::default() }).await.unwrap();
+    let lost_for_good = vec![(claimed.key, "lost".to_owned())];
+    world.commit(Batch { lost_for_good, ..Batch::default() }).await.unwrap();
     world.commit(Batch { clears: vec![claimed.key], ..Batch::default() }).await.unwrap();
     let queues = vec![world.queue_of(claimed.key.task.attempt(2))];
     world.commit(Batch { queues, ..Batch::default() }).await.unwrap();
@@ -184,8 +184,8 @@ pub async fn an_aborted_attempt_counts_as_a_loss(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
     let (_, claimed) = world.running("w").await;
     let abort = || {
-        let aborts = vec![(claimed.key, "the worker was lost; on_lost: fail".to_owned())];
-        world.commit(Batch { aborts, ..Batch::default() })
+        let lost_for_good = vec![(claimed.key, "the worker was lost; on_lost: fail".to_owned())];
+        world.commit(Batch { lost_for_good, ..Batch::default() })
     };
     abort().await.unwrap();
     let row = world.task(claimed.key.task).await;

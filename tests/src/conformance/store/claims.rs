@@ -221,8 +221,8 @@ pub async fn a_second_outcome_is_late_and_changes_nothing(store: Arc<dyn Store>)
 pub async fn a_finish_after_the_attempt_was_given_up_is_late(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
     let (_, claimed) = world.running("w").await;
-    let aborts = vec![(claimed.key, "lost".to_owned())];
-    world.commit(Batch { aborts, ..Batch::default() }).await.unwrap();
+    let lost_for_good = vec![(claimed.key, "lost".to_owned())];
+    world.commit(Batch { lost_for_good, ..Batch::default() }).await.unwrap();
     let row = world.task(claimed.key.task).await;
     for state in [TaskState::Success, TaskState::Failed, TaskState::Cancelled] {
         let late = store.tasks_finish(&[world.finish_of(&claimed, state)]).await.unwrap();

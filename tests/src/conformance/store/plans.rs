@@ -94,7 +94,7 @@ pub async fn a_conflict_rolls_back_everything(store: Arc<dyn Store>) {
         slots: vec![skipped(&world.new_run(), SlotOutcome::Missed)],
         cursors: vec![CursorMove { dag: DagId::trusted("d"), from: None, to: world.at, next_slot: None }],
         cancels: vec![(keys[0].task, "no".to_owned())],
-        endings: vec![(wrong, Ending { state: RunState::Failed, reason: String::new() })],
+        end_requests: vec![(wrong, Ending { state: RunState::Failed, reason: String::new() })],
         ..Batch::default()
     };
     assert_conflict(world.commit(batch).await);
@@ -125,7 +125,7 @@ pub async fn a_restarted_run_forgets_its_end(store: Arc<dyn Store>) {
     let run = world.run().await;
     let started_at = store.run_load(run).await.unwrap().unwrap().started_at;
     let ending = Ending { state: RunState::Cancelled, reason: "cancelled by admin".to_owned() };
-    world.commit(Batch { endings: vec![(run, ending.clone())], ..Batch::default() }).await.unwrap();
+    world.commit(Batch { end_requests: vec![(run, ending.clone())], ..Batch::default() }).await.unwrap();
     world.move_run(run, RunState::Running, RunState::Cancelled).await.unwrap();
     assert_eq!(store.run_load(run).await.unwrap().unwrap().ending, Some(ending));
     world.move_run(run, RunState::Cancelled, RunState::Queued).await.unwrap();
@@ -141,7 +141,7 @@ pub async fn a_restarted_run_forgets_its_end(store: Arc<dyn Store>) {
 pub async fn a_run_is_ended_once_and_only_while_it_runs(store: Arc<dyn Store>) {
     let world = World::begin(Arc::clone(&store)).await;
     let ending = Ending { state: RunState::Failed, reason: "time limit of 2h was up".to_owned() };
-    let end = |run| world.commit(Batch { endings: vec![(run, ending.clone())], ..Batch::default() });
+    let end = |run| world.commit(Batch { end_requests: vec![(run, ending.clone())], ..Batch::default() });
     let run = world.run().await;
     end(run).await.unwrap();
     assert_conflict(end(run).await);

@@ -40,15 +40,18 @@ pub async fn a_settled_task_ends_without_an_attempt(store: Arc<dyn Store>) {
     let run = world.run().await;
     let states =
         [TaskState::Skipped, TaskState::UpstreamFailed, TaskState::Cancelled, TaskState::Failed].into_iter();
-    let settles: Vec<_> =
+    let ends_without_attempt: Vec<_> =
         states.zip(0..).map(|(state, no)| world.settle_of(TaskKey::single(run, TaskNo(no)), state)).collect();
-    world.commit(Batch { settles: settles.clone(), ..Batch::default() }).await.unwrap();
-    for settled in &settles {
+    world
+        .commit(Batch { ends_without_attempt: ends_without_attempt.clone(), ..Batch::default() })
+        .await
+        .unwrap();
+    for settled in &ends_without_attempt {
         let row = world.task(settled.key).await;
         assert_eq!((row.state, row.attempt, row.finished_at), (settled.state, 0, Some(world.at)));
         assert_eq!(row.error.as_deref(), Some("because"));
     }
-    assert_conflict(world.commit(Batch { settles, ..Batch::default() }).await);
+    assert_conflict(world.commit(Batch { ends_without_attempt, ..Batch::default() }).await);
 }
 
 pub async fn a_failed_attempt_is_followed_by_another_and_kept(store: Arc<dyn Store>) {
@@ -166,8 +169,8 @@ pub async fn terminal_tasks_never_change(store: Arc<dyn Store>) {
         world.finish(one, state).await;
     }
     let skipped = TaskKey::single(keys[0].task.run, TaskNo(3));
-    let settles = vec![world.settle_of(skipped, TaskState::Skipped)];
-    world.commit(Batch { settles, ..Batch::default() }).await.unwrap();
+    let ends_without_attempt = vec![world.settle_of(skipped, TaskState::Skipped)];
+    world.commit(Batch { ends_without_attempt, ..Batch::default() }).await.unwrap();
     let run = keys[0].task.run;
     let before = store.tasks_of_runs(&[run]).await.unwrap();
     for row in &before {
@@ -190,8 +193,11 @@ async fn refuses_every_change(world: &World, key: AttemptKey) {
     let mut batches = vec![
         Batch { queues: vec![next.clone()], ..Batch::default() },
         Batch { requeues: vec![next], ..Batch::default() },
-        Batch { settles: vec![world.settle_of(key.task, TaskState::Skipped)], ..Batch::default() },
-        Batch { aborts: vec![(key, "lost".to_owned())], ..Batch::default() },
+        Batch {
+            ends_without_attempt: vec![world.settle_of(key.task, TaskState::Skipped)],
+            ..Batch::default()
+        },
+        Batch { lost_for_good: vec![(key, "lost".to_owned())], ..Batch::default() },
     ];
     if world.task(key.task).await.state != TaskState::Failed {
         batches.push(Batch { retries: vec![world.retry_of(key)], ..Batch::default() });

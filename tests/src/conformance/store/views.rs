@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use rota_core::id::{DagId, RunId};
 use rota_core::port::{
-    ActiveRuns, AuditRow, Batch, FailedDags, LogChunk, LogExtent, NewRun, PruneRequest, RunFilter, RunMove,
-    RunRow, SlotFilter, SlotOutcome, Store,
+    ActiveRuns, AuditRow, Batch, FailedDags, LogChunk, LogExtent, NewRun, PruneRequest, RunFilter, RunRow,
+    RunTransition, SlotFilter, SlotOutcome, Store,
 };
 use rota_core::state::{RunState, TaskState};
 
@@ -143,15 +143,15 @@ pub async fn failed_dags_are_counted_beyond_what_is_listed(store: Arc<dyn Store>
     let names = dags.iter().map(String::as_str).chain(std::iter::repeat_n("dag-00", 250));
     let runs = names.map(|dag| world.new_run_of(dag)).collect();
     let failed = world.commit(Batch { runs, ..Batch::default() }).await.unwrap().runs;
-    let ends = |run: &RunId, at| RunMove {
+    let ends = |run: &RunId, at| RunTransition {
         run: *run,
         from: RunState::Running,
         to: RunState::Failed,
         at,
         reason: Some("it failed".to_owned()),
     };
-    let run_moves = failed.iter().map(|run| ends(run, world.at)).collect();
-    world.commit(Batch { run_moves, ..Batch::default() }).await.unwrap();
+    let run_transitions = failed.iter().map(|run| ends(run, world.at)).collect();
+    world.commit(Batch { run_transitions, ..Batch::default() }).await.unwrap();
     let runs = ["dag-03", "dag-05", "d"].map(|dag| world.new_run_of(dag)).to_vec();
     let later = world.commit(Batch { runs, ..Batch::default() }).await.unwrap().runs;
     for run in &later[..2] {

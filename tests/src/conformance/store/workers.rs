@@ -62,8 +62,8 @@ pub async fn a_lease_that_runs_out_is_reaped_and_its_attempts_are_lost_until_dea
         (vec![], vec![claimed.key]),
         "named again until a batch has dealt with it"
     );
-    let aborts = vec![(claimed.key, "lost".to_owned())];
-    world.commit(Batch { aborts, ..Batch::default() }).await.unwrap();
+    let lost_for_good = vec![(claimed.key, "lost".to_owned())];
+    world.commit(Batch { lost_for_good, ..Batch::default() }).await.unwrap();
     assert_eq!(store.workers_reap(world.epoch).await.unwrap().lost, vec![]);
 }
 

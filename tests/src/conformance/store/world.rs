@@ -13,7 +13,8 @@ use rota_core::id::{
 };
 use rota_core::port::{
     Actor, Batch, ClaimRequest, Claimed, Committed, DagPut, FilesPut, Finish, NewRun, Object, PlannedRetry,
-    QueuedTask, RunMove, SettledTask, Store, StoreError, StoreResult, TaskRow, TriggerRequest, WorkerHello,
+    QueuedTask, RunTransition, SettledTask, Store, StoreError, StoreResult, TaskRow, TriggerRequest,
+    WorkerHello,
 };
 use rota_core::state::{RunState, TaskState};
 
@@ -189,8 +190,8 @@ impl World {
         at: DateTime<Utc>,
     ) -> StoreResult<Committed> {
         let reason = step.1.is_terminal().then(|| format!("it was {}", step.1));
-        let run_moves = vec![RunMove { run, from: step.0, to: step.1, at, reason }];
-        self.commit(Batch { run_moves, ..Batch::default() }).await
+        let run_transitions = vec![RunTransition { run, from: step.0, to: step.1, at, reason }];
+        self.commit(Batch { run_transitions, ..Batch::default() }).await
     }
 }
 
