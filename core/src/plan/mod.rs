@@ -16,7 +16,7 @@ mod slots;
 mod timers;
 pub mod why;
 
-pub use planner::{Aftermath, Planner};
+pub use planner::Planner;
 pub use retry::retry_wait;
 pub use rule::{Tally, Verdict, verdict};
 pub use run::RunWalk;

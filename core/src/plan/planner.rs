@@ -18,18 +18,9 @@ use super::run::{Heard, RunWalk};
 use super::slots::Slots;
 use super::timers::Timers;
 use crate::dag::Dag;
-use crate::id::{AttemptKey, DagId, RunId, TaskKey, WorkerId};
+use crate::id::{AttemptKey, DagId, RunId, TaskKey};
 use crate::port::{Batch, Change, Committed, DagRow, Dispatch, Intent, QueueCapacity, RunRow, TaskRow};
 use crate::state::IllegalTransition;
-
-/// What a commit means for others.
-#[derive(Debug, Default, PartialEq)]
-pub struct Aftermath {
-    /// Workers that run attempts which are to be cancelled.
-    pub nudge: Vec<WorkerId>,
-    /// What dashboards may want to read again.
-    pub changed: Vec<Change>,
-}
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -137,15 +128,14 @@ impl Planner {
         Ok(next.take())
     }
 
-    /// Learns that `batch` was committed.
+    /// Learns that `batch` was committed. Returns what dashboards may want to read again.
     pub fn committed(
         &mut self,
         batch: Batch,
         committed: Committed,
         now: DateTime<Utc>,
-    ) -> Result<Aftermath, IllegalTransition> {
-        let aftermath =
-            Aftermath { nudge: committed.workers_to_tell(), changed: self.runs.changes_of(&batch) };
+    ) -> Result<Vec<Change>, IllegalTransition> {
+        let changes = self.runs.changes_of(&batch);
         for (new, id) in batch.runs.into_iter().zip(committed.runs) {
             let Some(known) = self.slots.get(&new.dag) else { continue };
             let dag = Arc::clone(&known.dag);
@@ -155,7 +145,7 @@ impl Planner {
             self.runs.touch(row.key.run);
         }
         self.observed(&committed.cancelled, now)?;
-        Ok(aftermath)
+        Ok(changes)
     }
 
     /// When [`Planner::plan`] has something to do by itself, at the latest.

@@ -8,7 +8,6 @@ pub(crate) mod load;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rota_core::plan::Aftermath;
 use rota_core::port::{Batch, StoreResult};
 use rota_core::seeded;
 
@@ -63,9 +62,10 @@ impl<'a> LeaderTerm<'a> {
                 self.state.newest_run = self.state.newest_run.max(*run);
             }
             self.sender.publish_queued(batch.queues.iter().chain(&batch.requeues));
-            let Aftermath { nudge, changed } = self.state.planner.committed(batch, committed, now)?;
-            self.sender.nudge(nudge);
-            self.sender.announce(changed);
+            let workers = committed.workers_to_tell();
+            let changes = self.state.planner.committed(batch, committed, now)?;
+            self.sender.nudge(workers);
+            self.sender.announce(changes);
         }
         Ok(false)
     }
