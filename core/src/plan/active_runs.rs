@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
+use super::planned_dag::PlannedDag;
 use super::run::RunWalk;
-use super::slots::{PlannedDag, Slots};
-use super::timers::Timers;
 use crate::id::{AttemptKey, DagId, RunId};
 use crate::port::{Batch, Change, Ending};
 use crate::state::{IllegalTransition, RunState};
@@ -179,26 +178,9 @@ impl ActiveRuns {
         Ok(())
     }
 
-    /// Starts queued runs where there is room, the oldest first.
-    pub(super) fn start_queued(
-        &mut self,
-        slots: &mut Slots,
-        timers: &mut Timers,
-        draft: &mut Draft<'_>,
-    ) -> Result<(), IllegalTransition> {
-        for dag in std::mem::take(&mut self.dags_to_check) {
-            if slots.get(&dag).is_some_and(|known| !known.row.present) {
-                self.cancel_queued_of_deleted(&dag, draft)?;
-            }
-            slots.look_again(&dag);
-            while let Some(run) = self.next_to_start(&dag, slots.get(&dag)) {
-                self.start(run, &dag, draft)?;
-                if let Some(walk) = self.walks.get(&run) {
-                    timers.limit(walk, draft.now);
-                }
-            }
-        }
-        Ok(())
+    /// Takes the DAGs whose queued runs may have got room.
+    pub(super) fn take_dags_to_check(&mut self) -> BTreeSet<DagId> {
+        std::mem::take(&mut self.dags_to_check)
     }
 
     /// The batch is complete: what it moved may move again in the next one.
@@ -227,18 +209,9 @@ impl ActiveRuns {
         runs.chain(dags.into_iter().cloned().map(Change::Dag)).collect()
     }
 
-    fn line_up(&mut self, run: RunId, dag: DagId) {
-        self.queued_runs.entry(dag.clone()).or_default().insert(run);
-        self.dags_to_check.insert(dag);
-    }
-
-    fn is_of_schedule_alone(&self, run: RunId) -> bool {
-        self.walks.get(&run).is_some_and(RunWalk::is_of_schedule_alone)
-    }
-
     /// Ends the queued runs that only the schedule of a deleted file wanted: a file that comes back starts anew, so nobody
     /// would ever let them go. In several batches if there are many.
-    fn cancel_queued_of_deleted(
+    pub(super) fn cancel_queued_of_deleted(
         &mut self,
         dag: &DagId,
         draft: &mut Draft<'_>,
@@ -256,7 +229,7 @@ impl ActiveRuns {
     }
 
     /// The oldest queued run that may start. Scheduled ones are held while their DAG is paused or its file is gone.
-    fn next_to_start(&self, dag: &DagId, known: Option<&PlannedDag>) -> Option<RunId> {
+    pub(super) fn next_to_start(&self, dag: &DagId, known: Option<&PlannedDag>) -> Option<RunId> {
         let queued = self.queued_runs.get(dag)?;
         if self.running(dag) >= known.map_or(usize::MAX, |known| known.dag.max_active_runs as usize) {
             return None;
@@ -266,7 +239,13 @@ impl ActiveRuns {
         free.find(|run| !held || self.walks.get(run).is_some_and(|walk| !walk.is_of_schedule_alone()))
     }
 
-    fn start(&mut self, run: RunId, dag: &DagId, draft: &mut Draft<'_>) -> Result<(), IllegalTransition> {
+    /// Starts a queued run.
+    pub(super) fn start(
+        &mut self,
+        run: RunId,
+        dag: &DagId,
+        draft: &mut Draft<'_>,
+    ) -> Result<(), IllegalTransition> {
         leave(&mut self.queued_runs, dag, run);
         self.running_runs.entry(dag.clone()).or_default().insert(run);
         let Some(walk) = self.walks.get_mut(&run) else { return Ok(()) };
@@ -274,6 +253,15 @@ impl ActiveRuns {
         self.moved.insert(run);
         self.touched.insert(run);
         Ok(())
+    }
+
+    fn line_up(&mut self, run: RunId, dag: DagId) {
+        self.queued_runs.entry(dag.clone()).or_default().insert(run);
+        self.dags_to_check.insert(dag);
+    }
+
+    fn is_of_schedule_alone(&self, run: RunId) -> bool {
+        self.walks.get(&run).is_some_and(RunWalk::is_of_schedule_alone)
     }
 }
 

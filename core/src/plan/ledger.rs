@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::active_runs::ActiveRuns;
 use super::draft::Draft;
-use super::slots::PlannedDag;
+use super::planned_dag::PlannedDag;
 use crate::dag::{Dag, Overlap};
 use crate::port::{NewRun, Object, SlotOutcome, SlotRow};
 use crate::schedule::{Catchup, Decision, MissedRange, Schedule, format_duration};

@@ -6,6 +6,7 @@ mod admission;
 mod draft;
 mod intents;
 mod ledger;
+mod planned_dag;
 mod planner;
 mod questions;
 mod ready_queue;

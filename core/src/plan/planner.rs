@@ -3,7 +3,7 @@
 //! committed makes it worthless: the leader then throws it away and loads a new one from the rows.
 //!
 //! Its organs each know one thing: [`Slots`] the schedules, [`ActiveRuns`] the runs, [`Admission`] the queues, [`Timers`] the
-//! time, [`Questions`] the `when`s. What they decide they write into the [`Draft`](super::draft::Draft).
+//! time, [`Questions`] the `when`s. What they decide they write into the [`Draft`].
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::active_runs::ActiveRuns;
 use super::admission::Admission;
-use super::draft::Undelivered;
+use super::draft::{Draft, Undelivered};
 use super::intents;
 use super::questions::Questions;
 use super::run::{Heard, RunWalk};
@@ -116,7 +116,7 @@ impl Planner {
         runs.finish_ended(draft)?;
         timers.begin_waits(runs, draft);
         timers.expire(runs, draft)?;
-        runs.start_queued(slots, timers, draft)?;
+        start_queued(runs, slots, timers, draft)?;
         slots.fire_due(runs, draft)?;
         // No run can have come to its end since: whatever moved above is in this batch already, and ends in the next.
         admission.admit(runs, draft)?;
@@ -175,4 +175,26 @@ impl Planner {
         }
         self.runs.touch(key.run);
     }
+}
+
+/// Starts queued runs where there is room, the oldest first.
+fn start_queued(
+    runs: &mut ActiveRuns,
+    slots: &mut Slots,
+    timers: &mut Timers,
+    draft: &mut Draft<'_>,
+) -> Result<(), IllegalTransition> {
+    for dag in runs.take_dags_to_check() {
+        if slots.get(&dag).is_some_and(|known| !known.row.present) {
+            runs.cancel_queued_of_deleted(&dag, draft)?;
+        }
+        slots.look_again(&dag);
+        while let Some(run) = runs.next_to_start(&dag, slots.get(&dag)) {
+            runs.start(run, &dag, draft)?;
+            if let Some(walk) = runs.walk(run) {
+                timers.limit(walk, draft.now);
+            }
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::id::{NodeId, RunId, TaskKey};
 /// Ready tasks of one queue and how many of its tasks are out already.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {
-    levels: BTreeMap<Reverse<i32>, Turns>,
+    levels: BTreeMap<Reverse<i32>, RunTurns>,
     /// Attempts that are queued or running.
     pub(super) outstanding: u32,
     /// Most attempts that may be outstanding.
@@ -18,7 +18,7 @@ pub(super) struct ReadyQueue {
 
 /// Runs take turns.
 #[derive(Debug, Default)]
-struct Turns {
+struct RunTurns {
     order: VecDeque<RunId>,
     tasks: HashMap<RunId, VecDeque<NodeId>>,
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::active_runs::ActiveRuns;
 use super::draft::Draft;
+use super::planned_dag::PlannedDag;
 use crate::dag::{Dag, Overlap};
 use crate::id::DagId;
 use crate::port::{CursorMove, DagRow};
@@ -20,15 +21,6 @@ const DAGS_PER_BATCH: usize = 512;
 const SLOTS_PER_DAG: usize = 256;
 /// Most runs of one DAG that wait for their turn. Further slots are decided once there is room.
 const QUEUED_RUNS_MAX: usize = 1000;
-
-/// A DAG as the planner knows it.
-#[derive(Debug)]
-pub(super) struct PlannedDag {
-    pub(super) row: DagRow,
-    pub(super) dag: Arc<Dag>,
-    /// When to look at its schedule next.
-    due: Option<DateTime<Utc>>,
-}
 
 /// See the module's text.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use crate::state::{IllegalTransition, RunEvent, RunState, TaskEvent, TaskState};
 
 /// What a retry finds among the selected tasks and all below them, each in topological order.
 #[derive(Debug, Default)]
-struct Found {
+struct Downstream {
     /// Have ended, or wait for an attempt after a failure: they start over.
     over: Vec<NodeId>,
     /// Wait for their first start: they wait for those that start over.
@@ -23,7 +23,7 @@ impl RunWalk {
         selection: &RetrySelection,
         draft: &mut Draft<'_>,
     ) -> Result<usize, IllegalTransition> {
-        let Found { over, waiting } = self.downstream_of(&self.selected(selection));
+        let Downstream { over, waiting } = self.downstream_of(&self.selected(selection));
         for id in waiting {
             self.nodes[id].ready = false;
         }
@@ -66,12 +66,12 @@ impl RunWalk {
         }
     }
 
-    fn downstream_of(&self, selected: &[TaskNo]) -> Found {
+    fn downstream_of(&self, selected: &[TaskNo]) -> Downstream {
         let mut marked = vec![false; self.dag.tasks.len()];
         for task in selected {
             marked[task.place()] = true;
         }
-        let mut found = Found::default();
+        let mut found = Downstream::default();
         // In topological order one pass marks all: nobody is looked at before those above it.
         for task in &self.dag.graph.order {
             if !marked[task.place()] {
