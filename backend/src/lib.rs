@@ -4,7 +4,7 @@
 //!
 //! - [`SqliteStore`] and [`PostgresStore`] implement all four roles of the store. Their statements stand in `sql/`, which is
 //!   compiled inside each adapter's module, against its connection type; what differs between the two databases is a
-//!   handful of macros and types in `dialect.rs` and the few statements of `hot.rs` that every task passes through.
+//!   handful of macros and types in `dialect.rs` and the few statements of `task_path.rs` that every task passes through.
 //! - SQLite: all writes go through one connection and one task, which commits whatever is waiting in one transaction
 //!   (`sqlite/writer.rs`): many callers share one fsync, a lone caller pays for one.
 //! - Postgres: a lane of connections per role (`postgres/lane.rs`), each with settings that free the locks of a process that

@@ -9,12 +9,12 @@
 #[macro_use]
 mod dialect;
 mod host;
-mod hot;
 mod lane;
 mod options;
 mod schema;
 #[path = "../sql/mod.rs"]
 mod sql;
+mod task_path;
 mod time;
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::damage::Damage;
 pub use options::PostgresOptions;
 pub use schema::postgres_migrate;
 
-/// What `sql/ports.rs` implements the ports for.
+/// What `sql/call.rs` implements the ports for.
 type Store = PostgresStore;
 
 /// The leader's transactions, one at a time. A frozen leader's session is ended, so that the next can begin its term.
@@ -46,7 +46,7 @@ const LEADER: LaneOptions = LaneOptions {
         ("statement_timeout", "5s"),
         ("lock_timeout", "3s"),
         ("tcp_user_timeout", "5s"),
-        // See `hot.rs`.
+        // See `task_path.rs`.
         ("enable_seqscan", "off"),
         ("jit", "off"),
     ],
@@ -75,7 +75,7 @@ const FACTS: LaneOptions = LaneOptions {
         ("statement_timeout", "5s"),
         ("lock_timeout", "3s"),
         ("tcp_user_timeout", "5s"),
-        // See `hot.rs`.
+        // See `task_path.rs`.
         ("enable_seqscan", "off"),
         ("jit", "off"),
     ],

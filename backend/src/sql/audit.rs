@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rota_core::id::IntentId;
 use rota_core::port::{Actor, AuditPlace, AuditRow, Deed, StoreResult};
 
-use super::rows::{audit_row, decode};
+use super::cells::{audit_row, decode};
 use super::rowset::json;
 use super::{Conn, clean, failed, limit, micros, write_failed};
 

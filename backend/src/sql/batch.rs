@@ -11,11 +11,11 @@ use rota_core::port::{
 };
 use rota_core::state::RunState;
 
-use super::batch_tasks::{
+use super::cells::Cells;
+use super::rowset::{json, json_of};
+use super::task_transitions::{
     tasks_abort, tasks_cancel, tasks_clear, tasks_queue, tasks_requeue, tasks_retry, tasks_settle,
 };
-use super::rows::Cells;
-use super::rowset::{json, json_of};
 use super::{Conn, all_changed, clean, micros, write_failed};
 
 pub(crate) async fn batch_commit(

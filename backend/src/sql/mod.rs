@@ -10,43 +10,43 @@ pub(super) mod rowset;
 
 mod audit;
 mod batch;
-pub(super) mod batch_tasks;
-pub(super) mod claims;
-mod dags;
+mod call;
+pub(super) mod cells;
+mod dag_file;
 mod fault;
-mod fence;
-mod intents;
-mod late;
-mod ledger;
-mod ports;
-mod prune;
-mod reads;
-mod replica_files;
-mod replicas;
-pub(super) mod rows;
-mod runs;
-mod views;
-mod workers;
+mod history;
+mod intent;
+mod replica;
+mod replica_file;
+mod run;
+mod run_views;
+mod slot;
+mod task;
+pub(super) mod task_claim;
+mod task_late;
+pub(super) mod task_transitions;
+mod term;
+mod worker;
 
-pub(super) use super::hot::{tasks_claim, tasks_load};
+pub(super) use super::task_path::{tasks_claim, tasks_load};
 pub(super) use audit::{audit_add, view_audit};
 pub(super) use batch::batch_commit;
-pub(super) use claims::{log_append, outputs_load, tasks_finish, tasks_give_back, tasks_queued};
-pub(super) use dags::{dags_load, file_errors, files_put, version_source};
+pub(super) use dag_file::{dags_load, file_errors, files_put, version_source};
 pub(super) use fault::{Fault, failed, write_failed};
-pub(super) use fence::{fence_check, leader_load, term_begin};
-pub(super) use intents::{dag_pause, intent_add, intents_pending, run_by_key, run_trigger, worker_drain};
-pub(super) use ledger::{view_outages, view_slot_counts, view_slot_steps, view_slots};
-pub(super) use prune::prune;
-pub(super) use reads::{tasks_of_runs, tasks_unclaimed};
-pub(super) use replica_files::{files_record, files_seen, versions_known};
-pub(super) use replicas::{replica_beat, term_end, view_replicas, view_terms};
-pub(super) use runs::{run_load, runs_active, runs_queued};
-pub(super) use views::{
+pub(super) use history::prune;
+pub(super) use intent::{dag_pause, intent_add, intents_pending, run_by_key, run_trigger, worker_drain};
+pub(super) use replica::{replica_beat, term_end, view_replicas, view_terms};
+pub(super) use replica_file::{files_record, files_seen, versions_known};
+pub(super) use run::{run_load, runs_active, runs_queued};
+pub(super) use run_views::{
     view_active_runs, view_attempts, view_dag, view_failed_dags, view_log, view_log_extents,
     view_recent_runs, view_runs, view_source, view_workers,
 };
-pub(super) use workers::{worker_beat, worker_register, workers_reap};
+pub(super) use slot::{view_outages, view_slot_counts, view_slot_steps, view_slots};
+pub(super) use task::{tasks_of_runs, tasks_unclaimed};
+pub(super) use task_claim::{log_append, outputs_load, tasks_finish, tasks_give_back, tasks_queued};
+pub(super) use term::{fence_check, leader_load, term_begin};
+pub(super) use worker::{worker_beat, worker_register, workers_reap};
 
 use std::borrow::Cow;
 

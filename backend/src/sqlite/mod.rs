@@ -7,7 +7,7 @@ mod private;
 #[macro_use]
 #[path = "../sql/mod.rs"]
 mod sql;
-mod hot;
+mod task_path;
 mod writer;
 
 use std::path::Path;
@@ -55,7 +55,7 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
     (4, "worker_trouble", include_str!("../../../migrations/sqlite/0004_worker_trouble.sql")),
 ];
 
-/// What `sql/ports.rs` implements the ports for.
+/// What `sql/call.rs` implements the ports for.
 type Store = SqliteStore;
 
 /// The embedded store. Clones share its connections.

@@ -4,27 +4,27 @@
 //! [`Plans`] under its epoch, workers write [`Facts`], pages read [`Views`]. Each trait has an embedded and a clustered
 //! adapter; one conformance suite per trait runs over both.
 
+mod batch;
 mod broker;
 mod clock;
 mod error;
-mod facts;
-mod intents;
+mod intent;
 mod leadership;
-mod ledger;
-mod plans;
 mod rows;
-mod views;
+mod run;
+mod slot;
+mod task;
 
+pub use batch::*;
 pub use broker::*;
 pub use clock::*;
 pub use error::*;
-pub use facts::*;
-pub use intents::*;
+pub use intent::*;
 pub use leadership::*;
-pub use ledger::*;
-pub use plans::*;
 pub use rows::*;
-pub use views::*;
+pub use run::*;
+pub use slot::*;
+pub use task::*;
 
 /// All four roles of a store in one value, for the place that wires the loops.
 pub trait Store: Intents + Plans + Facts + Views {}

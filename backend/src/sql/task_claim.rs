@@ -10,10 +10,10 @@ use rota_core::id::{
 use rota_core::port::{ClaimRequest, Claimed, Finish, GivingBack, LogChunk, Object, StoreError, StoreResult};
 use rota_core::state::TaskState;
 
-use super::super::hot::finish;
-use super::late;
-use super::rows::{Cells, attempt_key, decode};
+use super::super::task_path::finish;
+use super::cells::{Cells, attempt_key, decode};
 use super::rowset::{attempts_json, claims_json, ids_json, json, json_of, names_json};
+use super::task_late;
 use super::{Conn, Row, clean, failed, limit, micros, write_failed};
 
 const TASKS_QUEUED: &str = concat!(
@@ -123,8 +123,8 @@ pub(crate) async fn tasks_finish(
     if late.is_empty() {
         return Ok(Vec::new());
     }
-    let counting = late::take_over(&mut *conn, now, &late).await?;
-    late::note(conn, &late, &counting).await?;
+    let counting = task_late::take_over(&mut *conn, now, &late).await?;
+    task_late::note(conn, &late, &counting).await?;
     let too_late = late.iter().filter(|finish| !counting.contains(&finish.key));
     Ok(too_late.map(|finish| finish.key).collect())
 }

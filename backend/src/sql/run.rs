@@ -3,7 +3,7 @@
 use rota_core::id::RunId;
 use rota_core::port::{RunRow, StoreResult};
 
-use super::rows::{decode, decode_opt, run_columns, run_row};
+use super::cells::{decode, decode_opt, run_columns, run_row};
 use super::{Conn, failed, limit};
 
 const RUN_LOAD: &str = concat!("select ", run_columns!(), " from run where id = $1");

@@ -7,7 +7,7 @@ use rota_core::id::{AttemptKey, QueueName, RunId, TaskKey, TaskName, TaskNo};
 use rota_core::port::{PlannedRetry, QueuedTask, SettledTask, StoreResult, TaskRow};
 use rota_core::state::TaskState;
 
-use super::super::hot::{queue, tasks_load};
+use super::super::task_path::{queue, tasks_load};
 use super::rowset::{attempts_json, json, queued_json};
 use super::{Conn, all_changed, clean, micros, write_failed};
 

@@ -2,7 +2,7 @@
 
 use rota_core::port::{PruneRequest, StoreResult};
 
-use super::rows::Cells;
+use super::cells::Cells;
 use super::rowset::ids_json;
 use super::{Conn, failed, micros, write_failed};
 

@@ -7,7 +7,7 @@ use rota_core::port::{
     WorkerRow,
 };
 
-use super::rows::{
+use super::cells::{
     dag_columns, dag_row, decode, decode_opt, run_columns, run_row, task_columns, task_row, worker_columns,
     worker_row,
 };

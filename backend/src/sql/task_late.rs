@@ -13,9 +13,9 @@ use rota_core::late_result::{
 use rota_core::port::{Finish, StoreResult};
 use rota_core::state::TaskState;
 
-use super::claims::{finishes, finishes_json, is_claim};
-use super::rows::{attempt_key, decode};
+use super::cells::{attempt_key, decode};
 use super::rowset::json;
+use super::task_claim::{finishes, finishes_json, is_claim};
 use super::{Conn, failed, micros, write_failed};
 
 /// How often it is looked where tasks stand, when others move them between a look and the write that rests on it.

@@ -5,7 +5,7 @@ use rota_core::id::{Epoch, ReplicaId};
 use rota_core::port::{LeaderRow, StoreError, StoreResult};
 use rota_core::seeded;
 
-use super::rows::{Cells, decode_opt};
+use super::cells::{Cells, decode_opt};
 use super::{Conn, failed, micros, write_failed};
 
 const TERM_BEGIN: &str =

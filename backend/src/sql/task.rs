@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rota_core::id::{QueueName, RunId, TaskName};
 use rota_core::port::{QueuedTask, StoreResult, TaskRow};
 
-use super::rows::{decode, task_columns, task_row};
+use super::cells::{decode, task_columns, task_row};
 use super::rowset::ids_json;
 use super::{Conn, failed, limit, micros};
 

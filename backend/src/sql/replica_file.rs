@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rota_core::id::{DagId, ReplicaId};
 use rota_core::port::{FileRecord, FileSeen, StoreResult};
 
-use super::rows::{Cells, decode};
+use super::cells::{Cells, decode};
 use super::rowset::json;
 use super::{Conn, failed, micros, write_failed};
 

@@ -7,7 +7,7 @@ use rota_core::port::{
     TimeWindow,
 };
 
-use super::rows::{Cells, decode, slot_columns, slot_row};
+use super::cells::{Cells, decode, slot_columns, slot_row};
 use super::rowset::names_json;
 use super::{Conn, failed, limit, micros};
 

@@ -149,7 +149,7 @@ impl Plans for Store {
     }
 
     async fn prune(&self, epoch: Epoch, request: PruneRequest) -> StoreResult<u32> {
-        run!(self.fenced[epoch](request), |conn, _now| sql::prune(conn, *request))
+        run!(self.fenced[epoch](request), |conn, _now| sql::history(conn, *request))
     }
 }
 

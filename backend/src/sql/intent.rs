@@ -7,9 +7,9 @@ use rota_core::port::{
 };
 
 use super::audit::{Entry, audit};
-use super::rows::{Cells, decode, decode_opt, run_columns, run_row};
+use super::cells::{Cells, decode, decode_opt, run_columns, run_row};
 use super::rowset::json_of;
-use super::runs::run_load;
+use super::run::run_load;
 use super::{Conn, failed, limit, micros, write_failed};
 
 const VERSION_OF_PRESENT_DAG: &str = "

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::id::Epoch;
 use rota_core::port::{ReplicaBeat, ReplicaRow, StoreResult, TermRow};
 
-use super::rows::{decode, replica_columns, replica_row, term_columns, term_row};
+use super::cells::{decode, replica_columns, replica_row, term_columns, term_row};
 use super::{Conn, clean, failed, limit, micros, write_failed};
 
 /// How long replicas that are no more stay in the list.

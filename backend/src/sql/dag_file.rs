@@ -11,7 +11,7 @@ use rota_core::port::{
 
 use super::audit::audit_add;
 use super::batch::slots_insert;
-use super::rows::{Cells, dag_columns, dag_row, decode, file_error_row};
+use super::cells::{Cells, dag_columns, dag_row, decode, file_error_row};
 use super::rowset::{json, json_of, names_json};
 use super::{Conn, Row, clean, failed, micros, write_failed};
 

@@ -9,7 +9,7 @@ use rota_core::port::{
 };
 use rota_core::{lease, seeded};
 
-use super::rows::{Cells, attempt_key, decode, decode_opt};
+use super::cells::{Cells, attempt_key, decode, decode_opt};
 use super::rowset::json_of;
 use super::{Conn, clean, failed, micros, write_failed};
 

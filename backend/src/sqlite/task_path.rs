@@ -5,9 +5,9 @@ use rota_core::id::{ClaimToken, RunId, TaskKey, TaskNo};
 use rota_core::port::{ClaimRequest, Claimed, Finish, QueuedTask, StoreResult, TaskRow};
 
 use super::dialect::Conn;
-use super::sql::claims::{claimed_load, finishes, finishes_json, is_claim, lease_check, nonce_bytes};
-use super::sql::rows::{Cells, decode, task_columns, task_row};
+use super::sql::cells::{Cells, decode, task_columns, task_row};
 use super::sql::rowset::{claims_json, json, queued_json};
+use super::sql::task_claim::{claimed_load, finishes, finishes_json, is_claim, lease_check, nonce_bytes};
 use super::sql::{failed, limit, micros, write_failed};
 
 /// Claims what is still queued and answers with everything that this nonce holds.
