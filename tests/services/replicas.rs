@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use rota_backend::{InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::{DagId, DagVersion, Epoch, QueueName, ReplicaId, RunId};
 use rota_core::port::{
-    Actor, Broker, DagRow, Intents, Leadership, LeadershipError, Object, Plans, ReplicaState, SlotFilter,
-    Term, TriggerRequest, Views,
+    Actor, Broker, DagRow, DagViews, Leadership, LeadershipError, Object, ReplicaFilePlans, ReplicaState,
+    ReplicaViews, RunIntents, RunReads, SlotFilter, SlotViews, TaskReads, Term, TermViews, TriggerRequest,
 };
 use rota_core::state::{RunState, TaskState};
 use rota_scheduler::{Options, Ports, Scheduler, Status, Turns};
@@ -142,7 +142,7 @@ impl House {
 
     async fn queued(&self, run: RunId) {
         until("a queued task", async || {
-            let rows = self.store.view_tasks(&[run]).await.expect("a view");
+            let rows = self.store.tasks_of_runs(&[run]).await.expect("a view");
             rows.first().filter(|row| row.state == TaskState::Queued).map(drop)
         })
         .await;
@@ -418,7 +418,7 @@ async fn a_run_goes_on_under_the_next_replica() {
     let cancel = rota_core::port::IntentKind::Cancel;
     house.store.intent_add(run, &cancel, &actor).await.expect("an intent");
     until("the end", async || {
-        let row = house.store.view_run(run).await.expect("a view").expect("a run");
+        let row = house.store.run_load(run).await.expect("a view").expect("a run");
         (row.state == RunState::Cancelled).then_some(())
     })
     .await;

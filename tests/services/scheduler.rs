@@ -8,8 +8,9 @@ use std::time::Duration;
 use rota_backend::{InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::{AttemptKey, ClaimToken, DagId, Incarnation, QueueName, ReplicaId, RunId, WorkerId};
 use rota_core::port::{
-    Actor, Bell, Broker, ClaimRequest, Claimed, Facts, Finish, IntentKind, Intents, Object, Plans,
-    RetrySelection, RunFilter, RunRow, SlotFilter, SlotOutcome, TriggerRequest, Views, WorkerHello,
+    Actor, BatchPlans, Bell, Broker, ClaimRequest, Claimed, DagFileReads, DagViews, Finish, IntentKind,
+    Object, RetrySelection, RunFilter, RunIntents, RunReads, RunRow, RunViews, SlotFilter, SlotOutcome,
+    SlotViews, TaskFacts, TaskReads, TaskViews, TriggerRequest, WorkerFacts, WorkerHello,
 };
 use rota_core::state::{RunState, TaskState};
 use rota_scheduler::{Options, Ports, Scheduler};
@@ -119,7 +120,7 @@ impl House {
     async fn run_in(&self, run: RunId, state: RunState) -> RunRow {
         let what = format!("run {run} in state {state}");
         self.until(&what, async || {
-            self.store.view_run(run).await.expect("a view").filter(|run| run.state == state)
+            self.store.run_load(run).await.expect("a view").filter(|run| run.state == state)
         })
         .await
     }
@@ -129,7 +130,7 @@ impl House {
         let what = format!("queued attempt of {task} in run {run}");
         let key: AttemptKey = self
             .until(&what, async || {
-                let rows = self.store.view_tasks(&[run]).await.expect("a view");
+                let rows = self.store.tasks_of_runs(&[run]).await.expect("a view");
                 let row = rows.iter().find(|row| row.name.as_str() == task && row.state == TaskState::Queued);
                 row.map(|row| row.attempt_key())
             })
@@ -185,7 +186,7 @@ async fn a_manual_run_walks_its_tasks_in_order_and_ends() {
     house.lead();
     let run = house.trigger("chain").await;
     let a = house.claim(run, "a").await;
-    let rows = house.store.view_tasks(&[run]).await.expect("a view");
+    let rows = house.store.tasks_of_runs(&[run]).await.expect("a view");
     assert_eq!(rows.len(), 1, "b has no row before a has ended");
     house.finish(&a, TaskState::Success).await;
     let b = house.claim(run, "b").await;
@@ -270,11 +271,11 @@ async fn a_cancelled_run_ends_when_its_last_process_has() {
     house.broker.ring(Bell::Intent).await.expect("a bell");
     house
         .until("cancel request", async || {
-            let rows = house.store.view_tasks(&[run]).await.expect("a view");
+            let rows = house.store.tasks_of_runs(&[run]).await.expect("a view");
             rows.iter().any(|row| row.cancel_requested).then_some(())
         })
         .await;
-    assert_eq!(house.store.view_run(run).await.expect("a view").expect("a run").state, RunState::Running);
+    assert_eq!(house.store.run_load(run).await.expect("a view").expect("a run").state, RunState::Running);
     house.finish(&a, TaskState::Cancelled).await;
     let row = house.run_in(run, RunState::Cancelled).await;
     assert_eq!(row.reason.as_deref(), Some("cancelled by ana"));
@@ -362,9 +363,8 @@ async fn a_broken_edit_keeps_the_last_good_version_and_a_mended_one_becomes_the_
     let version =
         house.until("DAG", async || house.store.view_dag(&dag).await.expect("a view")).await.version;
     write(&house.dags().join("chain.yaml"), "dag: chain\ntasks:\n  a: {rum: \"true\"}\n");
-    let broken = house
-        .until("broken file", async || house.store.view_files_broken().await.expect("a view").pop())
-        .await;
+    let broken =
+        house.until("broken file", async || house.store.files_broken().await.expect("a view").pop()).await;
     assert_eq!((broken.path.as_str(), broken.dag.as_ref()), ("chain.yaml", Some(&dag)));
     let row = house.store.view_dag(&dag).await.expect("a view").expect("the DAG");
     assert!(row.present && row.version == version, "{row:?}");
@@ -372,7 +372,7 @@ async fn a_broken_edit_keeps_the_last_good_version_and_a_mended_one_becomes_the_
     house
         .until("next version", async || {
             let row = house.store.view_dag(&dag).await.expect("a view").expect("the DAG");
-            (row.version > version && house.store.view_files_broken().await.expect("a view").is_empty())
+            (row.version > version && house.store.files_broken().await.expect("a view").is_empty())
                 .then_some(())
         })
         .await;
@@ -414,9 +414,8 @@ async fn what_is_queued_by_a_schedule_ends_when_its_file_is_deleted_and_what_peo
 async fn two_files_that_claim_one_dag_are_told_apart_by_an_error() {
     let mut house = House::new(&[("a.yaml", CHAIN), ("b.yaml", CHAIN)]).await;
     house.lead();
-    let broken = house
-        .until("broken file", async || house.store.view_files_broken().await.expect("a view").pop())
-        .await;
+    let broken =
+        house.until("broken file", async || house.store.files_broken().await.expect("a view").pop()).await;
     assert_eq!(broken.path, "b.yaml");
     assert!(broken.errors.to_string().contains("a.yaml defines it too"), "{}", broken.errors);
 }

@@ -245,8 +245,6 @@ fn module(path: &str) -> Module {
 
 /// Files that still lie in a circle. It gets shorter, never longer.
 const STILL_IN_CIRCLES: &[&str] = &[
-    "backend/src/sql/claims.rs",
-    "backend/src/sql/late.rs",
     "web/src/app.rs",
     "web/src/catalog.rs",
     "web/src/error.rs",

@@ -112,7 +112,7 @@ impl App {
         let store = &self.ports.store;
         let (terms, replicas) = (store.view_terms(1).await?, store.view_replicas().await?);
         let lead = self.lead(terms.first(), &replicas, now);
-        let pulse = HeaderStatus { broken: store.view_files_broken().await?.len(), lead };
+        let pulse = HeaderStatus { broken: store.files_broken().await?.len(), lead };
         *lock(&self.pulse) = Some((now, pulse.clone()));
         Ok(pulse)
     }
@@ -171,7 +171,7 @@ impl App {
 
     /// A run that exists.
     pub(crate) async fn run(&self, run: RunId) -> Outcome<RunRow> {
-        self.ports.store.view_run(run).await?.ok_or_else(|| Error::missing("run", &run.to_string()))
+        self.ports.store.run_load(run).await?.ok_or_else(|| Error::missing("run", &run.to_string()))
     }
 }
 

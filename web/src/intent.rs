@@ -33,7 +33,7 @@ async fn nothing_to_retry(ctx: &Ctx, run: &RunRow, selection: &RetrySelection) -
     if run.state == RunState::Running && run.ending.is_some() {
         return Ok(Some("is being ended: retry it when it has ended".to_owned()));
     }
-    let tasks = ctx.app.ports.store.view_tasks(&[run.id]).await?;
+    let tasks = ctx.app.ports.store.tasks_of_runs(&[run.id]).await?;
     match selection {
         RetrySelection::Failed if !tasks.iter().any(|task| task.state.ended_badly()) => Ok(Some(format!(
             "is {} and no task of it has failed or was cancelled: there is nothing to run again",

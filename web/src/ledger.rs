@@ -46,7 +46,7 @@ async fn schedules(ctx: &Ctx, entries: &[SlotRow]) -> Outcome<HashMap<DagId, Sch
         return Ok(HashMap::new());
     }
     let store = &*ctx.app.ports.store;
-    let mut rows = store.view_dags().await?;
+    let mut rows = store.dags_load().await?;
     rows.retain(|row| entries.iter().any(|entry| entry.dag == row.dag));
     let dags = ctx.app.catalog.current(store, &rows).await?;
     let schedules = rows.into_iter().zip(dags);

@@ -54,7 +54,7 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
     let store = &ctx.app.ports.store;
     let leader = store.view_leader().await?;
     let workers = store.view_workers().await?;
-    let dags = store.view_dags().await?;
+    let dags = store.dags_load().await?;
     let slots = ledger::counts(&ctx, None, ledger::last_day(&ctx.moment)).await?.total;
     let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
     let (count, capacity, running) = live.fold((0u64, 0u64, 0u64), |(count, capacity, running), worker| {

@@ -38,7 +38,7 @@ impl RunTasks {
     /// Reads a run's tasks.
     pub(crate) async fn load(ctx: &Ctx, run: RunRow) -> Outcome<Self> {
         let dag = ctx.version(&run).await?;
-        let rows = ctx.app.ports.store.view_tasks(&[run.id]).await?;
+        let rows = ctx.app.ports.store.tasks_of_runs(&[run.id]).await?;
         let waits = RunWaits::load(ctx, &run, dag.clone(), &rows).await?;
         let mut list = join(dag.as_deref(), rows);
         for task in &mut list {
@@ -90,6 +90,6 @@ pub(crate) async fn attempts_of(
 }
 
 async fn task_by_row(ctx: &Ctx, run: RunId, task: &str) -> Outcome<Option<TaskNo>> {
-    let rows = ctx.app.ports.store.view_tasks(&[run]).await?;
+    let rows = ctx.app.ports.store.tasks_of_runs(&[run]).await?;
     Ok(rows.iter().find(|row| row.name.as_str() == task).map(|row| row.key.task))
 }

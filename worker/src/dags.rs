@@ -33,7 +33,7 @@ impl Dags {
     /// Of the store; `Refused` for a version that this worker cannot read.
     pub(crate) async fn load(&self, claimed: &Claimed) -> StoreResult<Arc<Dag>> {
         let (dag, version) = (&claimed.dag, claimed.version);
-        let source = answered(self.facts.source_load(dag, version));
+        let source = answered(self.facts.version_source(dag, version));
         let parsed = self.versions.get(dag, version, source).await?;
         parsed.map_err(|why| {
             StoreError::Refused(format!("this worker cannot read version {version} of {dag}: {why}"))

@@ -33,7 +33,7 @@ use crate::damage::Damage;
 pub use options::PostgresOptions;
 pub use schema::postgres_migrate;
 
-/// What `sql/call.rs` implements the ports for.
+/// What `sql/` implements the ports for.
 type Store = PostgresStore;
 
 /// The leader's transactions, one at a time. A frozen leader's session is ended, so that the next can begin its term.
@@ -107,10 +107,19 @@ struct Lanes {
 pub struct PostgresStore {
     lanes: Arc<Lanes>,
     damage: Damage,
+    reader: Reader,
+}
+
+/// Who reads, where several roles have the same verb: what decides on which connections it runs.
+#[derive(Debug, Clone, Copy)]
+enum Reader {
+    Leader,
+    Worker,
+    People,
 }
 
 impl PostgresStore {
-    /// A store that has not connected yet.
+    /// A store that has not connected yet. It is people's, until it is said to be somebody else's.
     pub fn new(options: PostgresOptions) -> Self {
         let lane = |lane| Lane::new(&options, lane);
         Self {
@@ -122,7 +131,20 @@ impl PostgresStore {
                 clock: DatabaseClock::default(),
             }),
             damage: Damage::default(),
+            reader: Reader::People,
         }
+    }
+
+    /// The same store for a leader: what it reads in common with others does not wait behind what people read.
+    #[must_use]
+    pub fn for_leader(self) -> Self {
+        Self { reader: Reader::Leader, ..self }
+    }
+
+    /// The same store for a worker.
+    #[must_use]
+    pub fn for_worker(self) -> Self {
+        Self { reader: Reader::Worker, ..self }
     }
 
     /// Completes when the database says that what it holds is damaged, with what it said.
@@ -145,6 +167,18 @@ impl PostgresStore {
     {
         let answer = self.lanes.leader.run(&self.lanes.clock, Mode::Fenced(epoch), operation).await;
         self.damage.noted(answer)
+    }
+
+    async fn read<T, F>(&self, operation: F) -> StoreResult<T>
+    where
+        F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Step<'c, StoreResult<T>>,
+    {
+        let lane = match self.reader {
+            Reader::Leader => &self.lanes.leader,
+            Reader::Worker => &self.lanes.facts,
+            Reader::People => &self.lanes.people,
+        };
+        self.damage.noted(lane.run(&self.lanes.clock, Mode::Statements, operation).await)
     }
 
     async fn clock_now(&self) -> StoreResult<DateTime<Utc>> {

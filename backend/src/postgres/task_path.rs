@@ -14,8 +14,9 @@ use rota_core::port::{ClaimRequest, Claimed, Finish, QueuedTask, StoreResult, Ta
 use rota_core::seeded;
 
 use super::dialect::Conn;
-use super::sql::cells::{decode, task_columns, task_row};
+use super::sql::cells::decode;
 use super::sql::rowset::json_of;
+use super::sql::task::{task_columns, task_row};
 use super::sql::task_claim::{claimed_load, claimed_rows, lease_check, nonce_bytes};
 use super::sql::{clean, failed, micros, write_failed};
 

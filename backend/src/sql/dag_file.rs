@@ -1,43 +1,53 @@
-//! DAGs, their versions and the files that could not be read.
+//! DAG files: the good ones become versions, the broken ones are kept with their errors.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rota_core::id::{DagId, DagVersion};
+use rota_core::id::{DagId, DagVersion, Epoch};
 use rota_core::port::{
-    Actor, DagPut, DagRow, Deed, FileErrorPut, FileErrorRow, FilesPut, StoreError, StoreResult,
+    Actor, DagFilePlans, DagFileReads, DagPut, Deed, FileErrorPut, FileErrorRow, FilesPut, StoreResult,
 };
 
 use super::audit::audit_add;
-use super::batch::slots_insert;
-use super::cells::{Cells, dag_columns, dag_row, decode, file_error_row};
+use super::cells::{Cells, decode};
 use super::rowset::{json, json_of, names_json};
-use super::{Conn, Row, clean, failed, micros, write_failed};
+use super::slot::slots_insert;
+use super::{Conn, Row, Store, clean, failed, micros, write_failed};
 
-const DAGS_LOAD: &str = concat!("select ", dag_columns!(), " from dag order by dag");
-
-pub(crate) async fn dags_load(conn: &mut Conn) -> StoreResult<Vec<DagRow>> {
-    decode(&sqlx::query(DAGS_LOAD).fetch_all(conn).await.map_err(failed)?, dag_row)
-}
-
-const VERSION_SOURCE: &str = "select source from dag_version where dag = $1 and version = $2";
-
-pub(crate) async fn version_source(conn: &mut Conn, dag: &DagId, version: DagVersion) -> StoreResult<String> {
-    let query = sqlx::query(VERSION_SOURCE).bind(dag.as_str()).bind(version.0);
-    let row = query.fetch_optional(conn).await.map_err(failed)?;
-    let row = row.ok_or_else(|| StoreError::NotFound(format!("DAG {dag} version {version}")))?;
-    Cells::of(&row).take()
+#[async_trait]
+impl DagFileReads for Store {
+    async fn files_broken(&self) -> StoreResult<Vec<FileErrorRow>> {
+        call!(self.read(), |conn, _now| files_broken(conn))
+    }
 }
 
 const FILE_ERRORS: &str = "select path, dag, errors, source, seen_at from file_error order by path";
 
-pub(crate) async fn file_errors(conn: &mut Conn) -> StoreResult<Vec<FileErrorRow>> {
+async fn files_broken(conn: &mut Conn) -> StoreResult<Vec<FileErrorRow>> {
     decode(&sqlx::query(FILE_ERRORS).fetch_all(conn).await.map_err(failed)?, file_error_row)
 }
 
+fn file_error_row(cells: &mut Cells<'_>) -> StoreResult<FileErrorRow> {
+    Ok(FileErrorRow {
+        path: cells.take()?,
+        dag: cells.take::<Option<&str>>()?.map(DagId::trusted),
+        errors: cells.json()?,
+        source: cells.take()?,
+        seen_at: cells.at()?,
+    })
+}
+
+#[async_trait]
+impl DagFilePlans for Store {
+    async fn files_put(&self, epoch: Epoch, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
+        call!(self.fenced[epoch](files), |conn, _now| files_put(conn, &files))
+    }
+}
+
 /// Returns the current version of every DAG in `files.dags`, in their order.
-pub(crate) async fn files_put(conn: &mut Conn, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
+async fn files_put(conn: &mut Conn, files: &FilesPut) -> StoreResult<Vec<(DagId, DagVersion)>> {
     let versions = dags_put(conn, &files.dags, files.at).await?;
     dags_gone(conn, &files.gone, files.at).await?;
     slots_insert(conn, &files.slots).await?;

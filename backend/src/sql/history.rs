@@ -1,13 +1,22 @@
 //! Forgetting. Each call takes a bounded bite, so that nobody waits long behind it.
 
-use rota_core::port::{PruneRequest, StoreResult};
+use async_trait::async_trait;
+use rota_core::id::Epoch;
+use rota_core::port::{HistoryPlans, PruneRequest, StoreResult};
 
 use super::cells::Cells;
 use super::rowset::ids_json;
-use super::{Conn, failed, micros, write_failed};
+use super::{Conn, Store, failed, micros, write_failed};
 
 /// Ledger entries without a run, and rows of dead workers, per run that may go.
 const OTHERS_PER_RUN: i64 = 10;
+
+#[async_trait]
+impl HistoryPlans for Store {
+    async fn prune(&self, epoch: Epoch, request: PruneRequest) -> StoreResult<u32> {
+        call!(self.fenced[epoch](request), |conn, _now| prune(conn, *request))
+    }
+}
 
 const RUNS_OLD: &str =
     "select id from run where finished_at is not null and finished_at < $1 order by finished_at limit $2";
@@ -36,7 +45,7 @@ const REPLICA_FILES_DELETE: &str =
     "delete from replica_file where replica in (select id from replica where seen_at < $1)";
 const REPLICAS_DELETE: &str = "delete from replica where seen_at < $1";
 
-pub(crate) async fn prune(conn: &mut Conn, request: PruneRequest) -> StoreResult<u32> {
+async fn prune(conn: &mut Conn, request: PruneRequest) -> StoreResult<u32> {
     let before = micros(request.before);
     let query = sqlx::query(RUNS_OLD).bind(before).bind(i64::from(request.runs_max));
     let rows = query.fetch_all(&mut *conn).await.map_err(failed)?;

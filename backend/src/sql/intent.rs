@@ -1,16 +1,30 @@
-//! What people write. Every verb leaves one row in the audit log, in the same transaction.
+//! What people ask of runs. Every verb leaves one row in the audit log, in the same transaction.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rota_core::id::{DagId, DagVersion, IntentId, RunId, WorkerId};
+use rota_core::id::{DagId, DagVersion, IntentId, RunId};
 use rota_core::port::{
-    Actor, Intent, IntentKind, RunRow, StoreError, StoreResult, TriggerRequest, Triggered,
+    Actor, Intent, IntentKind, IntentPlans, RunIntents, RunRow, StoreError, StoreResult, TriggerRequest,
+    Triggered,
 };
 
 use super::audit::{Entry, audit};
-use super::cells::{Cells, decode, decode_opt, run_columns, run_row};
-use super::rowset::json_of;
-use super::run::run_load;
-use super::{Conn, failed, limit, micros, write_failed};
+use super::cells::{Cells, decode, decode_opt};
+use super::rowset::{json, json_of};
+use super::run::{run_columns, run_load, run_row};
+use super::run_views::run_by_key;
+use super::{Conn, Store, all_changed, failed, limit, micros, write_failed};
+
+#[async_trait]
+impl RunIntents for Store {
+    async fn run_trigger(&self, request: &TriggerRequest, actor: &Actor) -> StoreResult<Triggered> {
+        call!(self.intend(request, actor), |conn, now| run_trigger(conn, now, &request, &actor))
+    }
+
+    async fn intent_add(&self, run: RunId, kind: &IntentKind, actor: &Actor) -> StoreResult<IntentId> {
+        call!(self.intend(run, kind, actor), |conn, now| intent_add(conn, now, (*run, &kind), &actor))
+    }
+}
 
 const VERSION_OF_PRESENT_DAG: &str = "
     select v.version from dag as d join dag_version as v on v.dag = d.dag and v.version = $2
@@ -23,10 +37,7 @@ const RUN_INSERT: &str = concat!(
     run_columns!()
 );
 
-const RUN_BY_KEY: &str =
-    concat!("select ", run_columns!(), " from run where dag = $1 and idempotency_key = $2");
-
-pub(crate) async fn run_trigger(
+async fn run_trigger(
     conn: &mut Conn,
     now: DateTime<Utc>,
     request: &TriggerRequest,
@@ -66,37 +77,10 @@ async fn run_of(conn: &mut Conn, request: &TriggerRequest) -> StoreResult<RunRow
     })
 }
 
-pub(crate) async fn run_by_key(conn: &mut Conn, dag: &DagId, key: &str) -> StoreResult<Option<RunRow>> {
-    let query = sqlx::query(RUN_BY_KEY).bind(dag.as_str()).bind(key);
-    decode_opt(query.fetch_optional(conn).await.map_err(failed)?.as_ref(), run_row)
-}
-
-const DAG_PAUSE: &str = "update dag set paused = $2 where dag = $1 and paused <> $2";
-const DAG_EXISTS: &str = "select 1 from dag where dag = $1";
-
-pub(crate) async fn dag_pause(
-    conn: &mut Conn,
-    now: DateTime<Utc>,
-    change: (&DagId, bool),
-    actor: &Actor,
-) -> StoreResult<bool> {
-    let (dag, paused) = change;
-    let exists = sqlx::query(DAG_EXISTS).bind(dag.as_str()).fetch_optional(&mut *conn).await;
-    if exists.map_err(failed)?.is_none() {
-        return Err(StoreError::NotFound(format!("DAG {dag}")));
-    }
-    let update = sqlx::query(DAG_PAUSE).bind(dag.as_str()).bind(paused).execute(&mut *conn).await;
-    let has_changed = update.map_err(write_failed)?.rows_affected() > 0;
-    let action = if paused { "dag_pause" } else { "dag_unpause" };
-    let outcome = (!has_changed).then(|| "it was so already".to_owned());
-    audit(conn, Entry { now, actor, action, subject: dag.to_string(), outcome, intent: None }).await?;
-    Ok(has_changed)
-}
-
 const INTENT_INSERT: &str =
     "insert into intent (run, kind, actor, created_at) values ($1, $2, $3, $4) returning id";
 
-pub(crate) async fn intent_add(
+async fn intent_add(
     conn: &mut Conn,
     now: DateTime<Utc>,
     wish: (RunId, &IntentKind),
@@ -125,10 +109,17 @@ pub(crate) async fn intent_add(
     Ok(id)
 }
 
+#[async_trait]
+impl IntentPlans for Store {
+    async fn intents_pending(&self, limit: usize) -> StoreResult<Vec<Intent>> {
+        call!(self.plan_read(limit), |conn, _now| intents_pending(conn, *limit))
+    }
+}
+
 const INTENTS_PENDING: &str =
     "select id, run, kind, actor, created_at from intent where done_at is null order by id limit $1";
 
-pub(crate) async fn intents_pending(conn: &mut Conn, rows_max: usize) -> StoreResult<Vec<Intent>> {
+async fn intents_pending(conn: &mut Conn, rows_max: usize) -> StoreResult<Vec<Intent>> {
     let rows = sqlx::query(INTENTS_PENDING).bind(limit(rows_max)).fetch_all(conn).await.map_err(failed)?;
     decode(&rows, |cells| {
         Ok(Intent {
@@ -141,27 +132,31 @@ pub(crate) async fn intents_pending(conn: &mut Conn, rows_max: usize) -> StoreRe
     })
 }
 
-const WORKER_DRAIN: &str = "
-    update worker set drain_requested = $2 where id = $1 and state in ('live', 'draining') and drain_requested <> $2";
-const WORKER_LIVES: &str = "select 1 from worker where id = $1 and state in ('live', 'draining')";
+rowset! {
+    /// What came of an intent.
+    IntentDone<'a> in intents_closed {
+        intent: IntentId as bigint,
+        outcome: &'a str as text,
+    }
+}
 
-pub(crate) async fn worker_drain(
+const INTENTS_DONE: &str = concat!(
+    "update intent set done_at = $2, outcome = item.outcome
+     from ",
+    intents_closed!(),
+    " where intent.id = item.intent and intent.done_at is null"
+);
+
+pub(crate) async fn intents_done(
     conn: &mut Conn,
     now: DateTime<Utc>,
-    worker: &WorkerId,
-    actor: &Actor,
-) -> StoreResult<bool> {
-    let lives = sqlx::query(WORKER_LIVES).bind(worker.as_str()).fetch_optional(&mut *conn).await;
-    if lives.map_err(failed)?.is_none() {
-        return Err(StoreError::NotFound(format!("a live worker {worker}")));
+    done: &[(IntentId, String)],
+) -> StoreResult<()> {
+    if done.is_empty() {
+        return Ok(());
     }
-    let update = sqlx::query(WORKER_DRAIN).bind(worker.as_str()).bind(true).execute(&mut *conn).await;
-    let has_changed = update.map_err(write_failed)?.rows_affected() > 0;
-    let outcome = (!has_changed).then(|| "it was so already".to_owned());
-    audit(
-        conn,
-        Entry { now, actor, action: "worker_drain", subject: worker.to_string(), outcome, intent: None },
-    )
-    .await?;
-    Ok(has_changed)
+    let items = json(done.iter().map(|(intent, outcome)| IntentDone { intent: *intent, outcome }));
+    let query = sqlx::query(INTENTS_DONE).bind(items).bind(micros(now));
+    let changed = query.execute(conn).await.map_err(write_failed)?;
+    all_changed("intents to close", done.len(), changed.rows_affected())
 }

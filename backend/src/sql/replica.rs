@@ -1,14 +1,45 @@
-//! Scheduler replicas and their terms, for people: who is there, who led, and when that changed.
+//! Scheduler replicas, for people: who is there. Nobody decides anything by these rows.
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use rota_core::id::Epoch;
-use rota_core::port::{ReplicaBeat, ReplicaRow, StoreResult, TermRow};
+use rota_core::id::ReplicaId;
+use rota_core::port::{ReplicaBeat, ReplicaPlans, ReplicaRow, ReplicaState, ReplicaViews, StoreResult};
 
-use super::cells::{decode, replica_columns, replica_row, term_columns, term_row};
-use super::{Conn, clean, failed, limit, micros, write_failed};
+use super::cells::{Cells, decode};
+use super::term::term_seen;
+use super::{Conn, Store, clean, failed, micros, write_failed};
+
+macro_rules! replica_columns {
+    () => {
+        "id, host, pid, version, zones, dags_dir, state, turned_at, trouble, started_at, seen_at"
+    };
+}
+
+fn replica_row(cells: &mut Cells<'_>) -> StoreResult<ReplicaRow> {
+    Ok(ReplicaRow {
+        id: cells.text(ReplicaId::trusted)?,
+        host: cells.take()?,
+        pid: cells.number()?,
+        version: cells.take()?,
+        zones: cells.take()?,
+        dags_dir: cells.take()?,
+        state: cells.word(ReplicaState::parse)?,
+        turned_at: cells.at_opt()?,
+        trouble: cells.take()?,
+        started_at: cells.at()?,
+        seen_at: cells.at()?,
+    })
+}
 
 /// How long replicas that are no more stay in the list.
 const SEEN_WITHIN: TimeDelta = TimeDelta::days(1);
+
+#[async_trait]
+impl ReplicaPlans for Store {
+    async fn replica_beat(&self, beat: &ReplicaBeat) -> StoreResult<()> {
+        call!(self.beat(beat), |conn, now| replica_beat(conn, now, &beat))
+    }
+}
 
 /// A process that started anew under the name has another process id, or another host.
 const REPLICA_BEAT: &str = "
@@ -21,9 +52,7 @@ const REPLICA_BEAT: &str = "
         state = excluded.state, seen_at = excluded.seen_at, turned_at = excluded.turned_at, trouble = excluded.trouble,
         zones = excluded.zones";
 
-const TERM_SEEN: &str = "update term set seen_at = $2 where epoch = $1 and ended_at is null";
-
-pub(crate) async fn replica_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &ReplicaBeat) -> StoreResult<()> {
+async fn replica_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &ReplicaBeat) -> StoreResult<()> {
     let insert = sqlx::query(REPLICA_BEAT)
         .bind(beat.id.as_str())
         .bind(beat.host.as_str())
@@ -41,30 +70,22 @@ pub(crate) async fn replica_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Rep
         .bind(beat.zones.as_str());
     insert.execute(&mut *conn).await.map_err(write_failed)?;
     if let Some(epoch) = beat.epoch {
-        let seen = sqlx::query(TERM_SEEN).bind(epoch.0).bind(micros(now));
-        seen.execute(conn).await.map_err(write_failed)?;
+        term_seen(conn, now, epoch).await?;
     }
     Ok(())
 }
 
-const TERM_END: &str = "update term set ended_at = $2, seen_at = $2 where epoch = $1 and ended_at is null";
-
-pub(crate) async fn term_end(conn: &mut Conn, now: DateTime<Utc>, epoch: Epoch) -> StoreResult<()> {
-    let end = sqlx::query(TERM_END).bind(epoch.0).bind(micros(now));
-    end.execute(conn).await.map(drop).map_err(write_failed)
+#[async_trait]
+impl ReplicaViews for Store {
+    async fn view_replicas(&self) -> StoreResult<Vec<ReplicaRow>> {
+        call!(self.view(), |conn, now| view_replicas(conn, now))
+    }
 }
 
 const VIEW_REPLICAS: &str =
     concat!("select ", replica_columns!(), " from replica where seen_at > $1 order by id");
 
-pub(crate) async fn view_replicas(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<ReplicaRow>> {
+async fn view_replicas(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<ReplicaRow>> {
     let query = sqlx::query(VIEW_REPLICAS).bind(micros(now - SEEN_WITHIN));
     decode(&query.fetch_all(conn).await.map_err(failed)?, replica_row)
-}
-
-const VIEW_TERMS: &str = concat!("select ", term_columns!(), " from term order by epoch desc limit $1");
-
-pub(crate) async fn view_terms(conn: &mut Conn, rows_max: usize) -> StoreResult<Vec<TermRow>> {
-    let query = sqlx::query(VIEW_TERMS).bind(limit(rows_max));
-    decode(&query.fetch_all(conn).await.map_err(failed)?, term_row)
 }

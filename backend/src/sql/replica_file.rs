@@ -1,16 +1,35 @@
 //! What each scheduler replica saw in its DAG directory, so that a directory that is behind never takes a DAG back, and an
 //! edit made while nobody led is not missed.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rota_core::id::{DagId, ReplicaId};
-use rota_core::port::{FileRecord, FileSeen, StoreResult};
+use rota_core::port::{FileRecord, FileSeen, ReplicaFilePlans, StoreResult};
 
 use super::cells::{Cells, decode};
 use super::rowset::json;
-use super::{Conn, failed, micros, write_failed};
+use super::{Conn, Store, failed, micros, write_failed};
 
 const KIND_DAG: &str = "dag";
 const KIND_FILE: &str = "file";
+
+#[async_trait]
+impl ReplicaFilePlans for Store {
+    async fn files_seen(&self, replica: &ReplicaId, seen: &[FileSeen]) -> StoreResult<()> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        call!(self.beat(replica, seen), |conn, now| files_seen(conn, now, &replica, &seen))
+    }
+
+    async fn files_record(&self, replica: &ReplicaId) -> StoreResult<Vec<FileRecord>> {
+        call!(self.plan_read(replica), |conn, _now| files_record(conn, &replica))
+    }
+
+    async fn versions_known(&self, contents: &[(DagId, String)]) -> StoreResult<Vec<(DagId, String)>> {
+        call!(self.plan_read(contents), |conn, _now| versions_known(conn, &contents))
+    }
+}
 
 rowset! {
     /// What a replica sees of a DAG or of a file that cannot be used.
@@ -47,7 +66,7 @@ const FILES_SEEN: &str = concat!(
              ) as times) end"
 );
 
-pub(crate) async fn files_seen(
+async fn files_seen(
     conn: &mut Conn,
     now: DateTime<Utc>,
     replica: &ReplicaId,
@@ -67,7 +86,7 @@ pub(crate) async fn files_seen(
 const FILES_RECORD: &str =
     "select kind, name, path, hash, prev_hash, seen_at from replica_file where replica = $1";
 
-pub(crate) async fn files_record(conn: &mut Conn, replica: &ReplicaId) -> StoreResult<Vec<FileRecord>> {
+async fn files_record(conn: &mut Conn, replica: &ReplicaId) -> StoreResult<Vec<FileRecord>> {
     let query = sqlx::query(FILES_RECORD).bind(replica.as_str());
     decode(&query.fetch_all(conn).await.map_err(failed)?, file_record)
 }
@@ -94,10 +113,7 @@ const VERSIONS_KNOWN: &str = concat!(
     " join dag_version as v on v.dag = item.dag and v.hash = item.hash"
 );
 
-pub(crate) async fn versions_known(
-    conn: &mut Conn,
-    contents: &[(DagId, String)],
-) -> StoreResult<Vec<(DagId, String)>> {
+async fn versions_known(conn: &mut Conn, contents: &[(DagId, String)]) -> StoreResult<Vec<(DagId, String)>> {
     if contents.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,39 +1,45 @@
-//! What pages and commands read. Bounded lists only.
+//! Runs, as pages and commands read them. Bounded lists only.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use rota_core::id::{AttemptKey, DagId, DagVersion, TaskKey};
-use rota_core::port::{
-    ActiveRuns, DagRow, FailedDag, FailedDags, LogChunk, LogExtent, RunFilter, RunRow, StoreResult, TaskRow,
-    WorkerRow,
-};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rota_core::id::DagId;
+use rota_core::port::{ActiveRuns, FailedDag, FailedDags, RunFilter, RunRow, RunViews, StoreResult};
 
-use super::cells::{
-    dag_columns, dag_row, decode, decode_opt, run_columns, run_row, task_columns, task_row, worker_columns,
-    worker_row,
-};
+use super::cells::{decode, decode_opt};
 use super::rowset::names_json;
-use super::{Conn, failed, limit, micros};
+use super::run::{run_columns, run_row};
+use super::{Conn, Store, failed, limit, micros};
 
-/// How long workers that are no more stay in the list.
-const WORKERS_SEEN_WITHIN: TimeDelta = TimeDelta::days(1);
+#[async_trait]
+impl RunViews for Store {
+    async fn view_recent_runs(&self, dags: &[DagId], per_dag: usize) -> StoreResult<Vec<RunRow>> {
+        call!(self.view(dags, per_dag), |conn, _now| view_recent_runs(conn, &dags, *per_dag))
+    }
 
-const VIEW_DAG: &str = concat!("select ", dag_columns!(), " from dag where dag = $1");
+    async fn view_runs(&self, filter: &RunFilter) -> StoreResult<Vec<RunRow>> {
+        call!(self.view(filter), |conn, _now| view_runs(conn, &filter))
+    }
 
-pub(crate) async fn view_dag(conn: &mut Conn, dag: &DagId) -> StoreResult<Option<DagRow>> {
-    let row = sqlx::query(VIEW_DAG).bind(dag.as_str()).fetch_optional(conn).await.map_err(failed)?;
-    decode_opt(row.as_ref(), dag_row)
+    async fn view_run_by_key(&self, dag: &DagId, key: &str) -> StoreResult<Option<RunRow>> {
+        call!(self.view(dag, key), |conn, _now| run_by_key(conn, &dag, &key))
+    }
+
+    async fn view_active_runs(&self, dag: Option<&DagId>, limit: usize) -> StoreResult<ActiveRuns> {
+        let dag = dag.cloned();
+        call!(self.view(dag, limit), |conn, _now| view_active_runs(conn, (*dag).as_ref(), *limit))
+    }
+
+    async fn view_failed_dags(&self, since: DateTime<Utc>, limit: usize) -> StoreResult<FailedDags> {
+        call!(self.view(since, limit), |conn, _now| view_failed_dags(conn, *since, *limit))
+    }
 }
 
-const VIEW_SOURCE: &str = "select source, created_at from dag_version where dag = $1 and version = $2";
+const RUN_BY_KEY: &str =
+    concat!("select ", run_columns!(), " from run where dag = $1 and idempotency_key = $2");
 
-pub(crate) async fn view_source(
-    conn: &mut Conn,
-    dag: &DagId,
-    version: DagVersion,
-) -> StoreResult<Option<(String, DateTime<Utc>)>> {
-    let query = sqlx::query(VIEW_SOURCE).bind(dag.as_str()).bind(version.0);
-    let row = query.fetch_optional(conn).await.map_err(failed)?;
-    decode_opt(row.as_ref(), |cells| Ok((cells.take()?, cells.at()?)))
+pub(crate) async fn run_by_key(conn: &mut Conn, dag: &DagId, key: &str) -> StoreResult<Option<RunRow>> {
+    let query = sqlx::query(RUN_BY_KEY).bind(dag.as_str()).bind(key);
+    decode_opt(query.fetch_optional(conn).await.map_err(failed)?.as_ref(), run_row)
 }
 
 const VIEW_RECENT_RUNS: &str = concat!(
@@ -47,11 +53,7 @@ const VIEW_RECENT_RUNS: &str = concat!(
      order by dag, id desc"
 );
 
-pub(crate) async fn view_recent_runs(
-    conn: &mut Conn,
-    dags: &[DagId],
-    per_dag: usize,
-) -> StoreResult<Vec<RunRow>> {
+async fn view_recent_runs(conn: &mut Conn, dags: &[DagId], per_dag: usize) -> StoreResult<Vec<RunRow>> {
     let dags = names_json(dags.iter().map(DagId::as_str));
     let query = sqlx::query(VIEW_RECENT_RUNS).bind(dags).bind(limit(per_dag));
     decode(&query.fetch_all(conn).await.map_err(failed)?, run_row)
@@ -83,7 +85,7 @@ const VIEW_RUNS_OF_DAG: &str = concat!(
 );
 
 /// Three statements, because three indexes: all runs by id, the active ones, those of one DAG.
-pub(crate) async fn view_runs(conn: &mut Conn, filter: &RunFilter) -> StoreResult<Vec<RunRow>> {
+async fn view_runs(conn: &mut Conn, filter: &RunFilter) -> StoreResult<Vec<RunRow>> {
     let any_state = filter.states.is_empty();
     let only_active = !any_state && filter.states.iter().all(|state| !state.is_terminal());
     let statement = match &filter.dag {
@@ -119,11 +121,7 @@ const VIEW_ACTIVE_RUNS: &str = active_runs!("");
 const VIEW_ACTIVE_RUNS_OF_DAG: &str = active_runs!("and dag = $2");
 
 /// Counted beside the list, so that both tell of one instant.
-pub(crate) async fn view_active_runs(
-    conn: &mut Conn,
-    dag: Option<&DagId>,
-    rows_max: usize,
-) -> StoreResult<ActiveRuns> {
+async fn view_active_runs(conn: &mut Conn, dag: Option<&DagId>, rows_max: usize) -> StoreResult<ActiveRuns> {
     let statement = if dag.is_some() { VIEW_ACTIVE_RUNS_OF_DAG } else { VIEW_ACTIVE_RUNS };
     // Without a row there is nobody to say how many there are.
     let mut query = sqlx::query(statement).bind(limit(rows_max.max(1)));
@@ -154,11 +152,7 @@ const VIEW_FAILED_DAGS: &str = concat!(
 );
 
 /// Counted beside the list, so that both tell of one instant.
-pub(crate) async fn view_failed_dags(
-    conn: &mut Conn,
-    since: DateTime<Utc>,
-    rows_max: usize,
-) -> StoreResult<FailedDags> {
+async fn view_failed_dags(conn: &mut Conn, since: DateTime<Utc>, rows_max: usize) -> StoreResult<FailedDags> {
     let query = sqlx::query(VIEW_FAILED_DAGS).bind(micros(since)).bind(limit(rows_max.max(1)));
     let rows = decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         let (run, runs) = (run_row(cells)?, cells.number()?);
@@ -168,91 +162,4 @@ pub(crate) async fn view_failed_dags(
     let (recovered, all) = rows.first().map_or((0, 0), |(_, recovered, all)| (*recovered, *all));
     let list = rows.into_iter().map(|(dag, _, _)| dag).take(rows_max).collect();
     Ok(FailedDags { failing: all - recovered, recovered, list })
-}
-
-const VIEW_ATTEMPTS: &str = concat!(
-    "select ",
-    task_columns!(),
-    " from task_attempt where run = $1 and task_no = $2 and map_index = $3
-     union all
-     select ",
-    task_columns!(),
-    " from task where run = $1 and task_no = $2 and map_index = $3 and state <> 'waiting'
-         and not exists (
-             select 1 from task_attempt as h
-             where h.run = task.run and h.task_no = task.task_no and h.map_index = task.map_index
-                 and h.attempt = task.attempt)
-     order by attempt"
-);
-
-/// A task that was cleared, or settled after that, is no attempt of its own: its row still has its last attempt's
-/// number, which is in the history.
-pub(crate) async fn view_attempts(conn: &mut Conn, task: TaskKey) -> StoreResult<Vec<TaskRow>> {
-    let query =
-        sqlx::query(VIEW_ATTEMPTS).bind(task.run.0).bind(i64::from(task.task.0)).bind(i64::from(task.index));
-    decode(&query.fetch_all(conn).await.map_err(failed)?, task_row)
-}
-
-const VIEW_LOG: &str = "
-    select seq, body from log_chunk
-    where run = $1 and task_no = $2 and map_index = $3 and attempt = $4 and seq >= $5 order by seq limit $6";
-
-pub(crate) async fn view_log(
-    conn: &mut Conn,
-    key: AttemptKey,
-    from_seq: u32,
-    chunks_max: usize,
-) -> StoreResult<Vec<LogChunk>> {
-    let query = sqlx::query(VIEW_LOG)
-        .bind(key.task.run.0)
-        .bind(i64::from(key.task.task.0))
-        .bind(i64::from(key.task.index))
-        .bind(i64::from(key.attempt))
-        .bind(i64::from(from_seq))
-        .bind(limit(chunks_max));
-    decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
-        Ok(LogChunk { key, seq: cells.number()?, text: cells.take()? })
-    })
-}
-
-const VIEW_LOG_EXTENTS: &str = "
-    select seq, cast(octet_length(body) as bigint),
-        cast(octet_length(body) - octet_length(replace(body, $7, '')) as bigint),
-        octet_length(rtrim(body, $7)) < octet_length(body)
-    from log_chunk
-    where run = $1 and task_no = $2 and map_index = $3 and attempt = $4 and seq >= $5 order by seq limit $6";
-
-pub(crate) async fn view_log_extents(
-    conn: &mut Conn,
-    key: AttemptKey,
-    from_seq: u32,
-    chunks_max: usize,
-) -> StoreResult<Vec<LogExtent>> {
-    let query = sqlx::query(VIEW_LOG_EXTENTS)
-        .bind(key.task.run.0)
-        .bind(i64::from(key.task.task.0))
-        .bind(i64::from(key.task.index))
-        .bind(i64::from(key.attempt))
-        .bind(i64::from(from_seq))
-        .bind(limit(chunks_max))
-        .bind("\n");
-    decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
-        Ok(LogExtent {
-            seq: cells.number()?,
-            bytes: cells.number()?,
-            newlines: cells.number()?,
-            ends_line: cells.take()?,
-        })
-    })
-}
-
-const VIEW_WORKERS: &str = concat!(
-    "select ",
-    worker_columns!(),
-    " from worker where state in ('live', 'draining') or heartbeat_at > $1 order by id, incarnation desc"
-);
-
-pub(crate) async fn view_workers(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<WorkerRow>> {
-    let query = sqlx::query(VIEW_WORKERS).bind(micros(now - WORKERS_SEEN_WITHIN));
-    decode(&query.fetch_all(conn).await.map_err(failed)?, worker_row)
 }

@@ -1,15 +1,96 @@
-//! The ledger, listed and counted. An entry may be a range of slots, so every window is asked for by overlap: entries
-//! that begin within it, and the few ranges that began before and reach into it.
+//! The ledger: entries are added by the leader, listed and counted. An entry may be a range of slots, so every window is asked
+//! for by overlap: entries that begin within it, and the few ranges that began before and reach into it.
 
-use rota_core::id::DagId;
+use async_trait::async_trait;
+use rota_core::id::{DagId, RunId};
 use rota_core::port::{
-    LedgerCounts, Outage, Outages, SlotCounts, SlotFilter, SlotRow, SlotStep, StepFilter, StoreResult,
-    TimeWindow,
+    LedgerCounts, Outage, Outages, SlotCounts, SlotFilter, SlotOutcome, SlotRow, SlotStep, SlotViews,
+    StepFilter, StoreResult, TimeWindow,
 };
 
-use super::cells::{Cells, decode, slot_columns, slot_row};
-use super::rowset::names_json;
-use super::{Conn, failed, limit, micros};
+use super::cells::{Cells, decode};
+use super::rowset::{json, names_json};
+use super::{Conn, Store, all_changed, failed, limit, micros, write_failed};
+
+macro_rules! slot_columns {
+    () => {
+        "dag, slot, slot_to, slot_count, outcome, reason, run, decided_at"
+    };
+}
+
+fn slot_row(cells: &mut Cells<'_>) -> StoreResult<SlotRow> {
+    Ok(SlotRow {
+        dag: cells.text(DagId::trusted)?,
+        slot: cells.at()?,
+        to: cells.at()?,
+        count: cells.number()?,
+        outcome: cells.word(SlotOutcome::parse)?,
+        reason: cells.take()?,
+        run: cells.take::<Option<i64>>()?.map(RunId),
+        decided_at: cells.at()?,
+    })
+}
+
+rowset! {
+    /// An entry of the ledger.
+    Entry<'a> in entries {
+        dag: &'a DagId as text,
+        slot: i64 as bigint,
+        slot_to: i64 as bigint,
+        slot_count: u64 as bigint,
+        outcome: SlotOutcome as text,
+        reason: Option<&'a str> as text,
+        run: Option<RunId> as bigint,
+        decided_at: i64 as bigint,
+    }
+}
+
+const SLOTS_INSERT: &str = concat!(
+    "insert into slot (dag, slot, slot_to, slot_count, outcome, reason, run, decided_at)
+     select item.dag, item.slot, item.slot_to, item.slot_count, item.outcome, item.reason, item.run, item.decided_at
+     from ",
+    entries!(),
+    " where true on conflict do nothing"
+);
+
+/// Adds entries to the ledger. One that is there already is a conflict.
+pub(crate) async fn slots_insert(conn: &mut Conn, entries: &[SlotRow]) -> StoreResult<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let items = json(entries.iter().map(|slot| Entry {
+        dag: &slot.dag,
+        slot: micros(slot.slot),
+        slot_to: micros(slot.to),
+        slot_count: slot.count,
+        outcome: slot.outcome,
+        reason: slot.reason.as_deref(),
+        run: slot.run,
+        decided_at: micros(slot.decided_at),
+    }));
+    let done = sqlx::query(SLOTS_INSERT).bind(items).execute(conn).await.map_err(write_failed)?;
+    all_changed("ledger entries to write", entries.len(), done.rows_affected())
+}
+
+#[async_trait]
+impl SlotViews for Store {
+    async fn view_slots(&self, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>> {
+        call!(self.view(filter), |conn, _now| view_slots(conn, &filter))
+    }
+
+    async fn view_slot_counts(&self, dag: Option<&DagId>, window: TimeWindow) -> StoreResult<LedgerCounts> {
+        let dag = dag.cloned();
+        call!(self.view(dag, window), |conn, _now| view_slot_counts(conn, (*dag).as_ref(), *window))
+    }
+
+    async fn view_outages(&self, window: TimeWindow, limit: usize) -> StoreResult<Outages> {
+        call!(self.view(window, limit), |conn, _now| view_outages(conn, *window, *limit))
+    }
+
+    async fn view_slot_steps(&self, filter: &StepFilter) -> StoreResult<Vec<SlotStep>> {
+        call!(self.view(filter), |conn, _now| view_slot_steps(conn, &filter))
+    }
+}
 
 /// Two branches, because two indexes: entries by their first slot, and ranges by their last.
 macro_rules! overlapping {
@@ -40,7 +121,7 @@ const VIEW_SLOTS_OF_DAG: &str = concat!(
     " order by slot desc, dag limit $7"
 );
 
-pub(crate) async fn view_slots(conn: &mut Conn, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>> {
+async fn view_slots(conn: &mut Conn, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>> {
     let statement = if filter.dag.is_some() { VIEW_SLOTS_OF_DAG } else { VIEW_SLOTS };
     let after = filter.after.as_ref();
     let mut query = sqlx::query(statement)
@@ -90,7 +171,7 @@ macro_rules! cut {
 const VIEW_SLOTS_CUT: &str = cut!("");
 const VIEW_SLOTS_CUT_OF_DAG: &str = cut!("and dag = $3");
 
-pub(crate) async fn view_slot_counts(
+async fn view_slot_counts(
     conn: &mut Conn,
     dag: Option<&DagId>,
     window: TimeWindow,
@@ -131,11 +212,7 @@ const VIEW_OUTAGES: &str = concat!(
      from numbered group by outage order by began desc limit $3"
 );
 
-pub(crate) async fn view_outages(
-    conn: &mut Conn,
-    window: TimeWindow,
-    rows_max: usize,
-) -> StoreResult<Outages> {
+async fn view_outages(conn: &mut Conn, window: TimeWindow, rows_max: usize) -> StoreResult<Outages> {
     let query = sqlx::query(VIEW_OUTAGES).bind(micros(window.from)).bind(micros(window.until));
     let rows = query.bind(limit(rows_max)).fetch_all(conn).await.map_err(failed)?;
     let rows = decode(&rows, |cells| {
@@ -168,7 +245,7 @@ const VIEW_SLOT_STEPS: &str = concat!(
      ) as told group by step order by step"
 );
 
-pub(crate) async fn view_slot_steps(conn: &mut Conn, filter: &StepFilter) -> StoreResult<Vec<SlotStep>> {
+async fn view_slot_steps(conn: &mut Conn, filter: &StepFilter) -> StoreResult<Vec<SlotStep>> {
     let step_us = filter.step.num_microseconds().unwrap_or(i64::MAX).max(1_000_000);
     let query = sqlx::query(VIEW_SLOT_STEPS)
         .bind(names_json(filter.often.iter().map(DagId::as_str)))

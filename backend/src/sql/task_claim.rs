@@ -1,20 +1,49 @@
-//! A worker's side of an attempt: claim it, record how it ended, keep what it printed.
+//! A worker's side of an attempt up to its start: what is queued, the claim, what earlier tasks left for it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rota_core::id::{
     AttemptKey, ClaimToken, DagId, DagVersion, Incarnation, QueueName, RunId, TaskName, TaskNo, WorkerId,
 };
-use rota_core::port::{ClaimRequest, Claimed, Finish, GivingBack, LogChunk, Object, StoreError, StoreResult};
-use rota_core::state::TaskState;
+use rota_core::port::{
+    ClaimRequest, Claimed, Finish, GivingBack, Object, StoreError, StoreResult, TaskFacts,
+};
 
-use super::super::task_path::finish;
-use super::cells::{Cells, attempt_key, decode};
-use super::rowset::{attempts_json, claims_json, ids_json, json, json_of, names_json};
-use super::task_late;
-use super::{Conn, Row, clean, failed, limit, micros, write_failed};
+use super::super::task_path::tasks_claim;
+use super::cells::{Cells, decode};
+use super::rowset::{attempts_json, claims_json, ids_json, names_json};
+use super::task::attempt_key;
+use super::task_finish::tasks_finish;
+use super::task_outcome::is_claim;
+use super::{Conn, Row, Store, failed, limit, micros, write_failed};
+
+#[async_trait]
+impl TaskFacts for Store {
+    async fn tasks_queued(&self, queues: &[QueueName], limit: usize) -> StoreResult<Vec<AttemptKey>> {
+        call!(self.fact_read(queues, limit), |conn, _now| tasks_queued(conn, &queues, *limit))
+    }
+
+    async fn tasks_claim(&self, request: &ClaimRequest) -> StoreResult<Vec<Claimed>> {
+        call!(self.fact(request), |conn, now| tasks_claim(conn, now, &request))
+    }
+
+    async fn tasks_finish(&self, finishes: &[Finish]) -> StoreResult<Vec<AttemptKey>> {
+        if finishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        call!(self.fact(finishes), |conn, now| tasks_finish(conn, now, &finishes))
+    }
+
+    async fn tasks_give_back(&self, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
+        call!(self.fact(giving), |conn, _now| tasks_give_back(conn, &giving))
+    }
+
+    async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
+        call!(self.fact_read(run, tasks), |conn, _now| outputs_load(conn, *run, &tasks))
+    }
+}
 
 const TASKS_QUEUED: &str = concat!(
     "select run, task_no, map_index, attempt from task
@@ -23,7 +52,7 @@ const TASKS_QUEUED: &str = concat!(
     ") order by priority desc, queued_at, run, task_no, map_index limit $2"
 );
 
-pub(crate) async fn tasks_queued(
+async fn tasks_queued(
     conn: &mut Conn,
     queues: &[QueueName],
     rows_max: usize,
@@ -82,10 +111,7 @@ pub(crate) fn claimed_rows(rows: &[Row]) -> StoreResult<Vec<Claimed>> {
 }
 
 /// Tasks of one run are claimed together more often than not, so its parameters are parsed once.
-pub(crate) fn claimed_row(
-    cells: &mut Cells<'_>,
-    params_of: &mut HashMap<RunId, Object>,
-) -> StoreResult<Claimed> {
+fn claimed_row(cells: &mut Cells<'_>, params_of: &mut HashMap<RunId, Object>) -> StoreResult<Claimed> {
     let key = attempt_key(cells)?;
     Ok(Claimed {
         key,
@@ -103,53 +129,6 @@ pub(crate) fn claimed_row(
         },
     })
 }
-
-/// Records outcomes (the statement is the adapter's). Returns those that nobody waits for any more: the token is not the
-/// current one, or the attempt has ended otherwise.
-pub(crate) async fn tasks_finish(
-    conn: &mut Conn,
-    now: DateTime<Utc>,
-    finishes: &[Finish],
-) -> StoreResult<Vec<AttemptKey>> {
-    if let Some(odd) = finishes.iter().find(|finish| !is_outcome(finish.state)) {
-        return Err(StoreError::Refused(format!("{} is no outcome of attempt {}", odd.state, odd.key)));
-    }
-    if finish(conn, now, finishes).await? == finishes.len() as u64 {
-        return Ok(Vec::new());
-    }
-    let recorded = recorded_load(conn, &finishes_json(now, finishes)).await?;
-    let late: Vec<Finish> =
-        finishes.iter().filter(|finish| !recorded.contains(&finish.token)).cloned().collect();
-    if late.is_empty() {
-        return Ok(Vec::new());
-    }
-    let counting = task_late::take_over(&mut *conn, now, &late).await?;
-    task_late::note(conn, &late, &counting).await?;
-    let too_late = late.iter().filter(|finish| !counting.contains(&finish.key));
-    Ok(too_late.map(|finish| finish.key).collect())
-}
-
-/// The row in this table of the attempt and claim that an item names.
-macro_rules! is_claim {
-    ($table:literal) => {
-        concat!(
-            " where ",
-            $table,
-            ".run = item.run and ",
-            $table,
-            ".task_no = item.task_no
-                 and ",
-            $table,
-            ".map_index = item.map_index and ",
-            $table,
-            ".attempt = item.attempt
-                 and ",
-            $table,
-            ".claim_token = item.claim_token"
-        )
-    };
-}
-pub(crate) use is_claim;
 
 /// A cancelled attempt must not begin anew elsewhere: its worker ends it.
 const GIVE_BACK: &str = concat!(
@@ -174,7 +153,7 @@ const LIFE_CHECK: &str = concat!(
     for_key_share!()
 );
 
-pub(crate) async fn tasks_give_back(conn: &mut Conn, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
+async fn tasks_give_back(conn: &mut Conn, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>> {
     let GivingBack { worker, incarnation, claims } = giving;
     let life = sqlx::query(LIFE_CHECK).bind(incarnation.0).bind(worker.as_str());
     if life.fetch_optional(&mut *conn).await.map_err(failed)?.is_none() {
@@ -191,82 +170,6 @@ pub(crate) async fn tasks_give_back(conn: &mut Conn, giving: &GivingBack) -> Sto
     decode(&sqlx::query(KEPT).bind(items).fetch_all(conn).await.map_err(failed)?, attempt_key)
 }
 
-const fn is_outcome(state: TaskState) -> bool {
-    matches!(state, TaskState::Success | TaskState::Failed | TaskState::Cancelled)
-}
-
-rowset! {
-    /// How an attempt ended. Its process's end (`ended_at`) is told by the worker's clock; the row's `finished_at` by the
-    /// store's, where the two disagree: neither before the claim nor in the future.
-    FinishItem<'a> in finishes {
-        run: RunId as bigint,
-        task_no: TaskNo as bigint,
-        map_index: u32 as bigint,
-        attempt: u32 as bigint,
-        claim_token: ClaimToken as bigint,
-        state: TaskState as text,
-        finished_at: i64 as bigint,
-        spawned_at: Option<i64> as bigint,
-        ended_at: i64 as bigint,
-        exit_code: Option<i32> as bigint,
-        signal: Option<i32> as bigint,
-        error: Option<Cow<'a, str>> as text,
-        outputs: Option<String> as text,
-    }
-}
-#[expect(
-    clippy::single_component_path_imports,
-    reason = "`rowset!` makes a macro of that name, which the lint does not see"
-)]
-pub(crate) use finishes;
-
-pub(crate) fn finishes_json(now: DateTime<Utc>, finishes: &[Finish]) -> String {
-    json(finishes.iter().map(|finish| FinishItem {
-        run: finish.key.task.run,
-        task_no: finish.key.task.task,
-        map_index: finish.key.task.index,
-        attempt: finish.key.attempt,
-        claim_token: finish.token,
-        state: finish.state,
-        finished_at: micros(finish.ended_at.min(now)),
-        spawned_at: finish.spawned_at.map(micros),
-        ended_at: micros(finish.ended_at),
-        exit_code: finish.exit_code,
-        signal: finish.signal,
-        error: finish.error.as_deref().map(clean),
-        outputs: finish.outputs.as_ref().map(json_of),
-    }))
-}
-
-const RECORDED: &str = concat!(
-    "select task.claim_token from task, ",
-    finishes!(),
-    is_claim!("task"),
-    " and task.ended_at = item.ended_at
-         and (task.state = item.state or item.state = 'failed' and task.state in ('up_for_retry', 'cancelled'))
-     union all
-     select task_attempt.claim_token from task_attempt, ",
-    finishes!(),
-    is_claim!("task_attempt"),
-    " and task_attempt.ended_at = item.ended_at and task_attempt.state = item.state
-     union all
-     select task_attempt.claim_token from task_attempt, task as next, ",
-    finishes!(),
-    is_claim!("task_attempt"),
-    " and next.run = task_attempt.run and next.task_no = task_attempt.task_no
-         and next.map_index = task_attempt.map_index
-         and next.attempt = task_attempt.attempt + 1 and next.claim_token is null
-         and next.state = item.state and next.ended_at = item.ended_at"
-);
-
-/// The tokens of those finishes that are recorded just so, now or by an earlier call, with their attempt or by the
-/// task that took a late one over. Only a finish sets `ended_at`; a recorded failure may have been planned for a retry
-/// since.
-async fn recorded_load(conn: &mut Conn, items: &str) -> StoreResult<Vec<ClaimToken>> {
-    let rows = sqlx::query(RECORDED).bind(items).fetch_all(conn).await.map_err(failed)?;
-    decode(&rows, |cells| Ok(ClaimToken(cells.take()?)))
-}
-
 const OUTPUTS_LOAD: &str = concat!(
     "select task_no, map_index, outputs from task
      where run = $2 and state = 'success' and outputs is not null
@@ -275,7 +178,7 @@ const OUTPUTS_LOAD: &str = concat!(
     ") order by task_no, map_index"
 );
 
-pub(crate) async fn outputs_load(
+async fn outputs_load(
     conn: &mut Conn,
     run: RunId,
     tasks: &[TaskNo],
@@ -285,35 +188,4 @@ pub(crate) async fn outputs_load(
     decode(&query.fetch_all(conn).await.map_err(failed)?, |cells| {
         Ok((TaskNo(cells.number()?), cells.number()?, cells.json()?))
     })
-}
-
-rowset! {
-    /// A piece of an attempt's log.
-    ChunkItem<'a> in chunks {
-        run: RunId as bigint,
-        task_no: TaskNo as bigint,
-        map_index: u32 as bigint,
-        attempt: u32 as bigint,
-        seq: u32 as bigint,
-        body: Cow<'a, str> as text,
-    }
-}
-
-const LOG_APPEND: &str = concat!(
-    "insert into log_chunk (run, task_no, map_index, attempt, seq, body)
-     select item.run, item.task_no, item.map_index, item.attempt, item.seq, item.body from ",
-    chunks!(),
-    " where true on conflict do nothing"
-);
-
-pub(crate) async fn log_append(conn: &mut Conn, chunks: &[LogChunk]) -> StoreResult<()> {
-    let items = json(chunks.iter().map(|chunk| ChunkItem {
-        run: chunk.key.task.run,
-        task_no: chunk.key.task.task,
-        map_index: chunk.key.task.index,
-        attempt: chunk.key.attempt,
-        seq: chunk.seq,
-        body: clean(&chunk.text),
-    }));
-    sqlx::query(LOG_APPEND).bind(items).execute(conn).await.map(drop).map_err(write_failed)
 }

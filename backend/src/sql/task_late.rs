@@ -13,9 +13,10 @@ use rota_core::late_result::{
 use rota_core::port::{Finish, StoreResult};
 use rota_core::state::TaskState;
 
-use super::cells::{attempt_key, decode};
+use super::cells::decode;
 use super::rowset::json;
-use super::task_claim::{finishes, finishes_json, is_claim};
+use super::task::attempt_key;
+use super::task_outcome::{finishes, finishes_json, is_claim};
 use super::{Conn, failed, micros, write_failed};
 
 /// How often it is looked where tasks stand, when others move them between a look and the write that rests on it.
@@ -81,7 +82,7 @@ const TAKE_OVER_BY_NEXT: &str = concat!(
 );
 
 /// Lets tasks take over what counts of late results; the attempts whose results count.
-pub(super) async fn take_over(
+pub(crate) async fn take_over(
     conn: &mut Conn,
     now: DateTime<Utc>,
     late: &[Finish],
@@ -159,7 +160,7 @@ macro_rules! note {
 }
 
 /// Notes late results with their attempts; `counting` are those that count.
-pub(super) async fn note(
+pub(crate) async fn note(
     conn: &mut Conn,
     late: &[Finish],
     counting: &BTreeSet<AttemptKey>,

@@ -65,7 +65,7 @@ const CLEAR: &str = concat!(
 
 /// Takes terminal rows back. The history keeps the attempt, unless there was none or it is there already (a task
 /// that was cleared and then skipped still has the number of its last attempt).
-pub(super) async fn tasks_clear(conn: &mut Conn, keys: &[AttemptKey]) -> StoreResult<()> {
+pub(crate) async fn tasks_clear(conn: &mut Conn, keys: &[AttemptKey]) -> StoreResult<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -75,7 +75,7 @@ pub(super) async fn tasks_clear(conn: &mut Conn, keys: &[AttemptKey]) -> StoreRe
     all_changed("tasks to clear", keys.len(), done.rows_affected())
 }
 
-pub(super) async fn tasks_queue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreResult<()> {
+pub(crate) async fn tasks_queue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreResult<()> {
     if tasks.is_empty() {
         return Ok(());
     }
@@ -109,7 +109,7 @@ const SETTLE: &str = concat!(
      where task.state = 'waiting'"
 );
 
-pub(super) async fn tasks_settle(conn: &mut Conn, tasks: &[SettledTask]) -> StoreResult<()> {
+pub(crate) async fn tasks_settle(conn: &mut Conn, tasks: &[SettledTask]) -> StoreResult<()> {
     if tasks.is_empty() {
         return Ok(());
     }
@@ -155,7 +155,7 @@ const RETRY: &str = concat!(
     " and task.state in ('failed', 'running')"
 );
 
-pub(super) async fn tasks_retry(
+pub(crate) async fn tasks_retry(
     conn: &mut Conn,
     now: DateTime<Utc>,
     retries: &[PlannedRetry],
@@ -205,7 +205,7 @@ const REQUEUE: &str = concat!(
 
 /// Starts the next attempt of tasks whose wait is over. In the history the earlier attempt is a failed one: it ended
 /// badly or was lost, its error says which.
-pub(super) async fn tasks_requeue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreResult<()> {
+pub(crate) async fn tasks_requeue(conn: &mut Conn, tasks: &[QueuedTask]) -> StoreResult<()> {
     if tasks.is_empty() {
         return Ok(());
     }
@@ -234,7 +234,7 @@ const ABORT: &str = concat!(
     " and task.state = 'running'"
 );
 
-pub(super) async fn tasks_abort(
+pub(crate) async fn tasks_abort(
     conn: &mut Conn,
     now: DateTime<Utc>,
     lost_for_good: &[(AttemptKey, String)],
@@ -281,7 +281,7 @@ const CANCEL_RUNNING: &str = concat!(
 );
 
 /// Ends what has not started and asks for the end of what runs. Returns all the rows as they are now.
-pub(super) async fn tasks_cancel(
+pub(crate) async fn tasks_cancel(
     conn: &mut Conn,
     now: DateTime<Utc>,
     cancels: &[(TaskKey, String)],

@@ -2,21 +2,62 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use rota_core::id::{Incarnation, QueueName, WorkerId};
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use rota_core::id::{Epoch, Incarnation, QueueName, WorkerId};
+use rota_core::lease;
 use rota_core::port::{
-    Beat, BeatReply, QueueCapacity, Reaped, StoreError, StoreResult, WorkerHello, WorkerState,
+    Actor, Beat, BeatReply, QueueCapacity, Reaped, StoreError, StoreResult, WorkerFacts, WorkerHello,
+    WorkerIntents, WorkerPlans, WorkerRow, WorkerState, WorkerViews,
 };
-use rota_core::{lease, seeded};
+use rota_core::seeded;
 
-use super::cells::{Cells, attempt_key, decode, decode_opt};
+use super::audit::{Entry, audit};
+use super::cells::{Cells, decode, decode_opt};
 use super::rowset::json_of;
-use super::{Conn, clean, failed, micros, write_failed};
+use super::task::attempt_key;
+use super::{Conn, Store, clean, failed, micros, write_failed};
+
+macro_rules! worker_columns {
+    () => {
+        "id, incarnation, host, pid, version, queues, labels, slots, running, state, trouble, heartbeat_at, \
+         started_at"
+    };
+}
+
+fn worker_row(cells: &mut Cells<'_>) -> StoreResult<WorkerRow> {
+    Ok(WorkerRow {
+        id: cells.text(WorkerId::trusted)?,
+        incarnation: Incarnation(cells.take()?),
+        host: cells.take()?,
+        pid: cells.number()?,
+        version: cells.take()?,
+        queues: cells.json()?,
+        labels: cells.json()?,
+        slots: cells.number()?,
+        running: cells.number()?,
+        state: cells.word(WorkerState::parse)?,
+        trouble: cells.take()?,
+        heartbeat_at: cells.at()?,
+        started_at: cells.at()?,
+    })
+}
 
 /// From a heartbeat to when others may take over what the worker ran, in microseconds. Bounded, because it is added to a time.
 fn given_up_after(lease: Duration) -> i64 {
     let wait = if seeded::bug("reap-early") { lease / 3 } else { lease::given_up_after(lease) };
     i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+}
+
+#[async_trait]
+impl WorkerFacts for Store {
+    async fn worker_register(&self, hello: &WorkerHello) -> StoreResult<Incarnation> {
+        call!(self.register(hello), |conn, now| worker_register(conn, now, &hello))
+    }
+
+    async fn worker_beat(&self, beat: &Beat) -> StoreResult<BeatReply> {
+        call!(self.beat(beat), |conn, now| worker_beat(conn, now, &beat))
+    }
 }
 
 const EARLIER_LIVES_END: &str = concat!(
@@ -37,7 +78,7 @@ const WORKER_INSERT: &str = concat!(
     " + $9) returning incarnation"
 );
 
-pub(crate) async fn worker_register(
+async fn worker_register(
     conn: &mut Conn,
     now: DateTime<Utc>,
     hello: &WorkerHello,
@@ -72,7 +113,7 @@ const CANCELS: &str = "
     where state = 'running' and cancel_requested and incarnation = $1
     order by run, task_no, map_index";
 
-pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat) -> StoreResult<BeatReply> {
+async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat) -> StoreResult<BeatReply> {
     if beat.state == WorkerState::Dead {
         return Err(StoreError::Refused(format!(
             "worker {} cannot declare itself dead: it beats",
@@ -93,6 +134,13 @@ pub(crate) async fn worker_beat(conn: &mut Conn, now: DateTime<Utc>, beat: &Beat
     };
     let rows = sqlx::query(CANCELS).bind(beat.incarnation.0).fetch_all(conn).await.map_err(failed)?;
     Ok(BeatReply::Live { cancel: decode(&rows, attempt_key)?, drain })
+}
+
+#[async_trait]
+impl WorkerPlans for Store {
+    async fn workers_reap(&self, epoch: Epoch) -> StoreResult<Reaped> {
+        call!(self.fenced[epoch](), |conn, now| workers_reap(conn, now))
+    }
 }
 
 const WORKERS_EXPIRE: &str = concat!(
@@ -116,7 +164,7 @@ const CAPACITY: &str = "
     select queues, slots from worker
     where state in ('live', 'draining') and state = 'live' and trouble is null";
 
-pub(crate) async fn workers_reap(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Reaped> {
+async fn workers_reap(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Reaped> {
     let expire = sqlx::query(WORKERS_EXPIRE).bind(micros(now));
     let dead = expire.fetch_all(&mut *conn).await.map_err(write_failed)?;
     let lost = sqlx::query(LOST).fetch_all(&mut *conn).await.map_err(failed)?;
@@ -139,4 +187,57 @@ fn capacity(offers: Vec<(Vec<QueueName>, u32)>) -> Vec<QueueCapacity> {
         }
     }
     by_queue.into_iter().map(|(queue, (slots, workers))| QueueCapacity { queue, slots, workers }).collect()
+}
+
+#[async_trait]
+impl WorkerViews for Store {
+    async fn view_workers(&self) -> StoreResult<Vec<WorkerRow>> {
+        call!(self.view(), |conn, now| view_workers(conn, now))
+    }
+}
+
+/// How long workers that are no more stay in the list.
+const WORKERS_SEEN_WITHIN: TimeDelta = TimeDelta::days(1);
+
+const VIEW_WORKERS: &str = concat!(
+    "select ",
+    worker_columns!(),
+    " from worker where state in ('live', 'draining') or heartbeat_at > $1 order by id, incarnation desc"
+);
+
+async fn view_workers(conn: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<WorkerRow>> {
+    let query = sqlx::query(VIEW_WORKERS).bind(micros(now - WORKERS_SEEN_WITHIN));
+    decode(&query.fetch_all(conn).await.map_err(failed)?, worker_row)
+}
+
+#[async_trait]
+impl WorkerIntents for Store {
+    async fn worker_drain(&self, worker: &WorkerId, actor: &Actor) -> StoreResult<bool> {
+        call!(self.intend(worker, actor), |conn, now| worker_drain(conn, now, &worker, &actor))
+    }
+}
+
+const WORKER_DRAIN: &str = "
+    update worker set drain_requested = $2 where id = $1 and state in ('live', 'draining') and drain_requested <> $2";
+const WORKER_LIVES: &str = "select 1 from worker where id = $1 and state in ('live', 'draining')";
+
+async fn worker_drain(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    worker: &WorkerId,
+    actor: &Actor,
+) -> StoreResult<bool> {
+    let lives = sqlx::query(WORKER_LIVES).bind(worker.as_str()).fetch_optional(&mut *conn).await;
+    if lives.map_err(failed)?.is_none() {
+        return Err(StoreError::NotFound(format!("a live worker {worker}")));
+    }
+    let update = sqlx::query(WORKER_DRAIN).bind(worker.as_str()).bind(true).execute(&mut *conn).await;
+    let has_changed = update.map_err(write_failed)?.rows_affected() > 0;
+    let outcome = (!has_changed).then(|| "it was so already".to_owned());
+    audit(
+        conn,
+        Entry { now, actor, action: "worker_drain", subject: worker.to_string(), outcome, intent: None },
+    )
+    .await?;
+    Ok(has_changed)
 }

@@ -55,7 +55,7 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
     (4, "worker_trouble", include_str!("../../../migrations/sqlite/0004_worker_trouble.sql")),
 ];
 
-/// What `sql/call.rs` implements the ports for.
+/// What `sql/` implements the ports for.
 type Store = SqliteStore;
 
 /// The embedded store. Clones share its connections.

@@ -5,9 +5,11 @@ use rota_core::id::{ClaimToken, RunId, TaskKey, TaskNo};
 use rota_core::port::{ClaimRequest, Claimed, Finish, QueuedTask, StoreResult, TaskRow};
 
 use super::dialect::Conn;
-use super::sql::cells::{Cells, decode, task_columns, task_row};
+use super::sql::cells::{Cells, decode};
 use super::sql::rowset::{claims_json, json, queued_json};
-use super::sql::task_claim::{claimed_load, finishes, finishes_json, is_claim, lease_check, nonce_bytes};
+use super::sql::task::{task_columns, task_row};
+use super::sql::task_claim::{claimed_load, lease_check, nonce_bytes};
+use super::sql::task_outcome::{finishes, finishes_json, is_claim};
 use super::sql::{failed, limit, micros, write_failed};
 
 /// Claims what is still queued and answers with everything that this nonce holds.

@@ -97,13 +97,14 @@ fn start(setup: CheckedProcess, listener: TcpListener) -> anyhow::Result<Supervi
         Role::Scheduler(options) => {
             part.probes(&mut supervisor, listener);
             let leadership = Arc::new(election.context("a scheduler takes part in the election")?);
-            let ports = rota_scheduler::Ports { plans: Arc::new(store), broker, leadership };
+            let ports = rota_scheduler::Ports { plans: Arc::new(store.for_leader()), broker, leadership };
             part.scheduler(&mut supervisor, Scheduler::new(*options, ports));
         }
         Role::Worker(options) => {
             part.probes(&mut supervisor, listener);
             let slots = options.slots;
-            let ports = WorkerPorts { facts: Arc::new(store), broker, clock: Arc::new(SystemClock) };
+            let ports =
+                WorkerPorts { facts: Arc::new(store.for_worker()), broker, clock: Arc::new(SystemClock) };
             part.worker(&mut supervisor, Worker::new(*options, ports)?, slots);
         }
         Role::Web(mut options) => {

@@ -1,36 +1,13 @@
-//! What people write: triggers, pause switches, cancels, retries. Each is recorded with who asked, at once; the leader
-//! carries it out. Every verb writes one row of the audit log in the same transaction, and deeds that change nothing have a
-//! verb of their own.
+//! What people ask of runs: to be made, to end, to run again. Each is recorded with who asked, at once; the leader carries it
+//! out.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Object, RunRow, StoreResult};
-use crate::id::{DagId, DagVersion, IntentId, RunId, TaskName, WorkerId};
+use super::{Actor, Object, RunRow, StoreResult};
+use crate::id::{DagId, DagVersion, IntentId, RunId, TaskName};
 use crate::state::RunState;
-
-/// Who asks, for the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
-    /// `admin`, a user's name, or `cli`.
-    pub name: String,
-    /// Where from: an address, or empty for this process.
-    pub origin: String,
-}
-
-/// Something that was done, or tried, and that no other verb records: for the audit log alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deed {
-    /// Who did it.
-    pub actor: Actor,
-    /// One of [`AuditRow::action`](super::AuditRow::action).
-    pub action: &'static str,
-    /// What it was done to; empty if to nothing in particular.
-    pub subject: String,
-    /// What came of it.
-    pub outcome: Option<String>,
-}
 
 /// A request for a manual run.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,20 +81,19 @@ pub struct Intent {
     pub created_at: DateTime<Utc>,
 }
 
-/// Writes of people.
+/// What people ask for.
 #[async_trait]
-pub trait Intents: Send + Sync {
+pub trait RunIntents: Send + Sync {
     /// Creates a manual run in state `queued`. `NotFound` if the DAG is unknown or its file is gone.
     async fn run_trigger(&self, request: &TriggerRequest, actor: &Actor) -> StoreResult<Triggered>;
-    /// Holds or releases a DAG's schedule. Returns whether that changed anything.
-    async fn dag_pause(&self, dag: &DagId, paused: bool, actor: &Actor) -> StoreResult<bool>;
     /// Asks the leader to change a run. `NotFound` for an unknown run; `Refused` when the run's state makes it
     /// pointless (cancel of a finished run).
     async fn intent_add(&self, run: RunId, kind: &IntentKind, actor: &Actor) -> StoreResult<IntentId>;
-    /// Asks the current life of a worker to claim nothing more and to finish what it has; it hears of it with its next
-    /// heartbeat. A new start of the worker ends that. `NotFound` if no such worker lives. Returns whether that changed
-    /// anything.
-    async fn worker_drain(&self, worker: &WorkerId, actor: &Actor) -> StoreResult<bool>;
-    /// Writes deeds into the audit log, in this order.
-    async fn audit_add(&self, deeds: &[Deed]) -> StoreResult<()>;
+}
+
+/// What of that waits for the leader.
+#[async_trait]
+pub trait IntentPlans: Send + Sync {
+    /// Intents that wait, oldest first.
+    async fn intents_pending(&self, limit: usize) -> StoreResult<Vec<Intent>>;
 }

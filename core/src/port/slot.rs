@@ -1,10 +1,61 @@
-//! What pages and commands ask of the ledger. An entry may be a range of many slots: wherever slots are listed or
+//! The ledger: what became of each slot. An entry may be a range of many slots: wherever slots are listed or
 //! counted, a range counts with the part of it that lies within the window.
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
-use super::{SlotOutcome, SlotRow};
-use crate::id::DagId;
+use super::StoreResult;
+use crate::id::{DagId, RunId};
+
+/// What became of a slot, or of a range of slots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotRow {
+    /// The DAG.
+    pub dag: DagId,
+    /// The slot, or the first of the range.
+    pub slot: DateTime<Utc>,
+    /// The last slot of the range; equal to `slot` for one slot.
+    pub to: DateTime<Utc>,
+    /// How many slots the range holds.
+    pub count: u64,
+    /// Fired, skipped or missed.
+    pub outcome: SlotOutcome,
+    /// Why it was skipped or missed, in words.
+    pub reason: Option<String>,
+    /// The run that was created for it.
+    pub run: Option<RunId>,
+    /// When this was decided; for a fired slot `decided_at - slot` is how late it was.
+    pub decided_at: DateTime<Utc>,
+}
+
+/// What became of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotOutcome {
+    /// It has a run.
+    Fired,
+    /// A policy or a pause said no.
+    Skipped,
+    /// It was older than `deadline` when it was looked at, and `catchup` said no.
+    Missed,
+}
+
+impl SlotOutcome {
+    /// The word used in the store, the API and on pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Skipped => "skipped",
+            Self::Missed => "missed",
+        }
+    }
+
+    /// The value of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Fired, Self::Skipped, Self::Missed].into_iter().find(|outcome| outcome.as_str() == word)
+    }
+}
 
 /// A stretch of time: `from` belongs to it, `until` does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +165,19 @@ pub struct SlotStep {
     pub often: u64,
     /// And all the rest.
     pub fired: u64,
+}
+
+/// What pages and commands ask of the ledger.
+#[async_trait]
+pub trait SlotViews: Send + Sync {
+    /// Ledger entries, newest first.
+    async fn view_slots(&self, filter: &SlotFilter) -> StoreResult<Vec<SlotRow>>;
+    /// The ledger of one DAG or of all within a window, counted.
+    async fn view_slot_counts(&self, dag: Option<&DagId>, window: TimeWindow) -> StoreResult<LedgerCounts>;
+    /// How many outages have a missed slot in a window, and at most `limit` of them.
+    async fn view_outages(&self, window: TimeWindow, limit: usize) -> StoreResult<Outages>;
+    /// Fired slots by steps of time, in order. Steps without one are left out.
+    async fn view_slot_steps(&self, filter: &StepFilter) -> StoreResult<Vec<SlotStep>>;
 }
 
 impl SlotCounts {

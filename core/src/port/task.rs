@@ -1,66 +1,109 @@
-//! What workers write: that they live, what they claimed, how it ended, what it printed.
-
-use std::time::Duration;
+//! Tasks and their attempts: their rows, what the leader does to them, and the claim and the outcome of an attempt.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Object, StoreResult, WorkerState};
+use super::{Object, StoreResult};
 use crate::id::{
-    AttemptKey, ClaimToken, DagId, DagVersion, Incarnation, QueueName, RunId, TaskName, TaskNo, WorkerId,
+    AttemptKey, ClaimToken, DagId, DagVersion, Incarnation, QueueName, RunId, TaskKey, TaskName, TaskNo,
+    WorkerId,
 };
 use crate::state::TaskState;
 
-/// A worker that introduces itself.
+/// A task with its current attempt, or an earlier attempt of it. Tasks that wait have no row, unless a person cleared
+/// them: then `attempt` is the last one so far.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WorkerHello {
-    /// Its name. Earlier incarnations of the same name are dead from now on: their attempts are lost.
-    pub id: WorkerId,
-    /// Host name.
-    pub host: String,
-    /// Process id.
-    pub pid: u32,
-    /// rota's version.
-    pub version: String,
-    /// The queues it serves.
-    pub queues: Vec<QueueName>,
-    /// Its labels.
-    pub labels: Object,
-    /// Processes it runs at a time.
-    pub slots: u32,
-    /// How long its lease lasts from each beat.
-    pub lease: Duration,
+pub struct TaskRow {
+    /// Which task.
+    pub key: TaskKey,
+    /// Its name.
+    pub name: TaskName,
+    /// 1 for the first attempt, 0 for a task that ended without one (skipped and the like).
+    pub attempt: u32,
+    /// Where it is.
+    pub state: TaskState,
+    /// Its queue.
+    pub queue: QueueName,
+    /// Higher first.
+    pub priority: i32,
+    /// Attempts so far that failed (they use up `retries`).
+    pub failures: u32,
+    /// Attempts so far that were lost with their worker.
+    pub losses: u32,
+    /// When this attempt was queued; `None` for a task that ended without an attempt.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// When its claim was committed.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended; for `up_for_retry`, when the failed attempt ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// In `up_for_retry`: when the next attempt is due.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// Who claimed it.
+    pub worker: Option<WorkerId>,
+    /// Which life of that worker.
+    pub incarnation: Option<Incarnation>,
+    /// The process's exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Why it failed, was skipped or cancelled, in words.
+    pub error: Option<String>,
+    /// What it wrote to `$ROTA_OUTPUT`.
+    pub outputs: Option<Object>,
+    /// Whether a running attempt is to be ended.
+    pub cancel_requested: bool,
 }
 
-/// A heartbeat.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Beat {
-    /// The worker.
-    pub worker: WorkerId,
-    /// Which life.
-    pub incarnation: Incarnation,
-    /// Attempts it runs now.
-    pub running: u32,
-    /// `Live`, `Draining` or, as the last beat, `Gone`.
-    pub state: WorkerState,
-    /// What keeps it from starting tasks now, in words. It claims none meanwhile.
-    pub trouble: Option<String>,
-    /// How long the lease lasts from now.
-    pub lease: Duration,
+impl TaskRow {
+    /// The row's attempt.
+    pub fn attempt_key(&self) -> AttemptKey {
+        self.key.attempt(self.attempt)
+    }
 }
 
-/// The answer to a heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BeatReply {
-    /// The lease was extended. These attempts of this incarnation are to be ended.
-    Live {
-        /// Running attempts with a cancel request.
-        cancel: Vec<AttemptKey>,
-        /// Whether a person wants this life to claim nothing more.
-        drain: bool,
-    },
-    /// The incarnation is dead to the others: end all tasks now, then start as a new one.
-    Fenced,
+/// An attempt that may be claimed from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuedTask {
+    /// The attempt.
+    pub key: AttemptKey,
+    /// The task's name.
+    pub name: TaskName,
+    /// Where it is published.
+    pub queue: QueueName,
+    /// Higher first.
+    pub priority: i32,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A task that ends without an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettledTask {
+    /// The task.
+    pub key: TaskKey,
+    /// Its name.
+    pub name: TaskName,
+    /// `Skipped`, `UpstreamFailed`, `Cancelled`, or `Failed` (its `when` could not be evaluated).
+    pub state: TaskState,
+    /// Why, in words.
+    pub reason: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// An attempt that will be followed by another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRetry {
+    /// The attempt that failed or was lost.
+    pub key: AttemptKey,
+    /// When the next one is due.
+    pub retry_at: DateTime<Utc>,
+    /// Failed attempts so far, this one included if it failed.
+    pub failures: u32,
+    /// Lost attempts so far, this one included if it was lost.
+    pub losses: u32,
+    /// For a lost attempt, why it is over; kept as its error.
+    pub error: Option<String>,
 }
 
 /// A request to claim queued attempts.
@@ -135,25 +178,25 @@ pub struct Finish {
     pub outputs: Option<Object>,
 }
 
-/// A piece of an attempt's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogChunk {
-    /// Which attempt.
-    pub key: AttemptKey,
-    /// From 0, growing; chunks are read in this order.
-    pub seq: u32,
-    /// Whole lines: `2026-11-20T13:00:00.123456Z out text\n`, with `out`, `err` or `sys` (a remark by rota). At most
-    /// 64 KiB; bytes that are no UTF-8 were replaced.
-    pub text: String,
+/// What several roles read of tasks.
+#[async_trait]
+pub trait TaskReads: Send + Sync {
+    /// Rows of these runs' tasks (current attempts), by key.
+    async fn tasks_of_runs(&self, runs: &[RunId]) -> StoreResult<Vec<TaskRow>>;
 }
 
-/// Writes of workers.
+/// What the leader reads of tasks.
 #[async_trait]
-pub trait Facts: Send + Sync {
-    /// Registers a new incarnation, live at once.
-    async fn worker_register(&self, hello: &WorkerHello) -> StoreResult<Incarnation>;
-    /// Extends a lease and hears of cancels. `Gone` gives it up in good order.
-    async fn worker_beat(&self, beat: &Beat) -> StoreResult<BeatReply>;
+pub trait TaskPlans: Send + Sync {
+    /// Rows of these tasks; those without a row are left out.
+    async fn tasks_load(&self, keys: &[TaskKey]) -> StoreResult<Vec<TaskRow>>;
+    /// Queued attempts that were queued before `before`, for publishing again, at most `limit`.
+    async fn tasks_unclaimed(&self, before: DateTime<Utc>, limit: usize) -> StoreResult<Vec<QueuedTask>>;
+}
+
+/// A worker's side of attempts.
+#[async_trait]
+pub trait TaskFacts: Send + Sync {
     /// Queued attempts in these queues, by priority, then age; for workers without a broker.
     async fn tasks_queued(&self, queues: &[QueueName], limit: usize) -> StoreResult<Vec<AttemptKey>>;
     /// Claims: queued -> running, for a live incarnation only, in one transaction. After a lost reply, calling again
@@ -170,8 +213,12 @@ pub trait Facts: Send + Sync {
     async fn tasks_give_back(&self, giving: &GivingBack) -> StoreResult<Vec<AttemptKey>>;
     /// The recorded outputs of tasks of a run (current attempts that succeeded).
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>>;
-    /// The source of a DAG version.
-    async fn source_load(&self, dag: &DagId, version: DagVersion) -> StoreResult<String>;
-    /// Appends to logs. A chunk that is there already is left alone.
-    async fn log_append(&self, chunks: &[LogChunk]) -> StoreResult<()>;
+}
+
+/// What pages read of tasks.
+#[async_trait]
+pub trait TaskViews: Send + Sync {
+    /// All attempts of a task, oldest first. Where the task stands is in [`TaskReads::tasks_of_runs`]: one that was cleared and then
+    /// settled ended without an attempt.
+    async fn view_attempts(&self, task: TaskKey) -> StoreResult<Vec<TaskRow>>;
 }

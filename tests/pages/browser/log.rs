@@ -1,7 +1,7 @@
 //! The log's page in a browser: it grows by itself without a stream of its own, and every line is a link.
 
 use rota_core::id::{RunId, TaskKey, TaskNo};
-use rota_core::port::{Broker, Change, Facts, LogChunk};
+use rota_core::port::{Broker, Change, LogChunk, LogFacts};
 use rota_tests::browser::Browser;
 use serde_json::json;
 

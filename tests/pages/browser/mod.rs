@@ -10,7 +10,7 @@ use std::time::Duration;
 use rota_backend::InProcessBroker;
 use rota_core::id::DagId;
 use rota_core::id::DagVersion;
-use rota_core::port::{Actor, Bell, Broker, Change, Intents, TriggerRequest};
+use rota_core::port::{Actor, Bell, Broker, Change, RunIntents, TriggerRequest};
 use rota_tests::browser::Browser;
 use rota_tests::demo::Demo;
 use rota_web::{Options, Ports, Web};

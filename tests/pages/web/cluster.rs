@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rota_core::id::{Epoch, QueueName, WorkerId};
-use rota_core::port::{Beat, Facts, Nudges, Object, ReplicaBeat, ReplicaState, WorkerHello, WorkerState};
+use rota_core::port::{
+    Beat, Nudges, Object, ReplicaBeat, ReplicaPlans, ReplicaState, TermPlans, WorkerFacts, WorkerHello,
+    WorkerState,
+};
 
 use super::*;
 

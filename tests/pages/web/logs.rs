@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use rota_backend::SqliteStore;
 use rota_core::id::{AttemptKey, RunId, TaskKey, TaskNo};
-use rota_core::port::{Facts, LogChunk};
+use rota_core::port::{LogChunk, LogFacts};
 use rota_tests::demo::Demo;
 use rota_tests::lab::rng::Rng;
 use serde_json::{Value, json};

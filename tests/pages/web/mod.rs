@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use rota_backend::{InProcessBroker, SqliteStore, SystemClock};
 use rota_core::dag::parse;
 use rota_core::id::ReplicaId;
-use rota_core::port::{Bell, Broker, Change, Clock, DagPut, FilesPut, Plans};
+use rota_core::port::{Bell, Broker, Change, Clock, DagFilePlans, DagPut, FilesPut, TermPlans};
 use rota_tests::demo::{Demo, DemoClock};
 use rota_web::{Options, Ports, Web, WebStore};
 use serde_json::{Value, json};

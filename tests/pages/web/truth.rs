@@ -3,7 +3,8 @@
 use chrono::{DateTime, Timelike, Utc};
 use rota_core::id::{DagId, DagVersion, Epoch, QueueName, RunId, TaskKey, TaskName, TaskNo};
 use rota_core::port::{
-    Batch, NewRun, Object, QueuedTask, ReplicaBeat, ReplicaState, RunTransition, SlotOutcome, SlotRow,
+    Batch, BatchPlans, NewRun, Object, QueuedTask, ReplicaBeat, ReplicaPlans, ReplicaState, RunTransition,
+    SlotOutcome, SlotRow,
 };
 use rota_core::state::RunState;
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use rota_backend::PostgresStore;
 use rota_core::id::ReplicaId;
-use rota_core::port::{Batch, Beat, BeatReply, Facts, Plans, StoreError, WorkerState};
+use rota_core::port::{
+    Batch, BatchPlans, Beat, BeatReply, RunPlans, StoreError, TaskFacts, TermPlans, WorkerFacts, WorkerPlans,
+    WorkerState,
+};
 use rota_tests::conformance::store::world::{LONG, World};
 use rota_tests::conformance::{until, within};
 use sqlx::{Connection, PgConnection};

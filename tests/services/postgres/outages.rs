@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rota_backend::{PostgresStore, postgres_migrate};
-use rota_core::port::{Plans, Store, StoreError, Views};
+use rota_core::port::{DagReads, Store, StoreError, TermViews, WorkerPlans};
 use rota_tests::conformance::store::world::World;
 use rota_tests::conformance::{until, within};
 use rota_tests::services::free_port;
@@ -84,7 +84,7 @@ async fn a_lane_that_is_full_of_waiting_statements_leaves_the_others_alone() {
     let pages: Vec<_> = (0..12)
         .map(|_| {
             let store = store.clone();
-            tokio::spawn(async move { store.view_dags().await })
+            tokio::spawn(async move { store.dags_load().await })
         })
         .collect();
     for _ in 0..5 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rota_backend::PostgresStore;
 use rota_core::id::ReplicaId;
-use rota_core::port::{Batch, Plans, StoreError, Views};
+use rota_core::port::{Batch, BatchPlans, RunViews, StoreError, TermPlans, WorkerPlans};
 use rota_tests::conformance::store::world::World;
 use rota_tests::conformance::{until, within};
 use rota_tests::proxy::{Proxy, Way};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rota_backend::PostgresStore;
-use rota_core::port::{Claimed, Facts, Finish, Plans};
+use rota_core::port::{Claimed, Finish, TaskFacts, TaskPlans};
 use rota_core::state::TaskState;
 use rota_tests::conformance::store::world::{Hands, World};
 use rota_tests::conformance::within;

@@ -2,7 +2,7 @@
 
 use rota_backend::PostgresStore;
 use rota_core::id::ReplicaId;
-use rota_core::port::{Plans, ReplicaBeat, ReplicaState, StoreError, StoreResult};
+use rota_core::port::{ReplicaBeat, ReplicaPlans, ReplicaState, StoreError, StoreResult};
 use rota_tests::conformance::within;
 use sqlx::{Connection, PgConnection};
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rota_core::id::WorkerId;
-use rota_core::port::{Actor, Intents, Views, WorkerState};
+use rota_core::port::{Actor, WorkerIntents, WorkerState, WorkerViews};
 use rota_core::state::TaskState;
 use rota_worker::WorkerOptions;
 

@@ -15,9 +15,10 @@ use rota_core::id::{
     AttemptKey, DagId, DagVersion, Epoch, Incarnation, QueueName, ReplicaId, RunId, TaskKey, TaskNo, WorkerId,
 };
 use rota_core::port::{
-    Batch, Beat, BeatReply, Bell, Bells, Broker, BrokerError, ClaimRequest, Claimed, Dispatch, Facts,
-    FilesPut, Finish, GivingBack, LogChunk, NewRun, Object, Plans, QueuedTask, StoreError, StoreResult,
-    TaskRow, Views, WorkerHello, WorkerState,
+    Batch, BatchPlans, Beat, BeatReply, Bell, Bells, Broker, BrokerError, ClaimRequest, Claimed,
+    DagFilePlans, DagSources, Dispatch, FilesPut, Finish, GivingBack, LogChunk, LogFacts, LogViews, NewRun,
+    Object, QueuedTask, StoreError, StoreResult, TaskFacts, TaskPlans, TaskRow, TermPlans, WorkerFacts,
+    WorkerHello, WorkerPlans, WorkerState, WorkerViews,
 };
 use rota_core::port::{Change, Changes, Consumer, DagPut, Nudges};
 use rota_core::state::{RunState, TaskState};
@@ -68,13 +69,17 @@ impl Door {
 }
 
 #[async_trait]
-impl Facts for Door {
+impl WorkerFacts for Door {
     async fn worker_register(&self, hello: &WorkerHello) -> StoreResult<Incarnation> {
         self.open()?.worker_register(hello).await
     }
     async fn worker_beat(&self, beat: &Beat) -> StoreResult<BeatReply> {
         self.open()?.worker_beat(beat).await
     }
+}
+
+#[async_trait]
+impl TaskFacts for Door {
     async fn tasks_queued(&self, queues: &[QueueName], limit: usize) -> StoreResult<Vec<AttemptKey>> {
         self.open()?.tasks_queued(queues, limit).await
     }
@@ -90,9 +95,17 @@ impl Facts for Door {
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
         self.open()?.outputs_load(run, tasks).await
     }
-    async fn source_load(&self, dag: &DagId, version: DagVersion) -> StoreResult<String> {
-        self.open()?.source_load(dag, version).await
+}
+
+#[async_trait]
+impl DagSources for Door {
+    async fn version_source(&self, dag: &DagId, version: DagVersion) -> StoreResult<String> {
+        self.open()?.version_source(dag, version).await
     }
+}
+
+#[async_trait]
+impl LogFacts for Door {
     async fn log_append(&self, chunks: &[LogChunk]) -> StoreResult<()> {
         self.open()?.log_append(chunks).await
     }

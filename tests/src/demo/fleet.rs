@@ -6,7 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::parse;
 use rota_core::id::{Epoch, Incarnation, QueueName, ReplicaId, WorkerId};
-use rota_core::port::{Beat, BeatReply, Facts, Plans, ReplicaBeat, ReplicaState, WorkerHello, WorkerState};
+use rota_core::port::{
+    Beat, BeatReply, ReplicaBeat, ReplicaPlans, ReplicaState, TermPlans, WorkerFacts, WorkerHello,
+    WorkerPlans, WorkerState,
+};
 use serde_json::{Value, json};
 
 use super::Demo;

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_backend::{SqliteStore, SystemClock};
 use rota_core::dag::parse;
 use rota_core::id::{DagId, Epoch, ReplicaId};
-use rota_core::port::{Actor, Clock, DagPut, FileErrorPut, FilesPut, Intents, Plans};
+use rota_core::port::{Actor, Clock, DagFilePlans, DagIntents, DagPut, FileErrorPut, FilesPut, TermPlans};
 
 use dags::{BROKEN, DAGS, DemoDag};
 use fleet::{Hand, Outage};

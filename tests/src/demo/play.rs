@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rota_core::dag::{Dag, parse, parse_params};
 use rota_core::id::{AttemptKey, DagVersion, RunId, TaskKey, TaskNo};
 use rota_core::port::{
-    Batch, ClaimRequest, Claimed, CursorMove, Facts, Finish, LogChunk, NewRun, Object, Plans, QueuedTask,
-    RunTransition, SettledTask, SlotOutcome, SlotRow,
+    Batch, BatchPlans, ClaimRequest, Claimed, CursorMove, Finish, LogChunk, LogFacts, NewRun, Object,
+    QueuedTask, RunTransition, SettledTask, SlotOutcome, SlotRow, TaskFacts,
 };
 use rota_core::state::{RunState, TaskState};
 use serde_json::json;

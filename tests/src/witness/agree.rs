@@ -81,7 +81,7 @@ pub async fn read(store: &dyn Views) -> Told {
     let runs = store.view_runs(&filter).await.unwrap();
     let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
     for page in ids.chunks(PAGE) {
-        for task in store.view_tasks(page).await.unwrap() {
+        for task in store.tasks_of_runs(page).await.unwrap() {
             let rows = store.view_attempts(TaskKey::single(task.key.run, task.key.task)).await.unwrap();
             let attempts = rows.iter().map(ToldAttempt::of).collect();
             let key = (task.key.run.0, task.name.to_string());

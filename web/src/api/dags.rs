@@ -43,7 +43,7 @@ pub(crate) async fn list(ctx: Ctx, Query(query): Query<DagListQuery>) -> Outcome
     let store = &*ctx.app.ports.store;
     let limit = limit(query.limit);
     let after = query.cursor.unwrap_or_default();
-    let mut rows = store.view_dags().await?;
+    let mut rows = store.dags_load().await?;
     rows.retain(|row| row.dag.as_str() > after.as_str());
     rows.truncate(limit + 1);
     let dags = ctx.app.catalog.current(store, &rows).await?;

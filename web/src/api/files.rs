@@ -50,9 +50,9 @@ pub(crate) async fn list(ctx: Ctx, Query(query): Query<FileListQuery>) -> Outcom
     let store = &*ctx.app.ports.store;
     let limit = limit(query.limit);
     let after = query.cursor.unwrap_or_default();
-    let good = store.view_dags().await?.into_iter().filter(|dag| dag.present).map(FileShape::from);
+    let good = store.dags_load().await?.into_iter().filter(|dag| dag.present).map(FileShape::from);
     let mut files: BTreeMap<String, FileShape> = good.map(|file| (file.path.clone(), file)).collect();
-    let broken = store.view_files_broken().await?.into_iter().map(FileShape::from);
+    let broken = store.files_broken().await?.into_iter().map(FileShape::from);
     files.extend(broken.map(|file| (file.path.clone(), file)));
     let wanted = |file: &FileShape| file.path > after && query.state.is_none_or(|state| file.state == state);
     let page = files.into_values().filter(wanted).take(limit + 1).collect();

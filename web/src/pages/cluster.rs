@@ -82,7 +82,7 @@ impl Cluster {
         let (replicas, terms) = (store.view_replicas().await?, store.view_terms(TERMS_MAX).await?);
         let lead = ctx.app.lead(terms.first(), &replicas, ctx.moment.now);
         let workers = store.view_workers().await?;
-        let mut rows = store.view_dags().await?;
+        let mut rows = store.dags_load().await?;
         rows.retain(|row| row.present);
         let dags = ctx.app.catalog.current(store, &rows).await?;
         let dags: Vec<Arc<Dag>> = dags.into_iter().flatten().collect();

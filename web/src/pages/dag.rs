@@ -112,7 +112,7 @@ pub(crate) async fn show(
     let ended = RunFilter { dag: Some(id), states, limit: 1, ..RunFilter::default() };
     let ended = store.view_runs(&ended).await?;
     let ids: Vec<RunId> = runs.iter().take(RUNS_MAX).map(|run| run.id).collect();
-    let tasks = store.view_tasks(&ids).await?;
+    let tasks = store.tasks_of_runs(&ids).await?;
     let schedule = found.dag.as_ref().and_then(|dag| dag.schedule.clone());
     let beside = ctx.moment.beside(schedule.as_ref().map(|schedule| schedule.spec().timezone));
     let (graph, graph_of, graph_run) = drawn(&ctx, found.dag.as_deref(), &runs, &tasks).await?;
@@ -143,7 +143,7 @@ impl DagHead {
     /// Of this DAG, on the tab of that name.
     pub(crate) async fn load(ctx: &Ctx, found: &FoundDag, tab: &'static str) -> Outcome<Self> {
         let broken = ctx.app.files_broken().await? > 0 && {
-            let files = ctx.app.ports.store.view_files_broken().await?;
+            let files = ctx.app.ports.store.files_broken().await?;
             files.iter().any(|file| file.dag.as_ref() == Some(&found.row.dag))
         };
         let dag = found.dag.as_deref();

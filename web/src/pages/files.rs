@@ -55,8 +55,8 @@ const GOOD_MAX: usize = 200;
 /// `GET /files`.
 pub(crate) async fn show(ctx: Ctx) -> Outcome<Page<FilesPage>> {
     let frame = PageFrame::load(&ctx, Nav::Files, PageTopic::All).await?;
-    let files = ctx.app.ports.store.view_files_broken().await?;
-    let mut dags = ctx.app.ports.store.view_dags().await?;
+    let files = ctx.app.ports.store.files_broken().await?;
+    let mut dags = ctx.app.ports.store.dags_load().await?;
     dags.retain(|dag| dag.present);
     dags.sort_by(|a, b| a.path.cmp(&b.path));
     let broken = files.len() as u64;

@@ -19,7 +19,7 @@ pub(crate) struct GoQuery {
 pub(crate) async fn go(ctx: Ctx, Query(query): Query<GoQuery>) -> Outcome<Redirect> {
     let text = query.q.trim();
     if let Ok(run) = run_id(text)
-        && ctx.app.ports.store.view_run(run).await?.is_some()
+        && ctx.app.ports.store.run_load(run).await?.is_some()
     {
         return Ok(Redirect::to(&format!("/runs/{run}")));
     }

@@ -154,7 +154,7 @@ impl HomeFacts {
 /// Every DAG whose file is there or that still runs, trouble first, then by next slot.
 async fn entries(ctx: &Ctx, counts: &Counts) -> Outcome<Vec<DagEntry>> {
     let store = &*ctx.app.ports.store;
-    let mut rows = store.view_dags().await?;
+    let mut rows = store.dags_load().await?;
     rows.retain(|row| row.present);
     let ids: Vec<DagId> = rows.iter().map(|row: &DagRow| row.dag.clone()).collect();
     let newest = store.view_recent_runs(&ids, 1).await?;

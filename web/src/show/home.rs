@@ -104,7 +104,7 @@ pub(crate) struct HomeBoard {
 /// What failed and why, in the order given.
 pub(crate) async fn failures(ctx: &Ctx, failed: &[FailedDag]) -> Outcome<Vec<FailureNote>> {
     let ids: Vec<RunId> = failed.iter().map(|dag| dag.run.id).collect();
-    let tasks = ctx.app.ports.store.view_tasks(&ids).await?;
+    let tasks = ctx.app.ports.store.tasks_of_runs(&ids).await?;
     Ok(failed.iter().map(|dag| failure(&ctx.moment, dag, &tasks)).collect())
 }
 
@@ -166,7 +166,7 @@ pub(crate) async fn now(ctx: &Ctx, active: &ActiveRuns) -> Outcome<Vec<ActiveNow
     let store = &*ctx.app.ports.store;
     let ids: Vec<RunId> = active.list.iter().map(|run| run.id).collect();
     let mut rows: HashMap<RunId, Vec<TaskRow>> = HashMap::new();
-    for row in store.view_tasks(&ids).await? {
+    for row in store.tasks_of_runs(&ids).await? {
         rows.entry(row.key.run).or_default().push(row);
     }
     let mut dags: Vec<DagId> = active.list.iter().map(|run| run.dag.clone()).collect();

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use rota_core::dag::Dag;
 use rota_core::id::{AttemptKey, DagId, DagVersion, Incarnation, QueueName, RunId, TaskNo};
 use rota_core::port::{
-    Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, GivingBack, LogChunk, Object, StoreResult,
-    WorkerHello,
+    Beat, BeatReply, ClaimRequest, Claimed, DagSources, Facts, Finish, GivingBack, LogChunk, LogFacts,
+    Object, StoreResult, TaskFacts, WorkerFacts, WorkerHello,
 };
 
 use crate::output;
@@ -73,7 +73,7 @@ fn without_stamp(line: &str) -> &str {
 }
 
 #[async_trait]
-impl Facts for LiveFacts {
+impl WorkerFacts for LiveFacts {
     async fn worker_register(&self, hello: &WorkerHello) -> StoreResult<Incarnation> {
         self.inner.worker_register(hello).await
     }
@@ -81,7 +81,10 @@ impl Facts for LiveFacts {
     async fn worker_beat(&self, beat: &Beat) -> StoreResult<BeatReply> {
         self.inner.worker_beat(beat).await
     }
+}
 
+#[async_trait]
+impl TaskFacts for LiveFacts {
     async fn tasks_queued(&self, queues: &[QueueName], limit: usize) -> StoreResult<Vec<AttemptKey>> {
         self.inner.tasks_queued(queues, limit).await
     }
@@ -101,11 +104,17 @@ impl Facts for LiveFacts {
     async fn outputs_load(&self, run: RunId, tasks: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
         self.inner.outputs_load(run, tasks).await
     }
+}
 
-    async fn source_load(&self, dag: &DagId, version: DagVersion) -> StoreResult<String> {
-        self.inner.source_load(dag, version).await
+#[async_trait]
+impl DagSources for LiveFacts {
+    async fn version_source(&self, dag: &DagId, version: DagVersion) -> StoreResult<String> {
+        self.inner.version_source(dag, version).await
     }
+}
 
+#[async_trait]
+impl LogFacts for LiveFacts {
     async fn log_append(&self, chunks: &[LogChunk]) -> StoreResult<()> {
         self.inner.log_append(chunks).await?;
         for chunk in chunks {

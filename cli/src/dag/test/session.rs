@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use rota_backend::{InProcessBroker, SoloLeadership, SqliteStore, SystemClock};
 use rota_core::id::{DagId, DagVersion, Epoch, ReplicaId, RunId, TaskKey};
 use rota_core::port::{
-    Actor, Batch, Bell, Broker, DagPut, Facts, FilesPut, IntentKind, Intents, NewRun, Plans, SettledTask,
-    TriggerRequest, Views,
+    Actor, Batch, BatchPlans, Bell, Broker, DagFilePlans, DagIntents, DagPut, DagViews, Facts, FilesPut,
+    IntentKind, NewRun, RunIntents, RunReads, SettledTask, TaskReads, TermPlans, TriggerRequest,
 };
 use rota_core::state::{RunState, TaskState};
 
@@ -146,9 +146,9 @@ async fn watch(
     let mut changes = broker.changes().await?;
     let mut asked = false;
     loop {
-        let row = store.view_run(run).await?.context("a run that was made is there")?;
+        let row = store.run_load(run).await?.context("a run that was made is there")?;
         if row.state.is_terminal() {
-            return Ok(EndedRun { run: row, tasks: store.view_tasks(&[run]).await? });
+            return Ok(EndedRun { run: row, tasks: store.tasks_of_runs(&[run]).await? });
         }
         tokio::select! {
             _ = tokio::time::timeout(LOOK, changes.next()) => {}

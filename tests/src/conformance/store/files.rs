@@ -23,7 +23,7 @@ pub async fn another_text_is_the_next_version(store: Arc<dyn Store>) {
     let sources = [(1, "one"), (2, "two"), (3, "one")];
     for (version, source) in sources {
         assert_eq!(store.version_source(&dag, DagVersion(version)).await.unwrap(), source);
-        assert_eq!(store.source_load(&dag, DagVersion(version)).await.unwrap(), source);
+        assert_eq!(store.version_source(&dag, DagVersion(version)).await.unwrap(), source);
         assert_eq!(store.view_source(&dag, DagVersion(version)).await.unwrap().unwrap().0, source);
     }
     let row = store.view_dag(&dag).await.unwrap().unwrap();
@@ -80,7 +80,7 @@ pub async fn a_broken_file_keeps_the_last_good_version(store: Arc<dyn Store>) {
         FilesPut { errors: vec![broken("new.yaml"), broken("d.yaml")], at: world.at, ..FilesPut::default() };
     store.files_put(world.epoch, &files).await.unwrap();
     let rows = store.files_broken().await.unwrap();
-    assert_eq!(rows, store.view_files_broken().await.unwrap());
+    assert_eq!(rows, store.files_broken().await.unwrap());
     let named: Vec<_> =
         rows.iter().map(|row| (row.path.as_str(), row.dag.as_ref().map(DagId::as_str))).collect();
     assert_eq!(named, vec![("d.yaml", Some("d")), ("new.yaml", None)]);
@@ -109,7 +109,7 @@ pub async fn a_dag_whose_file_is_gone_keeps_its_history_and_can_come_back(store:
 pub async fn a_source_that_is_unknown_is_not_found(store: Arc<dyn Store>) {
     let _world = World::begin(Arc::clone(&store)).await;
     assert_not_found(store.version_source(&DagId::trusted("d"), DagVersion(2)).await);
-    assert_not_found(store.source_load(&DagId::trusted("x"), DagVersion(1)).await);
+    assert_not_found(store.version_source(&DagId::trusted("x"), DagVersion(1)).await);
     assert_eq!(store.view_source(&DagId::trusted("x"), DagVersion(1)).await.unwrap(), None);
     assert_eq!(store.view_dag(&DagId::trusted("x")).await.unwrap(), None);
 }

@@ -15,7 +15,7 @@ pub async fn a_trigger_makes_a_queued_run(store: Arc<dyn Store>) {
     let request = TriggerRequest { params, ..world.request() };
     let first = store.run_trigger(&request, &admin()).await.unwrap();
     assert!(first.created);
-    let run = store.view_run(first.run.id).await.unwrap().unwrap();
+    let run = store.run_load(first.run.id).await.unwrap().unwrap();
     assert_eq!(run, first.run);
     assert_eq!((run.state, run.trigger, run.slot), (RunState::Queued, Trigger::Manual, None));
     assert_eq!((run.version, run.params), (DagVersion(1), request.params.clone()));

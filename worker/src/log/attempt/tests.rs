@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use rota_core::id::{DagId, DagVersion, Incarnation, QueueName, RunId, TaskKey, TaskNo};
 use rota_core::port::{
-    Beat, BeatReply, ClaimRequest, Claimed, Facts, Finish, GivingBack, Object, StoreError, StoreResult,
-    WorkerHello,
+    Beat, BeatReply, ClaimRequest, Claimed, DagSources, Finish, GivingBack, LogFacts, Object, StoreError,
+    StoreResult, TaskFacts, WorkerFacts, WorkerHello,
 };
 
 use super::*;
@@ -25,13 +25,17 @@ fn not_asked<T>() -> StoreResult<T> {
 }
 
 #[async_trait]
-impl Facts for Counter {
+impl WorkerFacts for Counter {
     async fn worker_register(&self, _: &WorkerHello) -> StoreResult<Incarnation> {
         not_asked()
     }
     async fn worker_beat(&self, _: &Beat) -> StoreResult<BeatReply> {
         not_asked()
     }
+}
+
+#[async_trait]
+impl TaskFacts for Counter {
     async fn tasks_queued(&self, _: &[QueueName], _: usize) -> StoreResult<Vec<AttemptKey>> {
         not_asked()
     }
@@ -47,9 +51,17 @@ impl Facts for Counter {
     async fn outputs_load(&self, _: RunId, _: &[TaskNo]) -> StoreResult<Vec<(TaskNo, u32, Object)>> {
         not_asked()
     }
-    async fn source_load(&self, _: &DagId, _: DagVersion) -> StoreResult<String> {
+}
+
+#[async_trait]
+impl DagSources for Counter {
+    async fn version_source(&self, _: &DagId, _: DagVersion) -> StoreResult<String> {
         not_asked()
     }
+}
+
+#[async_trait]
+impl LogFacts for Counter {
     async fn log_append(&self, chunks: &[LogChunk]) -> StoreResult<()> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("away".to_owned()));
