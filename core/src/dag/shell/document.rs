@@ -1,10 +1,10 @@
 //! Here-documents: where they begin and end, and how a value is written in one.
 
 use super::escape;
-use super::reader::{Document, Last, Reader, ShellFrame};
+use super::reader::{Document, Last, ShellFrame, ShellReader};
 use super::reasons::*;
 
-impl Reader {
+impl ShellReader {
     /// `<<`, `<<-` and the word that will end the here-document.
     pub(super) fn delimiter(&mut self, rest: &str) -> usize {
         let strips_tabs = rest.starts_with("<<-");

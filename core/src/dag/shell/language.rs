@@ -1,10 +1,10 @@
 //! The shell's own language: words, separators, redirections and parentheses.
 
-use super::reader::{Arithmetic, Last, Paren, Reader, ShellFrame, Subscript};
+use super::reader::{Arithmetic, Last, Paren, ShellFrame, ShellReader, Subscript};
 use super::reasons::*;
 use super::words::ShellCommand;
 
-impl Reader {
+impl ShellReader {
     pub(super) fn in_word(&mut self, c: char) {
         if let Some(command) = self.commands.last_mut() {
             command.word.push(c);

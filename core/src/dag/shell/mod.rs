@@ -18,7 +18,7 @@ mod reasons;
 mod words;
 
 use self::programs::Program;
-use self::reader::Reader;
+use self::reader::ShellReader;
 
 /// Stands before and after each value in a script.
 pub(super) const MARK: char = '\0';
@@ -74,8 +74,8 @@ pub(super) fn arguments_read_as_code(marked: &[String]) -> Vec<ReadAsCode> {
     found
 }
 
-fn read(marked: &str) -> Result<Reader, Refused> {
-    let mut reader = Reader::new(marked.len());
+fn read(marked: &str) -> Result<ShellReader, Refused> {
+    let mut reader = ShellReader::new(marked.len());
     let mut parts = marked.split(MARK).peekable();
     let mut value = 0_usize;
     while let Some(literal) = parts.next() {

@@ -1,9 +1,9 @@
 //! What stands within quotes, braces, arithmetic and subscripts: where each ends and what begins in it.
 
-use super::reader::{Arithmetic, Last, Reader, ShellFrame, Subscript};
+use super::reader::{Arithmetic, Last, ShellFrame, ShellReader, Subscript};
 use super::reasons::*;
 
-impl Reader {
+impl ShellReader {
     /// All up to and with the closing quote.
     pub(super) fn single(&mut self, rest: &str) -> usize {
         let end = rest.find('\'');

@@ -74,7 +74,7 @@ pub(super) enum Last {
     Backslash,
 }
 
-pub(super) struct Reader {
+pub(super) struct ShellReader {
     out: String,
     /// Innermost last; empty at the top of the script.
     pub(super) frames: Vec<ShellFrame>,
@@ -104,7 +104,7 @@ pub(super) struct Reader {
     read_as_code: Vec<ReadAsCode>,
 }
 
-impl Reader {
+impl ShellReader {
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             out: String::with_capacity(bytes + 64),
