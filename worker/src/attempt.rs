@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rota_core::dag::{Action, Dag, Scope, Task};
+use rota_core::dag::{Cost, Dag, Scope, Task, render};
 use rota_core::id::{AttemptKey, ClaimToken, DagId};
 use rota_core::port::{Change, Claimed, Finish, GivingBack, StoreError, StoreResult};
 use rota_core::state::{RunState, TaskState};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::exec::{End, Job, Outcome, StopReason, Stopped, default_shell};
+use crate::action::process::{End, Outcome, StopReason, Stopped, default_shell};
+use crate::action::{Bench, Runner, runner};
 use crate::finish::Ended;
 use crate::job::job;
 use crate::life::Life;
@@ -19,14 +20,6 @@ use crate::patience::{Backoff, answered};
 use crate::ringer::News;
 use crate::scratch::StartFolder;
 use crate::shortage::StartError;
-
-/// What an attempt turned out to be.
-enum Work {
-    /// Nothing to do: it has succeeded.
-    Nothing,
-    /// A process, and the folder that it starts in.
-    Process(Box<Job>, StartFolder),
-}
 
 /// Runs a claimed attempt and reports how it ended, unless it was lost: then others decide what comes next.
 pub(crate) async fn run(
@@ -37,33 +30,33 @@ pub(crate) async fn run(
 ) {
     let report = Report::new(life.clone(), &claimed);
     let mut log = AttemptLog::new(claimed.key, life.shared.logs.clone());
-    let work = prepare(&life, &claimed, &mut stopped).await;
-    let mut used = None;
-    let outcome = match work {
-        Ok(Work::Nothing) => unstarted(&life, End::Success, None),
-        Ok(Work::Process(job, folder)) => {
-            let slot = match slot {
-                Some(slot) => Some(slot),
-                // A task with a process in the lane of tasks without: it waits for its turn like all others.
-                None => life.shared.slots.clone().acquire_owned().await.ok(),
+    let mut runner = prepare(&life, &claimed, &mut stopped).await;
+    let outcome = match &mut runner {
+        Ok(runner) => {
+            let slot = match runner.cost() {
+                // One that came without a slot, from the queue of those that need none: it waits for its turn like all others.
+                Cost::Slot if slot.is_none() => life.shared.slots.clone().acquire_owned().await.ok(),
+                Cost::Slot | Cost::Nothing => slot,
             };
-            let outcome = life.shared.executor.run(&job, &mut stopped, &mut log).await;
+            let bench = Bench { stopped: &mut stopped, log: &mut log, now: life.now() };
+            let outcome = runner.run(bench).await;
             note_shortage(&life, &outcome);
             drop(slot);
-            used = Some(folder);
             outcome
         }
         Err(StartError::Short(why)) => {
-            let outcome = unstarted(&life, End::NotStarted, Some(why));
+            let outcome = Outcome::unstarted(End::NotStarted, life.now(), Some(why.clone()));
             note_shortage(&life, &outcome);
             outcome
         }
         Err(StartError::Wrong(error)) => match stopped.reason() {
-            Some(StopReason::Cancelled) => unstarted(&life, End::Cancelled, Some("cancelled".to_owned())),
-            Some(StopReason::LeaseLost | StopReason::Shutdown) => unstarted(&life, End::Lost, None),
+            Some(StopReason::Cancelled) => cancelled(&life),
+            Some(StopReason::LeaseLost | StopReason::Shutdown) => {
+                Outcome::unstarted(End::Lost, life.now(), None)
+            }
             None => {
-                log.remark(life.now(), &error);
-                unstarted(&life, End::Failed, Some(error))
+                log.remark(life.now(), error);
+                Outcome::unstarted(End::Failed, life.now(), Some(error.clone()))
             }
         },
     };
@@ -85,9 +78,8 @@ pub(crate) async fn run(
     } else {
         report.send(outcome).await;
     }
-    // Last, because others wait for the result and nobody for this.
-    if let Some(folder) = used {
-        folder.close().await;
+    if let Ok(runner) = runner {
+        runner.clear_up().await;
     }
 }
 
@@ -115,12 +107,12 @@ async fn give_back(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Opt
                 life.shared.ringer.tell(News { changes, ..News::default() });
                 return None;
             }
-            Ok(_) => return Some(unstarted(life, End::Cancelled, Some("cancelled".to_owned()))),
+            Ok(_) => return Some(cancelled(life)),
             Err(StoreError::Conflict(why)) => {
                 // The next heartbeat says so to the whole life.
                 tracing::warn!("attempt {} was not started and is lost: {why}", claimed.key);
                 life.beat_now.notify_one();
-                return Some(unstarted(life, End::Lost, None));
+                return Some(Outcome::unstarted(End::Lost, life.now(), None));
             }
             // Nobody else would do anything about an attempt that this life holds.
             Err(error) => error.to_string(),
@@ -131,34 +123,30 @@ async fn give_back(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Opt
         }
     }
     Some(match stopped.reason() {
-        Some(StopReason::Cancelled) => unstarted(life, End::Cancelled, Some("cancelled".to_owned())),
-        _ => unstarted(life, End::Lost, None),
+        Some(StopReason::Cancelled) => cancelled(life),
+        _ => Outcome::unstarted(End::Lost, life.now(), None),
     })
 }
 
 /// The report of an attempt whose task does nothing.
-pub(crate) fn noop_ended(life: &Life, claimed: &Claimed) -> Ended {
-    let finish = finish_of(claimed.key, claimed.token, unstarted(life, End::Success, None));
+pub(crate) fn nothing_done(life: &Life, claimed: &Claimed) -> Ended {
+    let finish = finish_of(claimed.key, claimed.token, Outcome::unstarted(End::Success, life.now(), None));
     Ended { finish, dag: claimed.dag.clone() }
 }
 
-fn unstarted(life: &Life, end: End, error: Option<String>) -> Outcome {
-    Outcome {
-        end,
-        spawned_at: None,
-        ended_at: life.now(),
-        exit_code: None,
-        signal: None,
-        error: error.map(|error| error.replace('\0', "\u{fffd}")),
-        outputs: None,
-    }
+fn cancelled(life: &Life) -> Outcome {
+    Outcome::unstarted(End::Cancelled, life.now(), Some("cancelled".to_owned()))
 }
 
 /// Finds out what there is to do.
 ///
 /// # Errors
 /// The attempt cannot be run, or not here and now.
-async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Result<Work, StartError> {
+async fn prepare(
+    life: &Life,
+    claimed: &Claimed,
+    stopped: &mut Stopped,
+) -> Result<Box<dyn Runner>, StartError> {
     let dags = &life.shared.dags;
     let dag = match dags.at_hand(claimed) {
         Some(dag) => dag,
@@ -168,10 +156,7 @@ async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Resul
         let (version, dag, name) = (claimed.version, &claimed.dag, &claimed.name);
         StartError::Wrong(format!("version {version} of {dag} has no task {name}"))
     };
-    let task = dag.tasks.get(claimed.key.task.task.0 as usize).ok_or_else(missing)?;
-    if task.action == Action::Noop {
-        return Ok(Work::Nothing);
-    }
+    let task = dag.tasks.get(claimed.key.task.task.place()).ok_or_else(missing)?;
     let outputs = upstream_outputs(life, claimed, &dag, task, stopped).await.map_err(StartError::Wrong)?;
     let scope = Scope {
         run: claimed.key.task.run,
@@ -185,13 +170,16 @@ async fn prepare(life: &Life, claimed: &Claimed, stopped: &mut Stopped) -> Resul
         outputs: &outputs,
         shell: default_shell(),
     };
-    let folder = StartFolder::of(&life.shared.options, claimed)?;
-    let mut job = job(&dag, task, &scope, folder.path(), claimed.token).map_err(StartError::Wrong)?;
-    if folder.is_scratch() && life.shared.options.dags_dir.is_some() {
-        let remark = "this worker has no folder of the DAG's file: started in a directory of its own";
-        job.remark = Some(remark.to_owned());
-    }
-    Ok(Work::Process(Box::new(job), folder))
+    let rendered = render(&dag, task, &scope).map_err(|error| StartError::Wrong(error.to_string()))?;
+    runner(rendered, &life.shared.executor, |command| {
+        let folder = StartFolder::of(&life.shared.options, claimed)?;
+        let mut job = job(task, command, folder.path(), claimed.token);
+        if folder.is_scratch() && life.shared.options.dags_dir.is_some() {
+            let remark = "this worker has no folder of the DAG's file: started in a directory of its own";
+            job.remark = Some(remark.to_owned());
+        }
+        Ok((job, folder))
+    })
 }
 
 /// The outputs that the task's templates read; none are loaded for a task that reads none.
@@ -294,7 +282,7 @@ impl Drop for Report {
         if !self.is_settled && std::thread::panicking() {
             self.life.forget(self.key);
             let fault = "a fault in rota ended the attempt; the worker's log says more".to_owned();
-            let ended = self.ended(unstarted(&self.life, End::Failed, Some(fault)));
+            let ended = self.ended(Outcome::unstarted(End::Failed, self.life.now(), Some(fault)));
             let _ = self.life.shared.finisher.try_send(ended);
         }
     }

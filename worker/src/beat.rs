@@ -7,7 +7,7 @@ use rota_core::port::{BeatReply, Nudges};
 use rota_kit::boottime::BootTime;
 use tokio::time::sleep;
 
-use crate::exec::StopReason;
+use crate::action::process::StopReason;
 use crate::life::Life;
 use crate::patience::answered_within;
 

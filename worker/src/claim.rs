@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rota_core::dag::Action;
+use rota_core::dag::{Action, Cost};
 use rota_core::id::{AttemptKey, QueueName};
 use rota_core::port::{BrokerError, Change, ClaimRequest, Claimed, Consumer, Delivery};
 use rota_core::seeded;
@@ -15,10 +15,10 @@ use crate::life::Life;
 use crate::patience::{Backoff, answered};
 use crate::ringer::News;
 
-/// `noop` attempts claimed at a time.
-const NOOPS_MAX: usize = 1024;
-/// Processes claimed at a time, however many slots are free.
-const PROCESSES_MAX: usize = 256;
+/// Attempts without a cost claimed at a time.
+const FREE_TOGETHER_MAX: usize = 1024;
+/// Attempts that need a slot claimed at a time, however many are free.
+const SLOTS_TOGETHER_MAX: usize = 256;
 /// How long freed slots gather when all were taken.
 const GATHER: Duration = Duration::from_millis(1);
 /// How often the store is looked at while the broker is away.
@@ -26,28 +26,31 @@ const POLL_AWAY: Duration = Duration::from_millis(250);
 /// Before a broken subscription is made anew.
 const RESUBSCRIBE: Duration = Duration::from_millis(500);
 
-/// Which attempts a loop claims.
+/// Which attempts a loop claims: those of one cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Those that need a slot.
-    Processes,
-    /// Those that do nothing and need none.
-    Noops,
-}
+pub(crate) struct Claims(pub(crate) Cost);
 
-impl Lane {
+impl Claims {
     fn queues(self, life: &Life) -> Vec<QueueName> {
-        match self {
-            Self::Processes => life.shared.options.queues.clone(),
-            Self::Noops => vec![QueueName::trusted(QueueName::NOOP)],
+        match self.0 {
+            Cost::Slot => life.shared.options.queues.clone(),
+            Cost::Nothing => vec![QueueName::trusted(QueueName::NOOP)],
+        }
+    }
+
+    /// How much may be claimed now without waiting.
+    fn free(self, life: &Life) -> usize {
+        match self.0 {
+            Cost::Slot => life.shared.slots.available_permits().min(SLOTS_TOGETHER_MAX),
+            Cost::Nothing => FREE_TOGETHER_MAX,
         }
     }
 
     /// Waits until something may be claimed: how much.
     async fn room(self, life: &Life) -> usize {
         let slots = &life.shared.slots;
-        match self {
-            Self::Processes => {
+        match self.0 {
+            Cost::Slot => {
                 if slots.available_permits() == 0 {
                     // All slots were taken: short tasks end in quick succession, and claiming several at once costs hardly
                     // more than claiming one.
@@ -56,32 +59,32 @@ impl Lane {
                 }
                 let first = slots.acquire().await;
                 let free = slots.available_permits() + usize::from(first.is_ok());
-                free.min(PROCESSES_MAX)
+                free.min(SLOTS_TOGETHER_MAX)
             }
-            Self::Noops => NOOPS_MAX,
+            Cost::Nothing => FREE_TOGETHER_MAX,
         }
     }
 
-    /// What `count` attempts of this lane need to run.
+    /// What `count` such attempts need to run.
     async fn slots(self, life: &Life, count: usize) -> Option<OwnedSemaphorePermit> {
-        match self {
-            Self::Processes => {
+        match self.0 {
+            Cost::Slot => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 life.shared.slots.clone().acquire_many_owned(count).await.ok()
             }
-            Self::Noops => None,
+            Cost::Nothing => None,
         }
     }
 }
 
 /// Claims what arrives, until nothing more is to be claimed. Subscribes again whenever the subscription breaks.
-pub(crate) async fn consume(life: Arc<Life>, lane: Lane) {
+pub(crate) async fn consume(life: Arc<Life>, claims: Claims) {
     while !life.claiming.is_cancelled() {
         tokio::select! {
             () = life.shared.readiness.well() => {}
             () = life.claiming.cancelled() => return,
         }
-        if let Err(error) = consume_once(&life, lane).await {
+        if let Err(error) = consume_once(&life, claims).await {
             if !life.shared.ringer.is_broker_away() {
                 tracing::warn!("the broker is away, looking for tasks in the store instead: {error}");
             }
@@ -92,8 +95,8 @@ pub(crate) async fn consume(life: Arc<Life>, lane: Lane) {
 }
 
 /// One subscription. Stops only between two batches: a claim that is committed has to be run.
-async fn consume_once(life: &Arc<Life>, lane: Lane) -> Result<(), BrokerError> {
-    let queues = lane.queues(life);
+async fn consume_once(life: &Arc<Life>, claims: Claims) -> Result<(), BrokerError> {
+    let queues = claims.queues(life);
     let mut consumer = tokio::select! {
         consumer = life.shared.ports.broker.consume(&queues) => consumer?,
         () = life.claiming.cancelled() => return Ok(()),
@@ -101,7 +104,7 @@ async fn consume_once(life: &Arc<Life>, lane: Lane) -> Result<(), BrokerError> {
     life.shared.ringer.set_broker_away(false);
     loop {
         let arrived = async {
-            let room = lane.room(life).await;
+            let room = claims.room(life).await;
             consumer.next(room).await
         };
         let deliveries = tokio::select! {
@@ -113,21 +116,21 @@ async fn consume_once(life: &Arc<Life>, lane: Lane) -> Result<(), BrokerError> {
         if !life.shared.readiness.is_well() {
             return Ok(());
         }
-        take(life, lane, consumer.as_mut(), deliveries).await?;
+        take(life, claims, consumer.as_mut(), deliveries).await?;
     }
 }
 
 /// Claims deliveries, acknowledges them, starts what was claimed.
 async fn take(
     life: &Arc<Life>,
-    lane: Lane,
+    claims: Claims,
     consumer: &mut dyn Consumer,
     deliveries: Vec<Delivery>,
 ) -> Result<(), BrokerError> {
     if seeded::bug("ack-before-claim") {
         return consumer.ack(&deliveries.iter().map(|delivery| delivery.tag).collect::<Vec<_>>()).await;
     }
-    let slots = lane.slots(life, deliveries.len()).await;
+    let slots = claims.slots(life, deliveries.len()).await;
     let keys = deliveries.iter().map(|delivery| delivery.key).collect();
     // Without an answer they are not acknowledged; the broker delivers them again.
     let Some(claimed) = claim(life, keys).await else { return Ok(()) };
@@ -143,8 +146,8 @@ pub(crate) async fn poll(life: Arc<Life>) {
         return;
     }
     loop {
-        for lane in [Lane::Noops, Lane::Processes] {
-            while !life.claiming.is_cancelled() && look(&life, lane).await {}
+        for claims in [Claims(Cost::Nothing), Claims(Cost::Slot)] {
+            while !life.claiming.is_cancelled() && look(&life, claims).await {}
         }
         let is_away = life.shared.ringer.is_broker_away();
         let pause = if is_away { POLL_AWAY.min(life.shared.options.poll) } else { life.shared.options.poll };
@@ -156,18 +159,15 @@ pub(crate) async fn poll(life: Arc<Life>) {
 }
 
 /// One look at the store. Whether there may be more.
-async fn look(life: &Arc<Life>, lane: Lane) -> bool {
+async fn look(life: &Arc<Life>, claims: Claims) -> bool {
     if !life.shared.readiness.is_well() {
         return false;
     }
-    let free = match lane {
-        Lane::Processes => life.shared.slots.available_permits().min(PROCESSES_MAX),
-        Lane::Noops => NOOPS_MAX,
-    };
+    let free = claims.free(life);
     if free == 0 {
         return false;
     }
-    let queues = lane.queues(life);
+    let queues = claims.queues(life);
     let keys = match answered(life.shared.ports.facts.tasks_queued(&queues, free)).await {
         Ok(keys) if keys.is_empty() => return false,
         Ok(keys) => keys,
@@ -177,7 +177,7 @@ async fn look(life: &Arc<Life>, lane: Lane) -> bool {
         }
     };
     let is_full = keys.len() >= free;
-    let slots = lane.slots(life, keys.len()).await;
+    let slots = claims.slots(life, keys.len()).await;
     let Some(claimed) = claim(life, keys).await else { return false };
     let is_progress = !claimed.is_empty();
     start(life, claimed, slots).await;
@@ -223,8 +223,8 @@ async fn start(life: &Arc<Life>, claimed: Vec<Claimed>, mut slots: Option<OwnedS
         if changes.last() != Some(&change) {
             changes.push(change);
         }
-        if is_noop(life, &claimed) {
-            ended.push(attempt::noop_ended(life, &claimed));
+        if has_nothing_to_do(life, &claimed) {
+            ended.push(attempt::nothing_done(life, &claimed));
         } else {
             let stopped = life.remember(claimed.key);
             life.attempts.spawn(attempt::run(life.clone(), claimed, slot, stopped));
@@ -239,9 +239,9 @@ async fn start(life: &Arc<Life>, claimed: Vec<Claimed>, mut slots: Option<OwnedS
 }
 
 /// Whether the attempt is known to have nothing to do. One whose DAG is not at hand finds out by itself.
-fn is_noop(life: &Life, claimed: &Claimed) -> bool {
+fn has_nothing_to_do(life: &Life, claimed: &Claimed) -> bool {
     life.shared.dags.at_hand(claimed).is_some_and(|dag| {
-        let task = dag.tasks.get(claimed.key.task.task.0 as usize);
+        let task = dag.tasks.get(claimed.key.task.task.place());
         task.is_some_and(|task| task.action == Action::Noop)
     })
 }

@@ -1,25 +1,15 @@
-//! Makes a job of an attempt: renders its task's templates and says where it starts.
+//! Makes a job of an attempt: its rendered command, and where it starts.
 
 use std::path::Path;
 
-use rota_core::dag::{Action, Command, Dag, Scope, Task, plain_command, render_command};
+use rota_core::dag::{Action, Command, Task, plain_command};
 use rota_core::id::ClaimToken;
 
-use crate::exec::Job;
+use crate::action::process::Job;
 
 /// The job of one attempt: the task's command, in `folder` or where `cwd` says, seen from there.
-///
-/// # Errors
-/// In words: a template cannot be rendered with these values.
-pub fn job(
-    dag: &Dag,
-    task: &Task,
-    scope: &Scope<'_>,
-    folder: &Path,
-    token: ClaimToken,
-) -> Result<Job, String> {
-    let command = render_command(dag, task, scope).map_err(|error| error.to_string())?;
-    Ok(Job {
+pub(crate) fn job(task: &Task, command: Command, folder: &Path, token: ClaimToken) -> Job {
+    Job {
         direct: direct(task, &command),
         argv: command.argv,
         env: command.env.into_iter().collect(),
@@ -29,7 +19,7 @@ pub fn job(
         remark: None,
         outputs: task.outputs.clone(),
         token: token.0,
-    })
+    }
 }
 
 /// The words of a script that needs no shell: not if the task chose its shell, or has one read a file at its start.

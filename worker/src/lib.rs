@@ -5,17 +5,17 @@
 //! names a database or a broker, and holds no unsafe code.
 //!
 //! The way of an attempt: `claim` takes it from the broker (or the store) and claims it, `attempt` prepares it (`dags`,
-//! `job`), `exec` runs its process under `custody` while `log` carries what it prints, and `finish` reports its end.
-//! `beat` keeps the `lease` and ends the `life` when it cannot; `readiness` stops claims while nothing can be started, and what was
+//! `job`), `action` has a runner for what it does, such as a process under `custody` while `log` carries what it prints, and
+//! `finish` reports its end. `beat` keeps the `lease` and ends the `life` when it cannot; `readiness` stops claims while nothing can be started, and what was
 //! claimed is given back; `service` is the component that does all this.
 
 mod account;
+mod action;
 mod attempt;
 mod beat;
 mod claim;
 mod custody;
 mod dags;
-mod exec;
 mod finish;
 mod job;
 mod lease;
@@ -33,9 +33,8 @@ mod shortage;
 mod spool;
 
 pub use account::Account;
+pub use action::process::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};
 pub use custody::{Marker, Warden, WardenCommand, sweep_earlier_lives, warden_main};
-pub use exec::{End, Executor, Job, Outcome, Stop, StopReason, Stopped, default_shell, stop};
-pub use job::job;
 pub use life::WorkerPorts;
 pub use limits::{Limits, STARTER, starter_main};
 pub use log::{LINE_BYTES_MAX, LineSink, Stream, lines_of};

@@ -10,9 +10,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::action::process::{Executor, Stop, StopReason, Stopped, stop};
 use crate::custody::Warden;
 use crate::dags::Dags;
-use crate::exec::{Executor, Stop, StopReason, Stopped, stop};
 use crate::finish::FinisherHandle;
 use crate::lease::Lease;
 use crate::log::LogWriterHandle;
@@ -35,7 +35,7 @@ pub struct WorkerPorts {
 pub(crate) struct Shared {
     pub(crate) options: WorkerOptions,
     pub(crate) ports: WorkerPorts,
-    pub(crate) executor: Executor,
+    pub(crate) executor: Arc<Executor>,
     pub(crate) warden: Option<Warden>,
     pub(crate) dags: Dags,
     pub(crate) logs: LogWriterHandle,

@@ -10,6 +10,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rota_core::dag::Cost;
 use rota_core::id::{Incarnation, QueueName};
 use rota_core::port::{Beat, Change, StoreError, WorkerHello, WorkerState};
 use rota_kit::boottime::BootTime;
@@ -17,11 +18,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::action::process::{Executor, StopReason};
 use crate::beat;
-use crate::claim::{Lane, consume, poll};
+use crate::claim::{Claims, consume, poll};
 use crate::custody::{Marker, Warden, sweep_earlier_lives};
 use crate::dags::Dags;
-use crate::exec::{Executor, StopReason};
 use crate::finish::Finisher;
 use crate::lease::{self, Lease};
 use crate::life::{Life, Shared, WorkerPorts};
@@ -198,7 +199,7 @@ async fn start(
         dags: Dags::new(ports.facts.clone()),
         options,
         ports,
-        executor,
+        executor: Arc::new(executor),
         warden,
         logs: logs_handle,
         finisher: finisher_handle,
@@ -286,8 +287,8 @@ async fn live(life: &Arc<Life>, shutdown: &CancellationToken, status: &watch::Se
         tokio::spawn(readiness::watch(life.clone())),
     ];
     let claimers = [
-        tokio::spawn(consume(life.clone(), Lane::Processes)),
-        tokio::spawn(consume(life.clone(), Lane::Noops)),
+        tokio::spawn(consume(life.clone(), Claims(Cost::Slot))),
+        tokio::spawn(consume(life.clone(), Claims(Cost::Nothing))),
         tokio::spawn(poll(life.clone())),
     ];
     tokio::select! {

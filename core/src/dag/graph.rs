@@ -9,7 +9,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::id::TaskNo;
 
-use super::model::{Action, Dag, Graph, TriggerRule};
+use super::model::{Dag, Graph, TriggerRule};
 
 /// Most task names in the text of a cycle.
 const CYCLE_NAMES_MAX: usize = 12;
@@ -143,12 +143,7 @@ pub fn render_graph(dag: &Dag) -> String {
 fn task_line(dag: &Dag, task: TaskNo, width: usize) -> String {
     let needs = dag.graph.up_of(task);
     let task = dag.task(task);
-    let action = match &task.action {
-        Action::Script(_) => "script",
-        Action::Argv(_) => "command",
-        Action::Noop => "noop",
-    };
-    let mut line = format!("o {:width$}  {action:7}", task.name.as_str());
+    let mut line = format!("o {:width$}  {:7}", task.name.as_str(), task.action.word());
     if !needs.is_empty() {
         let names: Vec<&str> = needs.iter().take(8).map(|need| dag.task(*need).name.as_str()).collect();
         let more = needs.len().saturating_sub(8);

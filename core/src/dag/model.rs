@@ -11,6 +11,7 @@ use crate::id::{DagId, QueueName, TaskName, TaskNo};
 use crate::schedule::Schedule;
 use crate::state::TaskState;
 
+use super::action::Action;
 use super::error::Remark;
 
 /// One valid DAG version. Task numbers are places in `tasks`, in file order.
@@ -106,17 +107,6 @@ pub struct Task {
     pub reads_outputs_of: Vec<TaskNo>,
     /// The upstream tasks whose outputs its `when` reads, ascending.
     pub when_reads_outputs_of: Vec<TaskNo>,
-}
-
-/// What a task does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// A shell script (template; values placed into it are shell-quoted).
-    Script(String),
-    /// A program and its arguments (each a template, each one argument).
-    Argv(Vec<String>),
-    /// Nothing: succeeds when a worker claims it.
-    Noop,
 }
 
 /// `retry_delay`, `retry_backoff`, `retry_max_delay`.

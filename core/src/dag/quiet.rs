@@ -5,7 +5,7 @@
 use crate::id::TaskNo;
 use crate::state::TaskState;
 
-use super::model::{Action, Graph, Task};
+use super::model::{Graph, Task};
 use super::read::Reader;
 use super::yaml::MapEntry;
 
@@ -20,7 +20,7 @@ pub(super) fn remark(reader: &mut Reader<'_>, tasks: &[Task], graph: &Graph, ent
         let above = &graph.up[no];
         let is_quiet = |up: &&TaskNo| {
             let up = up.place();
-            let fails = tasks[up].action != Action::Noop && !loud.failed[up];
+            let fails = tasks[up].action.can_fail() && !loud.failed[up];
             let hears = fallible[up] && !loud.upstream_failed[up];
             fails && !task.trigger_rule.passes_on(TaskState::Failed, above.len())
                 || hears && !task.trigger_rule.passes_on(TaskState::UpstreamFailed, above.len())
@@ -65,7 +65,7 @@ fn fallible(tasks: &[Task], graph: &Graph) -> Vec<bool> {
     for task in &graph.order {
         let above = graph.up_of(*task);
         fallible[task.place()] =
-            above.iter().any(|up| fallible[up.place()] || tasks[up.place()].action != Action::Noop);
+            above.iter().any(|up| fallible[up.place()] || tasks[up.place()].action.can_fail());
     }
     fallible
 }

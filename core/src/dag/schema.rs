@@ -168,30 +168,13 @@ fn param() -> Value {
 }
 
 fn task() -> Value {
-    let mut properties = entries(json!({
-        "run": {
-            "description": "A shell script, or a program and its arguments. Templates; values in a script are quoted.",
-            "anyOf": [{"type": "string"}, {"allOf": [{"$ref": "#/$defs/texts"}, {"minItems": 1}]}],
-        },
-        "noop": {
-            "description": "Does nothing: joins or splits.",
-            "anyOf": [{"const": true}, {"type": "null"}, {"type": "object", "maxProperties": 0}],
-        },
+    let mut properties = super::action::schemas();
+    properties.extend(entries(json!({
         "needs": {
             "description": "The tasks that must end before this one starts.",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"$ref": "#/$defs/text"}, "uniqueItems": true}],
         },
-    }));
-    for (action, what) in [
-        ("http", "An HTTP request."),
-        ("sql", "A statement on a database connection."),
-        ("wait", "Waits for a time, a file, an address or another DAG."),
-        ("trigger", "Starts a run of another DAG."),
-        ("approve", "Waits for a person."),
-        ("celery", "Sends a task to Celery workers."),
-    ] {
-        properties.insert(action.to_owned(), json!({"description": format!("{what} {NOT_YET}")}));
-    }
+    })));
     properties.extend(fields());
     let one = super::action::ACTIONS.map(|action| json!({"required": [action]}));
     json!({

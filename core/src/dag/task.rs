@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use crate::id::{QueueName, TaskName};
 
-use super::action::{self, ACTIONS, unsupported};
+use super::action::{self, ACTIONS, Action, Cost, unsupported};
 use super::error::{cut, is_near};
 use super::foreign;
-use super::model::{Action, Backoff, BackoffKind, OnLost, Task, TriggerRule};
+use super::model::{Backoff, BackoffKind, OnLost, Task, TriggerRule};
 use super::outputs::is_output_key;
-use super::places;
 use super::read::{Reader, name_hint};
 use super::site::{Site, SiteKind};
 use super::yaml::{Kind, MapEntry, Node, Pos};
@@ -121,24 +120,13 @@ pub(super) fn read<'n, 's>(
         return None;
     }
     let action = action::read(reader, &actions, &cut(&entry.key), entry.key_pos)?;
-    if let ([action], true) = (actions.as_slice(), action != Action::Noop) {
-        action_sites(&action.value, &mut fields.sites);
-        if let Kind::List(arguments) = &action.value.kind {
-            places::check_arguments(reader, arguments);
-        }
+    if let [entry] = actions.as_slice() {
+        action.sites(reader, entry, &mut fields.sites);
     }
     fields.check_delays(reader, entry.key_pos, defaults);
     let sites = std::mem::take(&mut fields.sites);
     let task = fields.into_task(name?, entry.key_pos, action, defaults);
     Some(Draft { task, needs, sites })
-}
-
-fn action_sites<'n, 's>(node: &'n Node<'s>, sites: &mut Vec<Site<'n, 's>>) {
-    match &node.kind {
-        Kind::Scalar(_) => sites.push(Site { node, kind: SiteKind::Script }),
-        Kind::List(list) => sites.extend(list.iter().map(|node| Site { node, kind: SiteKind::Plain })),
-        Kind::Map(_) => {}
-    }
 }
 
 fn read_needs<'n, 's>(reader: &mut Reader<'s>, node: &'n Node<'s>) -> Vec<(&'n str, Pos)> {
@@ -311,8 +299,10 @@ impl Fields<'_, '_> {
             delay,
             delay_max: delay_max.unwrap_or(RETRY_MAX_DELAY.max(delay)),
         };
-        let home = if action == Action::Noop { QueueName::NOOP } else { QueueName::DEFAULT };
-        let default_queue = defaults.queue.clone().filter(|_| action != Action::Noop);
+        let (home, default_queue) = match action.cost() {
+            Cost::Nothing => (QueueName::NOOP, None),
+            Cost::Slot => (QueueName::DEFAULT, defaults.queue.clone()),
+        };
         let mut env = defaults.env.clone();
         env.extend(self.env);
         Task {

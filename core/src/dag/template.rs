@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use crate::id::TaskName;
 
+use super::action::Rendered;
 use super::expr::{Datum, Expression, Meter, Template, Writer, is_template};
 use super::functions::{self, AttemptNames};
-use super::model::{Action, Dag, Task};
+use super::model::{Dag, Task};
 use super::scope::{DefaultShell, Scope};
 use super::shell::{self, MARK};
 
@@ -18,7 +19,7 @@ pub const RENDERED_BYTES_MAX: usize = 1 << 20;
 /// What a worker starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Command {
-    /// The program and its arguments; a script is the last argument of its shell. Empty for `noop`.
+    /// The program and its arguments; a script is the last argument of its shell.
     pub argv: Vec<String>,
     /// The DAG's and the task's environment and all `ROTA_` variables but `ROTA_OUTPUT` and `ROTA_FENCE_TOKEN`, which
     /// only the worker knows.
@@ -39,30 +40,13 @@ pub struct TemplateError {
     pub message: String,
 }
 
-/// The command of one attempt.
+/// What one attempt does.
 ///
 /// # Errors
 /// The first template that cannot be rendered: a name without a value, a value that cannot be placed where it stands,
 /// a wrong type, or too much output.
-pub fn render_command(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Result<Command, TemplateError> {
-    let mut renderer = Renderer::new(dag, task, scope);
-    let argv = match &task.action {
-        Action::Noop => return Ok(Command::default()),
-        Action::Argv(argv) => {
-            argv.iter().map(|argument| renderer.plain("run", argument)).collect::<Result<_, _>>()?
-        }
-        Action::Script(script) => {
-            let script = renderer.script(script)?;
-            shell_argv(task, scope.shell).into_iter().chain([script]).collect()
-        }
-    };
-    let mut env = BTreeMap::new();
-    for (name, text) in dag.env.iter().chain(&task.env) {
-        env.insert(name.clone(), renderer.plain(&format!("env.{name}"), text)?);
-    }
-    env.extend(functions::variables(dag, task, scope));
-    let cwd = task.cwd.as_ref().map(|cwd| renderer.plain("cwd", cwd)).transpose()?;
-    Ok(Command { argv, env, cwd })
+pub fn render(dag: &Dag, task: &Task, scope: &Scope<'_>) -> Result<Rendered, TemplateError> {
+    task.action.render(&mut Renderer::new(dag, task, scope))
 }
 
 /// What a task's `when` says.
@@ -97,7 +81,8 @@ pub(super) fn expression(when: &str) -> Result<Range<usize>, &'static str> {
     Ok(at..at + inner.len())
 }
 
-struct Renderer<'a> {
+/// Renders the texts of one attempt, on one meter.
+pub(super) struct Renderer<'a> {
     dag: &'a Dag,
     task: &'a Task,
     scope: &'a Scope<'a>,
@@ -127,14 +112,37 @@ impl<'a> Renderer<'a> {
         template.render(names, writer, RENDERED_BYTES_MAX, meter)
     }
 
-    fn plain(&mut self, field: &str, text: &str) -> Result<String, TemplateError> {
+    /// A process that starts with these words, in the environment and the directory of its task.
+    pub(super) fn process(&mut self, argv: Vec<String>) -> Result<Command, TemplateError> {
+        let (dag, task, scope) = (self.dag, self.task, self.scope);
+        let mut env = BTreeMap::new();
+        for (name, text) in dag.env.iter().chain(&task.env) {
+            env.insert(name.clone(), self.plain(&format!("env.{name}"), text)?);
+        }
+        env.extend(functions::variables(dag, task, scope));
+        let cwd = task.cwd.as_ref().map(|cwd| self.plain("cwd", cwd)).transpose()?;
+        Ok(Command { argv, env, cwd })
+    }
+
+    /// The shell that takes a script of this task as its last argument.
+    pub(super) fn shell_argv(&self) -> Vec<String> {
+        let words: &[&str] = match self.scope.shell {
+            DefaultShell::Bash => &["bash", "-euo", "pipefail", "-c"],
+            DefaultShell::Sh => &["sh", "-eu", "-c"],
+        };
+        self.task.shell.clone().unwrap_or_else(|| words.iter().map(|&word| word.to_owned()).collect())
+    }
+
+    /// A text whose values stand as they are.
+    pub(super) fn plain(&mut self, field: &str, text: &str) -> Result<String, TemplateError> {
         if !is_template(text) {
             return Ok(text.to_owned());
         }
         self.render(text, &Plain).map_err(|message| self.error(field, message))
     }
 
-    fn script(&mut self, text: &str) -> Result<String, TemplateError> {
+    /// A script whose values are quoted for where they stand.
+    pub(super) fn script(&mut self, text: &str) -> Result<String, TemplateError> {
         if !is_template(text) {
             return Ok(text.to_owned());
         }
@@ -172,14 +180,6 @@ pub(super) fn is_posix(shell: Option<&[String]>) -> bool {
         Some(program) => known(program),
         None => true,
     }
-}
-
-fn shell_argv(task: &Task, default: DefaultShell) -> Vec<String> {
-    let words: &[&str] = match default {
-        DefaultShell::Bash => &["bash", "-euo", "pipefail", "-c"],
-        DefaultShell::Sh => &["sh", "-eu", "-c"],
-    };
-    task.shell.clone().unwrap_or_else(|| words.iter().map(|&word| word.to_owned()).collect())
 }
 
 /// Values as text.

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use rota_core::dag::{self, Command, Dag, DefaultShell, Scope, TemplateError, parse_params, render_command};
+use rota_core::dag::{
+    self, Command, Dag, DefaultShell, Rendered, Scope, TemplateError, parse_params, render,
+};
 use rota_core::id::RunId;
 use rota_core::state::RunState;
 use serde_json::{Map, Value};
@@ -69,7 +71,11 @@ pub(crate) fn errors(source: &str) -> String {
 /// The command of the last task of `dag`.
 pub(crate) fn command(dag: &Dag, given: &Given) -> Result<Command, TemplateError> {
     let params = parse_params(dag, &given.params).unwrap_or_else(|errors| panic!("{errors}"));
-    render_command(dag, dag.tasks.last().expect("a DAG has a task"), &given.scope(&params))
+    let task = dag.tasks.last().expect("a DAG has a task");
+    render(dag, task, &given.scope(&params)).map(|rendered| match rendered {
+        Rendered::Process(command) => command,
+        Rendered::Nothing => Command::default(),
+    })
 }
 
 /// The script or the arguments that a `run:` text becomes; `{{ }}` may use `params.x`, a text.

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Offset as _;
-use rota_core::dag::{Action, Command, Dag, Scope, Task, render_command};
+use rota_core::dag::{Action, Command, Dag, Rendered, Scope, Task, render};
 use rota_core::id::RunId;
 use rota_core::port::{RunRow, TaskRow};
 use rota_core::state::TaskState;
@@ -199,22 +199,17 @@ fn command(run: &RunTasks, definition: Option<&Definition>, attempt: u32) -> (Co
     let Some((dag, task)) = definition else {
         return (Command::default(), "The version of this run can no longer be read.".to_owned());
     };
-    if task.action == Action::Noop {
-        return (Command::default(), "It does nothing: it succeeds when a worker claims it.".to_owned());
-    }
     let outputs = upstream_outputs(run);
     let scope = scope(&run.run, &outputs, attempt);
-    match render_command(dag, task, &scope) {
-        Ok(command) if attempt > 0 => (command, String::new()),
-        Ok(command) => (command, "As it would run now.".to_owned()),
+    match render(dag, task, &scope) {
+        Ok(Rendered::Nothing) => {
+            (Command::default(), "It does nothing: it succeeds when a worker claims it.".to_owned())
+        }
+        Ok(Rendered::Process(command)) if attempt > 0 => (command, String::new()),
+        Ok(Rendered::Process(command)) => (command, "As it would run now.".to_owned()),
         Err(error) => {
-            let argv = match &task.action {
-                Action::Script(script) => vec![script.clone()],
-                Action::Argv(argv) => argv.clone(),
-                Action::Noop => Vec::new(),
-            };
             let note = format!("The template, because it cannot be filled in yet: {error}.");
-            (Command { argv, ..Command::default() }, note)
+            (Command { argv: task.action.texts().to_vec(), ..Command::default() }, note)
         }
     }
 }

@@ -111,6 +111,15 @@ pub struct Outcome {
     pub outputs: Option<Object>,
 }
 
+impl Outcome {
+    /// Of an attempt of which nothing was started.
+    pub(crate) fn unstarted(end: End, at: DateTime<Utc>, error: Option<String>) -> Self {
+        // Not every store takes NUL.
+        let error = error.map(|error| error.replace('\0', "\u{fffd}"));
+        Self { end, spawned_at: None, ended_at: at, exit_code: None, signal: None, error, outputs: None }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -190,7 +199,7 @@ impl Executor {
         }
         let started = self.start(job);
         if let Err(StartError::Short(why)) = started {
-            return self.not_started(why);
+            return Outcome::unstarted(End::NotStarted, self.clock.now(), Some(why));
         }
         if let Some(remark) = &job.remark {
             sink.take(self.clock.now(), Stream::Sys, format!("{remark}\n").as_bytes());
@@ -220,18 +229,6 @@ impl Executor {
     fn unstarted(&self, start_error: Option<String>, forced: Option<Forced>, job: &Job) -> Outcome {
         let ended = verdict::Ended { exit: None, forced, written: Ok(None), start_error };
         verdict::outcome(ended, job, None, self.clock.now())
-    }
-
-    fn not_started(&self, why: String) -> Outcome {
-        Outcome {
-            end: End::NotStarted,
-            spawned_at: None,
-            ended_at: self.clock.now(),
-            exit_code: None,
-            signal: None,
-            error: Some(why),
-            outputs: None,
-        }
     }
 
     /// Finds out whether anything can be started, by starting something that does nothing.
