@@ -259,12 +259,6 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "web/src/streams.rs",
     "web/src/tasks.rs",
     "web/src/why.rs",
-    "worker/src/life.rs",
-    "worker/src/log/attempt.rs",
-    "worker/src/log/stamp.rs",
-    "worker/src/log/tail.rs",
-    "worker/src/log/writer.rs",
-    "worker/src/readiness.rs",
 ];
 
 #[test]

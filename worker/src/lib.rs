@@ -6,8 +6,8 @@
 //!
 //! The way of an attempt: `claim` takes it from the broker (or the store) and claims it, `attempt` prepares it (`dags`,
 //! `job`), `action` has a runner for what it does, such as a process under `custody` while `log` carries what it prints, and
-//! `finish` reports its end. `beat` keeps the `lease` and ends the `life` when it cannot; `readiness` stops claims while nothing can be started, and what was
-//! claimed is given back; `service` is the component that does all this.
+//! `finish` reports its end. `beat` keeps the `lease` and ends the `life` when it cannot; `readiness` stops claims while nothing can be started, as `probe` finds out, and
+//! what was claimed is given back; `service` is the component that does all this.
 
 mod account;
 mod action;
@@ -25,6 +25,7 @@ mod log;
 mod options;
 mod patience;
 mod pidfd;
+mod probe;
 mod readiness;
 mod ringer;
 mod scratch;

@@ -29,7 +29,8 @@ use crate::life::{Life, Shared, WorkerPorts};
 use crate::log::LogWriter;
 use crate::options::{OptionsError, WorkerOptions};
 use crate::patience::{Backoff, answered, answered_within};
-use crate::readiness::{self, Readiness};
+use crate::probe;
+use crate::readiness::Readiness;
 use crate::ringer::{News, Ringer};
 use crate::scratch;
 use crate::spool::Spool;
@@ -284,7 +285,7 @@ async fn live(life: &Arc<Life>, shutdown: &CancellationToken, status: &watch::Se
         tokio::spawn(beat::beat(life.clone())),
         tokio::spawn(beat::hear_nudges(life.clone())),
         tokio::spawn(tell(life.clone(), status.clone())),
-        tokio::spawn(readiness::watch(life.clone())),
+        tokio::spawn(probe::watch(life.clone())),
     ];
     let claimers = [
         tokio::spawn(consume(life.clone(), Claims(Cost::Slot))),

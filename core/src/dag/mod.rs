@@ -37,7 +37,6 @@ mod template;
 mod timing;
 mod yaml;
 
-pub use action::{Action, Cost, Rendered};
 pub use backlog::backlog_remark;
 pub use error::{ERRORS_MAX, Errors, FileError, REMARKS_MAX, Remark};
 pub use file::{ACTIVE_RUNS_MAX, TASKS_MAX, decode, parse, parse_version};
@@ -55,5 +54,5 @@ pub use scene::TEMPLATE_BYTES_MAX;
 pub use schema::json_schema;
 pub use scope::{DefaultShell, Scope};
 pub use task::RETRIES_MAX;
-pub use template::{Answer, Command, RENDERED_BYTES_MAX, TemplateError, eval_when, render};
+pub use template::{Answer, Command, RENDERED_BYTES_MAX, Rendered, TemplateError, eval_when, render};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};

@@ -11,7 +11,6 @@ use crate::id::{DagId, QueueName, TaskName, TaskNo};
 use crate::schedule::Schedule;
 use crate::state::TaskState;
 
-use super::action::Action;
 use super::error::Remark;
 
 /// One valid DAG version. Task numbers are places in `tasks`, in file order.
@@ -107,6 +106,62 @@ pub struct Task {
     pub reads_outputs_of: Vec<TaskNo>,
     /// The upstream tasks whose outputs its `when` reads, ascending.
     pub when_reads_outputs_of: Vec<TaskNo>,
+}
+
+/// What a task does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// A shell script (template; values placed into it are shell-quoted).
+    Script(String),
+    /// A program and its arguments (each a template, each one argument).
+    Argv(Vec<String>),
+    /// Nothing: succeeds when a worker claims it.
+    Noop,
+}
+
+/// What an attempt takes of its worker while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// One of its slots.
+    Slot,
+    /// Nothing that is counted.
+    Nothing,
+}
+
+impl Action {
+    /// One word for it, for people.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Script(_) => "script",
+            Self::Argv(_) => "command",
+            Self::Noop => "noop",
+        }
+    }
+
+    /// What it takes of a worker. Tasks that take nothing have a queue of their own, which every worker serves.
+    pub const fn cost(&self) -> Cost {
+        match self {
+            Self::Script(_) | Self::Argv(_) => Cost::Slot,
+            Self::Noop => Cost::Nothing,
+        }
+    }
+
+    /// Whether it can end in a failure of its own.
+    pub const fn can_fail(&self) -> bool {
+        match self {
+            Self::Script(_) | Self::Argv(_) => true,
+            Self::Noop => false,
+        }
+    }
+
+    /// Its texts as they stand in the file: a script, or the words of a command.
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::Script(script) => std::slice::from_ref(script),
+            Self::Argv(argv) => argv,
+            Self::Noop => &[],
+        }
+    }
 }
 
 /// `retry_delay`, `retry_backoff`, `retry_max_delay`.

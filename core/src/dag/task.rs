@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::id::{QueueName, TaskName};
 
-use super::action::{self, ACTIONS, Action, Cost, unsupported};
+use super::action::{self, ACTIONS, unsupported};
 use super::error::{cut, is_near};
 use super::foreign;
-use super::model::{Backoff, BackoffKind, OnLost, Task, TriggerRule};
+use super::model::{Action, Backoff, BackoffKind, Cost, OnLost, Task, TriggerRule};
 use super::outputs::is_output_key;
 use super::read::{Reader, name_hint};
 use super::site::{Site, SiteKind};

@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use crate::id::TaskName;
 
-use super::action::Rendered;
 use super::expr::{Datum, Expression, Meter, Template, Writer, is_template};
 use super::functions::{self, AttemptNames};
 use super::model::{Dag, Task};
@@ -26,6 +25,15 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
     /// The working directory, relative to the DAG file's folder.
     pub cwd: Option<String>,
+}
+
+/// An action with its values in their places: what a worker carries out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rendered {
+    /// A process.
+    Process(Command),
+    /// Nothing to do.
+    Nothing,
 }
 
 /// A template that cannot be rendered with these values.

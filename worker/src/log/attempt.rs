@@ -1,23 +1,20 @@
 //! One attempt's log: stamps its lines, keeps its head and its tail, and holds it back when the store is slow.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rota_core::id::AttemptKey;
-use rota_core::port::LogChunk;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::buffer::Buffer;
 use super::lines::{LineSink, Stream};
 use super::stamp;
 use super::tail::{LeftOut, Tail};
-use super::writer::{CHUNK_BYTES_MAX, LogWriterHandle};
+use super::writer::LogWriterHandle;
 
 /// Stored as it comes; after that only the tail is kept. Together 16 MiB per attempt.
 const HEAD_BYTES: usize = 12 << 20;
-/// Lines on their way to the store beyond which the task is held back.
-const ROOM_BYTES: usize = 128 * 1024;
 /// How long a task is held back by a store that takes nothing, before lines are left out instead.
 const HOLD_MAX: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 /// How long the end of an attempt waits for its log; the outcome matters more.
@@ -37,23 +34,6 @@ pub(crate) struct AttemptLog {
     /// The store took nothing for too long: lines are left out until it does.
     is_stuck: bool,
     left_out: LeftOut,
-}
-
-/// Lines of one attempt on their way to the store, shared with the log writer.
-pub(super) struct Buffer {
-    key: AttemptKey,
-    state: Mutex<BufferState>,
-    /// The writer took or stored something. Only the attempt itself waits for it.
-    progress: Notify,
-}
-
-#[derive(Default)]
-struct BufferState {
-    text: String,
-    /// The next chunk's number.
-    seq: u32,
-    is_queued: bool,
-    is_in_flight: bool,
 }
 
 impl AttemptLog {
@@ -133,15 +113,11 @@ impl AttemptLog {
     fn push(&mut self, text: &str) {
         let buffer = self.buffer.get_or_insert_with(|| Arc::new(Buffer::new(self.key)));
         self.head += text.len();
-        let mut state = buffer.lock();
-        state.text.push_str(text);
-        let is_large = state.text.len() >= CHUNK_BYTES_MAX;
-        let is_new = !std::mem::replace(&mut state.is_queued, true);
-        drop(state);
-        if is_new {
+        let pushed = buffer.push(text);
+        if pushed.is_news {
             self.writer.enqueue(buffer.clone());
         }
-        if is_large {
+        if pushed.fills_a_chunk {
             self.writer.hurry();
         }
     }
@@ -178,76 +154,6 @@ impl LineSink for AttemptLog {
         self.is_stuck = timeout_at(since + HOLD_MAX, buffer.wait_for_room()).await.is_err();
         self.held_since = None;
     }
-}
-
-impl Buffer {
-    fn new(key: AttemptKey) -> Self {
-        Self { key, state: Mutex::default(), progress: Notify::new() }
-    }
-
-    /// Takes all text, cut into chunks. Followed by [`Buffer::settle`].
-    pub(super) fn take_chunks(&self) -> Vec<LogChunk> {
-        let mut state = self.lock();
-        let text = std::mem::take(&mut state.text);
-        state.is_queued = false;
-        state.is_in_flight = true;
-        let pieces = cut(&text);
-        let chunks = pieces.map(|text| {
-            let seq = state.seq;
-            state.seq += 1;
-            LogChunk { key: self.key, seq, text: text.to_owned() }
-        });
-        let chunks = chunks.collect();
-        drop(state);
-        self.progress.notify_one();
-        chunks
-    }
-
-    /// The chunks that were taken are stored, or never will be.
-    pub(super) fn settle(&self) {
-        self.lock().is_in_flight = false;
-        self.progress.notify_one();
-    }
-
-    fn has_room(&self) -> bool {
-        self.lock().text.len() < ROOM_BYTES
-    }
-
-    fn is_stored(&self) -> bool {
-        let state = self.lock();
-        state.text.is_empty() && !state.is_in_flight
-    }
-
-    async fn wait_for_room(&self) {
-        while !self.has_room() {
-            self.progress.notified().await;
-        }
-    }
-
-    async fn wait_until_stored(&self) {
-        while !self.is_stored() {
-            self.progress.notified().await;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BufferState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Cuts stored text into pieces of whole lines that fit into a chunk.
-fn cut(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        if text.is_empty() {
-            return None;
-        }
-        let reach = text.len().min(CHUNK_BYTES_MAX);
-        let is_end = |place: &usize| text.as_bytes()[*place - 1] == b'\n';
-        let end = (1..=reach).rev().find(is_end).unwrap_or(text.len());
-        let (piece, rest) = text.split_at(end);
-        text = rest;
-        Some(piece)
-    })
 }
 
 #[cfg(test)]

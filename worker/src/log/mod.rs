@@ -3,6 +3,7 @@
 //! Nothing is stored and almost nothing allocated for a task that prints nothing.
 
 mod attempt;
+mod buffer;
 mod lines;
 mod stamp;
 mod tail;

@@ -4,10 +4,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::lines::{LINE_BYTES_MAX, Stream, lines_of};
 
+/// Most text of a chunk.
+pub(super) const CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// Length of a stamp.
 pub(super) const STAMP_BYTES: usize = 32;
 /// Room of the longest stored line: a byte that is no UTF-8 becomes three.
-const _: () = assert!(3 * LINE_BYTES_MAX + STAMP_BYTES + 1 < super::writer::CHUNK_BYTES_MAX);
+const _: () = assert!(3 * LINE_BYTES_MAX + STAMP_BYTES + 1 < CHUNK_BYTES_MAX);
 
 /// `2026-11-20T13:00:00.123456Z out `, for the lines of one block.
 pub(super) fn stamp(at: DateTime<Utc>, stream: Stream) -> String {

@@ -6,11 +6,9 @@ use std::time::Duration;
 use rota_core::port::{Facts, LogChunk, StoreError};
 use tokio::sync::{Notify, mpsc};
 
-use super::attempt::Buffer;
+use super::buffer::Buffer;
 use crate::patience::{Backoff, answered};
 
-/// Most text of a chunk.
-pub(super) const CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// How long the first news waits for more.
 const GATHER: Duration = Duration::from_millis(100);
 /// Most chunks of one call: 1 MiB.

@@ -2,7 +2,7 @@
 //! here is what all of them are asked. Every action of the format is checked; `run` and `noop` are what this version executes,
 //! `planned` has the others.
 //!
-//! A new action is a file beside these, a line in [`Action`] and its `match`es, which the compiler names, and a runner in the worker.
+//! A new action is a file beside these, a line in `Action` and its `match`es, which the compiler names, and a runner in the worker.
 
 mod form;
 mod noop;
@@ -12,75 +12,13 @@ mod run;
 use serde_json::{Map, Value, json};
 
 use super::error::one_of;
+use super::model::Action;
 use super::read::Reader;
 use super::site::Site;
-use super::template::{Command, Renderer, TemplateError};
+use super::template::{Rendered, Renderer, TemplateError};
 use super::yaml::{Kind, MapEntry, Pos};
 
-/// What a task does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// A shell script (template; values placed into it are shell-quoted).
-    Script(String),
-    /// A program and its arguments (each a template, each one argument).
-    Argv(Vec<String>),
-    /// Nothing: succeeds when a worker claims it.
-    Noop,
-}
-
-/// What an attempt takes of its worker while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cost {
-    /// One of its slots.
-    Slot,
-    /// Nothing that is counted.
-    Nothing,
-}
-
-/// An action with its values in their places: what a worker carries out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rendered {
-    /// A process.
-    Process(Command),
-    /// Nothing to do.
-    Nothing,
-}
-
 impl Action {
-    /// One word for it, for people.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Script(_) => "script",
-            Self::Argv(_) => "command",
-            Self::Noop => "noop",
-        }
-    }
-
-    /// What it takes of a worker. Tasks that take nothing have a queue of their own, which every worker serves.
-    pub const fn cost(&self) -> Cost {
-        match self {
-            Self::Script(_) | Self::Argv(_) => Cost::Slot,
-            Self::Noop => Cost::Nothing,
-        }
-    }
-
-    /// Whether it can end in a failure of its own.
-    pub const fn can_fail(&self) -> bool {
-        match self {
-            Self::Script(_) | Self::Argv(_) => true,
-            Self::Noop => false,
-        }
-    }
-
-    /// Its texts as they stand in the file: a script, or the words of a command.
-    pub fn texts(&self) -> &[String] {
-        match self {
-            Self::Script(script) => std::slice::from_ref(script),
-            Self::Argv(argv) => argv,
-            Self::Noop => &[],
-        }
-    }
-
     /// Puts the values into their places.
     pub(super) fn render(&self, renderer: &mut Renderer<'_>) -> Result<Rendered, TemplateError> {
         let argv = match self {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::model::Action;
 use super::super::read::Reader;
 use super::super::yaml::{Kind, Node};
-use super::Action;
 
 /// Reads its value, which says no more than that it is there.
 pub(super) fn read<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Action> {

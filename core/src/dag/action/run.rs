@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::super::model::Action;
 use super::super::places;
 use super::super::read::Reader;
 use super::super::site::{Site, SiteKind};
 use super::super::template::{Renderer, TemplateError};
 use super::super::yaml::{Kind, Node};
-use super::Action;
 
 /// Reads its value: a text is a script, a list a program and its arguments.
 pub(super) fn read<'s>(reader: &mut Reader<'s>, node: &Node<'s>) -> Option<Action> {

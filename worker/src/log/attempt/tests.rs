@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use rota_core::id::{DagId, DagVersion, Incarnation, QueueName, RunId, TaskKey, TaskNo};
 use rota_core::port::{
-    Beat, BeatReply, ClaimRequest, Claimed, DagSources, Finish, GivingBack, LogFacts, Object, StoreError,
-    StoreResult, TaskFacts, WorkerFacts, WorkerHello,
+    Beat, BeatReply, ClaimRequest, Claimed, DagSources, Finish, GivingBack, LogChunk, LogFacts, Object,
+    StoreError, StoreResult, TaskFacts, WorkerFacts, WorkerHello,
 };
 
+use super::super::buffer::cut;
+use super::super::stamp::CHUNK_BYTES_MAX;
 use super::*;
 use crate::log::LogWriter;
 
