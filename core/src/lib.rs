@@ -5,6 +5,7 @@
 //! outside is a trait in [`port`], implemented by other crates.
 
 pub mod dag;
+pub mod failpoint;
 pub mod hex;
 pub mod id;
 pub mod late_result;
@@ -12,6 +13,5 @@ pub mod lease;
 pub mod plan;
 pub mod port;
 pub mod schedule;
-pub mod seeded;
 pub mod state;
 pub mod sync;

@@ -13,8 +13,8 @@ use rota_tests::witness::history::Interruption;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::bench::{Cluster, LEADER_TTL, SELF_KILL_MAX, WORKER_LEASE};
 use super::process::Role;
+use super::rig::{Cluster, LEADER_TTL, SELF_KILL_MAX, WORKER_LEASE};
 
 /// A worker's beats may be unanswered for so long without any task being ended: 4/6 of the lease, less one beat.
 const BEATLESS_MAX: Duration = Duration::from_secs(3);

@@ -5,7 +5,7 @@ use rota_core::id::{QueueName, RunId, TaskKey, TaskNo};
 use rota_core::port::{Broker, Dispatch};
 use rota_tests::lab::rng::now;
 
-use super::bench::Cluster;
+use super::rig::Cluster;
 
 /// Attempts whose messages are copied.
 const ATTEMPTS: &str = "

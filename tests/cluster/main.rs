@@ -5,20 +5,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot do what it is about has failed")]
 
-mod bench;
 mod faults;
 mod flood;
 mod mutations;
 mod nemesis;
 mod process;
+mod rig;
 mod services;
 mod workload;
 
 use std::time::Duration;
 
-use bench::{Cluster, Setup};
 use faults::Measured;
 use process::Role;
+use rig::{Cluster, Setup};
 use rota_tests::lab::is_full;
 use rota_tests::lab::rng::Rng;
 use workload::dags;

@@ -10,8 +10,8 @@ use rota_tests::lab::rng::Rng;
 use rota_tests::witness::check::Rule;
 use rota_tests::witness::history::Interruption;
 
-use super::bench::{Cluster, Setup};
 use super::process::Role;
+use super::rig::{Cluster, Setup};
 use super::workload;
 
 /// How often a scenario is tried before the checker has failed.
@@ -78,7 +78,7 @@ pub(crate) fn nothing_is_found_without_a_fault(rng: &mut Rng) {
 /// Sows each fault and expects the checker to name it.
 pub(crate) fn each_fault_is_found(rng: &mut Rng) {
     let has_faults = cfg!(debug_assertions);
-    assert!(has_faults, "a program built with optimisations has no faults to sow (core/src/seeded.rs)");
+    assert!(has_faults, "a program built with optimisations has no faults to sow (core/src/failpoint.rs)");
     let missed: Vec<&str> = SOWN.iter().filter(|sown| !is_found(sown, rng)).map(|sown| sown.bug).collect();
     assert!(missed.is_empty(), "the checker is blind to {missed:?}");
 }

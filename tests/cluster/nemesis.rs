@@ -7,8 +7,8 @@ use rota_tests::witness::history::Interruption;
 use rota_tests::witness::record::Micros;
 use rustix::process::Signal;
 
-use super::bench::Cluster;
 use super::process::Role;
+use super::rig::Cluster;
 
 /// What was ended by a fault is known to all by then.
 const AFTER: Micros = 2_000_000;

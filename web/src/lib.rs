@@ -16,20 +16,20 @@ mod error;
 mod exposition;
 mod guard;
 mod headers;
-mod health;
 mod intent;
 mod journal;
 mod lead;
-mod ledger;
 mod live;
 mod log;
 mod options;
 mod pages;
+mod probe_server;
 mod probes;
 mod routes;
 mod serve;
 mod session;
 mod show;
+mod slot_counts;
 mod streams;
 mod tasks;
 mod trigger;
@@ -44,8 +44,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use app::{Ports, WebStore};
-pub use health::{ProbeServer, ProcessHealth};
 pub use options::{Options, OptionsError, TOKEN_CHARS_MIN};
+pub use probe_server::{ProbeServer, ProcessHealth};
 
 use app::{App, SharedApp};
 pub use serve::{Certificate, CertificateError};
@@ -124,7 +124,7 @@ impl Web {
             stop.cancel();
         };
         let served = async { tokio::join!(server, streams_end).0 };
-        let served = health::end_within(CLOSE_MAX, served, &shutdown).await;
+        let served = probe_server::end_within(CLOSE_MAX, served, &shutdown).await;
         self.app.shutdown.cancel();
         // Both only end by the token just cancelled; a panic in them is already logged.
         let _ = tokio::time::timeout(CLOSE_MAX, async { tokio::join!(listening, journal) }).await;

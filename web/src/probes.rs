@@ -11,7 +11,7 @@ use rota_core::port::WorkerState;
 use crate::app::{Ctx, SharedApp};
 use crate::error::{AsItIs, Outcome};
 use crate::exposition::Exposition;
-use crate::ledger;
+use crate::slot_counts;
 
 /// How long the store may take to answer until this process is not ready.
 const READY_WAIT: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ pub(crate) async fn metrics(ctx: Ctx) -> Outcome<Response> {
     let leader = store.view_leader().await?;
     let workers = store.view_workers().await?;
     let dags = store.dags_load().await?;
-    let slots = ledger::counts(&ctx, None, ledger::last_day(&ctx.moment)).await?.total;
+    let slots = slot_counts::counts(&ctx, None, slot_counts::last_day(&ctx.moment)).await?.total;
     let live = workers.iter().filter(|worker| worker.state == WorkerState::Live);
     let (count, capacity, running) = live.fold((0u64, 0u64, 0u64), |(count, capacity, running), worker| {
         (count + 1, capacity + u64::from(worker.slots), running + u64::from(worker.running))

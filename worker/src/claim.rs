@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rota_core::dag::{Action, Cost};
+use rota_core::failpoint;
 use rota_core::id::{AttemptKey, QueueName};
 use rota_core::port::{BrokerError, Change, ClaimRequest, Claimed, Consumer, Delivery};
-use rota_core::seeded;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
@@ -127,7 +127,7 @@ async fn take(
     consumer: &mut dyn Consumer,
     deliveries: Vec<Delivery>,
 ) -> Result<(), BrokerError> {
-    if seeded::bug("ack-before-claim") {
+    if failpoint::is_on("ack-before-claim") {
         return consumer.ack(&deliveries.iter().map(|delivery| delivery.tag).collect::<Vec<_>>()).await;
     }
     let slots = claims.slots(life, deliveries.len()).await;
@@ -142,7 +142,7 @@ async fn take(
 
 /// Looks for queued attempts in the store: slowly, in case a message was lost; faster while the broker is away.
 pub(crate) async fn poll(life: Arc<Life>) {
-    if seeded::bug("sweep-off") || seeded::bug("ack-before-claim") {
+    if failpoint::is_on("sweep-off") || failpoint::is_on("ack-before-claim") {
         return;
     }
     loop {

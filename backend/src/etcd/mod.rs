@@ -20,7 +20,7 @@ mod leader_key;
 mod lease;
 mod options;
 mod peer;
-mod probe;
+mod standby_link;
 mod term;
 mod thread;
 

@@ -61,7 +61,7 @@ pub(super) async fn listen(listener: Option<TcpListener>, leads_on: watch::Recei
 /// Holds one connection while the lease stays the same.
 async fn serve(mut stream: TcpStream, lease: i64, mut leads_on: watch::Receiver<Option<i64>>) {
     let talk = async {
-        let mut line = format!("{}{lease:x}\n", super::probe::GREETING);
+        let mut line = format!("{}{lease:x}\n", super::standby_link::GREETING);
         while matches!(timeout(SEND_MAX, stream.write_all(line.as_bytes())).await, Ok(Ok(()))) {
             line = "\n".to_owned();
             sleep(PING).await;

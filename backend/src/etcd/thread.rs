@@ -14,7 +14,7 @@ use super::key_observer::{KeyObserver, LeaderKeyView};
 use super::leader_key::{LeaderKey, LeaderRecord};
 use super::lease::{LeaseTask, LeaseView};
 use super::options::EtcdOptions;
-use super::probe::LeaderProbe;
+use super::standby_link::LeaderProbe;
 use super::{EtcdLeadership, NOT_YET, Question, peer};
 use crate::Link;
 

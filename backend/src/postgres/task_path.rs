@@ -9,9 +9,9 @@
 //! then the statement changes fewer rows than it was given, which is looked into.
 
 use chrono::{DateTime, Utc};
+use rota_core::failpoint;
 use rota_core::id::{AttemptKey, TaskKey};
 use rota_core::port::{ClaimRequest, Claimed, Finish, QueuedTask, StoreResult, TaskRow};
-use rota_core::seeded;
 
 use super::dialect::Conn;
 use super::sql::cells::decode;
@@ -85,7 +85,7 @@ pub(super) async fn tasks_claim(
     now: DateTime<Utc>,
     request: &ClaimRequest,
 ) -> StoreResult<Vec<Claimed>> {
-    if seeded::bug("claim-unguarded") {
+    if failpoint::is_on("claim-unguarded") {
         unclaim(conn, &request.keys).await?;
     }
     let keys = Keys::of_attempts(request.keys.iter());
@@ -99,7 +99,7 @@ pub(super) async fn tasks_claim(
         .bind(micros(now))
         .bind(nonce_bytes(request));
     let rows = query.fetch_all(&mut *conn).await.map_err(write_failed)?;
-    if seeded::bug("spawn-before-commit") {
+    if failpoint::is_on("spawn-before-commit") {
         unclaim(conn, &request.keys).await?;
     }
     if rows.len() == request.keys.len() && !rows.is_empty() {
@@ -154,7 +154,7 @@ pub(super) async fn finish(conn: &mut Conn, now: DateTime<Utc>, finishes: &[Fini
             break;
         }
     }
-    if seeded::bug("finish-without-token") {
+    if failpoint::is_on("finish-without-token") {
         finish_any(conn, finishes).await?;
     }
     Ok(changed)

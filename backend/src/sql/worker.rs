@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use rota_core::failpoint;
 use rota_core::id::{Epoch, Incarnation, QueueName, WorkerId};
 use rota_core::lease;
 use rota_core::port::{
     Actor, Beat, BeatReply, QueueCapacity, Reaped, StoreError, StoreResult, WorkerFacts, WorkerHello,
     WorkerIntents, WorkerPlans, WorkerRow, WorkerState, WorkerViews,
 };
-use rota_core::seeded;
 
 use super::audit::{Entry, audit};
 use super::cells::{Cells, decode, decode_opt};
@@ -45,7 +45,7 @@ fn worker_row(cells: &mut Cells<'_>) -> StoreResult<WorkerRow> {
 
 /// From a heartbeat to when others may take over what the worker ran, in microseconds. Bounded, because it is added to a time.
 fn given_up_after(lease: Duration) -> i64 {
-    let wait = if seeded::bug("reap-early") { lease / 3 } else { lease::given_up_after(lease) };
+    let wait = if failpoint::is_on("reap-early") { lease / 3 } else { lease::given_up_after(lease) };
     i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
 }
 

@@ -12,9 +12,9 @@ use super::action::hooks;
 use super::error::{Errors, FileError, Sink, file_error};
 use super::model::{Dag, Graph, Overlap, Param, Task};
 use super::read::{Occasion, Reader};
-use super::scene::Scene;
 use super::site::Site;
 use super::task::{self, Draft, Fields};
+use super::template_checks::Scene;
 use super::yaml::{Kind, MapEntry, Node, Pos, load};
 use super::{graph, params, quiet, timing};
 

@@ -6,7 +6,7 @@
 //!
 //! The parts: `yaml` is the tree with places, `read` takes typed values from it, `file`, `task`, `action`, `params`
 //! and `timing` each know a part of the format, `graph` knows what needs what, `quiet` which failures end no run. `site`
-//! checks the templates, `expr` is their language, `template` renders them with the names of `functions`, `shell` places
+//! checks the templates, `expr` is their language, `template` renders them with the names of `template_names`, `shell` places
 //! values into scripts, and `places` checks that it can. `schema` says the format to editors, `foreign` knows
 //! the words of other schedulers.
 
@@ -16,7 +16,6 @@ mod error;
 mod expr;
 mod file;
 mod foreign;
-mod functions;
 mod graph;
 mod model;
 mod outputs;
@@ -26,7 +25,6 @@ mod plain;
 mod pos;
 mod quiet;
 mod read;
-mod scene;
 mod schema;
 mod scope;
 mod shell;
@@ -34,6 +32,8 @@ mod site;
 mod strftime;
 mod task;
 mod template;
+mod template_checks;
+mod template_names;
 mod timing;
 mod yaml;
 
@@ -50,9 +50,9 @@ pub use params::{
 };
 pub use plain::plain_command;
 pub use read::too_wide;
-pub use scene::TEMPLATE_BYTES_MAX;
 pub use schema::json_schema;
 pub use scope::{DefaultShell, Scope};
 pub use task::RETRIES_MAX;
 pub use template::{Answer, Command, RENDERED_BYTES_MAX, Rendered, TemplateError, eval_when, render};
+pub use template_checks::TEMPLATE_BYTES_MAX;
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};

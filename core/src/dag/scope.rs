@@ -1,4 +1,4 @@
-//! What templates can see. Workers fill it in; `functions` gives its parts their names, `template` renders with them.
+//! What templates can see. Workers fill it in; `template_names` gives its parts their names, `template` renders with them.
 
 use std::collections::BTreeMap;
 

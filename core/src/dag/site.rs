@@ -1,4 +1,4 @@
-//! Where templates stand in a DAG file, and what they become there. `scene` checks them.
+//! Where templates stand in a DAG file, and what they become there. `template_checks` checks them.
 
 use super::yaml::Node;
 

@@ -7,10 +7,10 @@ use std::ops::Range;
 use crate::id::TaskName;
 
 use super::expr::{Datum, Expression, Meter, Template, Writer, is_template};
-use super::functions::{self, AttemptNames};
 use super::model::{Dag, Task};
 use super::scope::{DefaultShell, Scope};
 use super::shell::{self, MARK};
+use super::template_names::{self, AttemptNames};
 
 /// Most bytes of one rendered text.
 pub const RENDERED_BYTES_MAX: usize = 1 << 20;
@@ -127,7 +127,7 @@ impl<'a> Renderer<'a> {
         for (name, text) in dag.env.iter().chain(&task.env) {
             env.insert(name.clone(), self.plain(&format!("env.{name}"), text)?);
         }
-        env.extend(functions::variables(dag, task, scope));
+        env.extend(template_names::variables(dag, task, scope));
         let cwd = task.cwd.as_ref().map(|cwd| self.plain("cwd", cwd)).transpose()?;
         Ok(Command { argv, env, cwd })
     }

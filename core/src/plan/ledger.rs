@@ -1,4 +1,5 @@
-//! What becomes of the slots that a look at a schedule decided: a run, or an entry in the ledger that says why there is none.
+//! Turns what `schedule::decide` said of slots into runs, or into entries of the ledger that say why there is none. A pause and an
+//! overlap turn firing into skipping here.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,9 +7,9 @@ use super::active_runs::ActiveRuns;
 use super::draft::Draft;
 use super::planned_dag::PlannedDag;
 use crate::dag::{Dag, Overlap};
+use crate::failpoint;
 use crate::port::{NewRun, Object, SlotOutcome, SlotRow};
 use crate::schedule::{Catchup, Decision, MissedRange, Schedule, format_duration};
-use crate::seeded;
 use crate::state::{IllegalTransition, RunState};
 
 impl PlannedDag {
@@ -95,7 +96,7 @@ impl PlannedDag {
             params: default_params(&self.dag),
             at: draft.now,
         };
-        if seeded::bug("slot-twice") {
+        if failpoint::is_on("slot-twice") {
             draft.batch.runs.push(NewRun { slot: slot + TimeDelta::milliseconds(1), ..run.clone() });
         }
         draft.batch.runs.push(run);

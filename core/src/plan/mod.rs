@@ -10,14 +10,14 @@ mod planned_dag;
 mod planner;
 mod questions;
 mod ready_queue;
-mod retry;
-mod rule;
+mod retry_wait;
 mod run;
 mod slots;
 mod timers;
+mod trigger_rule;
 pub mod why;
 
 pub use planner::Planner;
-pub use retry::retry_wait;
-pub use rule::{Tally, Verdict, verdict};
+pub use retry_wait::retry_wait;
 pub use run::RunWalk;
+pub use trigger_rule::{Tally, Verdict, verdict};

@@ -1,4 +1,4 @@
-//! The DAGs and the slots of their schedules: which are due, and when to look next. Every slot up to a DAG's cursor has
+//! The DAGs and their schedules: whose slots are due, and when to look next. What becomes of them `schedule::decide` says. Every slot up to a DAG's cursor has
 //! exactly one ledger entry, written in the transaction that moves the cursor ([`super::ledger`] writes them).
 
 use std::collections::{BTreeMap, BTreeSet};

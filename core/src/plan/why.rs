@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::rule::{Verdict, verdict};
 use super::run::RunWalk;
+use super::trigger_rule::{Verdict, verdict};
 use crate::id::{NodeId, QueueName, RunId, TaskNo};
 use crate::port::{DagRow, QueueCapacity, RunRow, TaskRow, WorkerRow, WorkerState};
 use crate::schedule::format_duration;

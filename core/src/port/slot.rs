@@ -1,4 +1,4 @@
-//! The ledger: what became of each slot. An entry may be a range of many slots: wherever slots are listed or
+//! The ledger as it is stored: what became of each slot. An entry may be a range of many slots: wherever slots are listed or
 //! counted, a range counts with the part of it that lies within the window.
 
 use async_trait::async_trait;

@@ -1,4 +1,5 @@
-//! Catch-up: what becomes of the slots between the persisted cursor and now.
+//! Decides which slots between the persisted cursor and now fire and which are missed: deadline and catch-up. `plan::ledger` makes
+//! entries of the answer; slots that an edit of the file leaves undecided are told by [`passed`].
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ impl Republisher {
     /// Publishes again what lies unclaimed for long. Returns how many attempts. Not while the broker is away: then nothing was
     /// published.
     pub(crate) async fn run(&mut self, term: &LeaderTerm<'_>) -> Result<usize, TermError> {
-        if term.sender.is_away() || rota_core::seeded::bug("sweep-off") {
+        if term.sender.is_away() || rota_core::failpoint::is_on("sweep-off") {
             return Ok(0);
         }
         let before =

@@ -1,5 +1,6 @@
 //! The rule that keeps the store in step with the leader's DAG directory: what was found, compared with what the store has,
-//! becomes transactions. Pure: data in, data out.
+//! becomes transactions. Slots that an edited or deleted schedule leaves undecided become missed in the same one. Pure: data in,
+//! data out.
 //!
 //! *A directory speaks through its changes.* Every replica may have a directory, and one that takes over may have an old
 //! one. A DAG in the store has a state, the hash of its current version or its absence, and that state has a time. Where

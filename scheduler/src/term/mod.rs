@@ -8,8 +8,8 @@ pub(crate) mod load;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rota_core::failpoint;
 use rota_core::port::{Batch, StoreResult};
-use rota_core::seeded;
 
 use crate::broker::sender::BrokerSender;
 use crate::files::ReplicaCache;
@@ -54,7 +54,7 @@ impl<'a> LeaderTerm<'a> {
             if batch.is_empty() {
                 return Ok(true);
             }
-            if seeded::bug("cursor-apart") {
+            if failpoint::is_on("cursor-apart") {
                 self.cursors_apart(&mut batch).await?;
             }
             let committed = self.context.commit(&batch).await?;

@@ -11,7 +11,6 @@ use serde::Deserialize;
 
 use crate::app::Ctx;
 use crate::error::Outcome;
-use crate::ledger::{self, Counts};
 use crate::pages::{Nav, Page, PageFrame, PageTopic};
 use crate::show::axis::Drawing;
 use crate::show::day::{self, Day};
@@ -25,6 +24,7 @@ use crate::show::runs::RUNS_MAX;
 use crate::show::strip::{Gauge, HealthStrip, gauges};
 use crate::show::time::count;
 use crate::show::verdict::HomeVerdict;
+use crate::slot_counts::{self, Counts};
 
 /// Rows of the rota on one page.
 const ROWS_MAX: usize = 50;
@@ -139,8 +139,8 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<HomeQuery>) -> Outcome<Pa
 impl HomeFacts {
     async fn load(ctx: &Ctx) -> Outcome<Self> {
         let store = &*ctx.app.ports.store;
-        let day = ledger::last_day(&ctx.moment);
-        let counts = ledger::counts(ctx, None, day).await?;
+        let day = slot_counts::last_day(&ctx.moment);
+        let counts = slot_counts::counts(ctx, None, day).await?;
         Ok(Self {
             entries: entries(ctx, &counts).await?,
             failed: store.view_failed_dags(day.from, SHOWN_MAX).await?,

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use crate::app::{Ctx, dag_id};
 use crate::cursor::{slot_cursor, slot_place};
 use crate::error::{Error, Outcome};
-use crate::ledger;
 use crate::pages::dag::says;
 use crate::pages::{Nav, Page, PageFrame, PageTopic};
 use crate::show::look::{MISSED, OK, StateStyle};
 use crate::show::time::{LocalClock, Stamp, count, grouped, is_utc, zone_name};
+use crate::slot_counts;
 
 /// Rows on one page.
 const ROWS_MAX: usize = 100;
@@ -66,7 +66,7 @@ pub(crate) async fn show(ctx: Ctx, Query(query): Query<LedgerQuery>) -> Outcome<
     let topic =
         if after.is_some() { PageTopic::Still } else { dag.clone().map_or(PageTopic::All, PageTopic::Dag) };
     let frame = PageFrame::load(&ctx, Nav::Ledger, topic).await?;
-    let counts = ledger::counts(&ctx, dag.as_ref(), ledger::last_day(&ctx.moment)).await?.total;
+    let counts = slot_counts::counts(&ctx, dag.as_ref(), slot_counts::last_day(&ctx.moment)).await?.total;
     let whose = dag.as_ref().map_or("all DAGs".to_owned(), ToString::to_string);
     let filter = SlotFilter { dag, outcome, after, limit: ROWS_MAX + 1, ..SlotFilter::default() };
     let mut slots = store.view_slots(&filter).await?;

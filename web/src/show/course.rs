@@ -13,7 +13,7 @@ use super::grid::run_at;
 use super::look::StateStyle;
 use super::slots::thinned;
 use super::time::{LocalClock, Stamp};
-use crate::ledger::part;
+use crate::slot_counts::part;
 
 /// The word of now lies above all, what the clock does on a line of its own below it.
 const CHANGE_LINE: u32 = 24;

@@ -1,4 +1,5 @@
 //! Parts of pages: times, states, and drawings whose axis is time. Values in, shapes out; the markup is in templates.
+//! `home`, `strip` and `terms` also read the store for what they draw.
 
 pub(crate) mod attempts;
 pub(crate) mod axis;

@@ -9,7 +9,7 @@ use super::time::{LocalClock, Stamp, count, span};
 use crate::app::Ctx;
 use crate::error::Outcome;
 use crate::lead::{NOTED_EVERY, TermEnd, ended_at, vacancy};
-use crate::ledger;
+use crate::slot_counts;
 
 /// Changes that are listed.
 pub(crate) const TERMS_SHOWN: usize = 8;
@@ -39,7 +39,7 @@ pub(crate) async fn rows(ctx: &Ctx, known: &LeadershipFacts) -> Outcome<Vec<Lead
         let due = match before {
             Some(before) => {
                 let window = TimeWindow { from: ended_at(before, term), until: term.began_at };
-                Some(ledger::counts(ctx, None, window).await?.total)
+                Some(slot_counts::counts(ctx, None, window).await?.total)
             }
             None => None,
         };

@@ -1,14 +1,14 @@
-//! The attempts of a task: when one is queued, what its end leads to, and whether another follows.
+//! The attempts of a task: when one is queued, what its end or its loss leads to, and whether another follows.
 
 use chrono::{DateTime, Utc};
 
 use super::{Heard, RunWalk};
 use crate::dag::{LOSSES_MAX, OnLost, Task};
+use crate::failpoint;
 use crate::id::{AttemptKey, NodeId};
 use crate::plan::draft::Draft;
-use crate::plan::retry::retry_wait;
+use crate::plan::retry_wait::retry_wait;
 use crate::port::{PlannedRetry, QueuedTask, TaskRow};
-use crate::seeded;
 use crate::state::{IllegalTransition, TaskEvent, TaskState};
 
 impl RunWalk {
@@ -87,7 +87,7 @@ impl RunWalk {
         let id = row.key.node();
         let event = match row.state {
             TaskState::Success => TaskEvent::Succeed,
-            TaskState::Running if seeded::bug("downstream-early") => TaskEvent::Succeed,
+            TaskState::Running if failpoint::is_on("downstream-early") => TaskEvent::Succeed,
             TaskState::Failed => TaskEvent::Fail,
             TaskState::Cancelled => TaskEvent::Cancel,
             TaskState::Waiting
@@ -159,7 +159,7 @@ impl RunWalk {
 
 fn losses_allowed(task: &Task) -> u32 {
     match task.on_lost {
-        OnLost::Fail if !seeded::bug("on-lost-ignored") => 0,
+        OnLost::Fail if !failpoint::is_on("on-lost-ignored") => 0,
         OnLost::Fail | OnLost::Retry => LOSSES_MAX,
     }
 }

@@ -2,13 +2,15 @@
 //! out-degree of its task (and of the tasks that it settles), never in the size of the run.
 //!
 //! Here is the run itself, from its rows to its end. What happens to its tasks is in the modules beside it: `spread`, how
-//! the end of one lets others start or end; `attempt`, from ready to queued and back; `late`, an end that nobody waited
-//! for; `cancel`; `clear`, a person's retry; `when`.
+//! the end of one lets others start or end; `attempt`, from ready to queued, to its end or its loss, and on to the
+//! next; `late`, an end that nobody waited
+//! for; `cancel`; `clear`, a person's retry; `when`. `node` is where a task is, `first_failure`
+//! what the run says when it failed.
 
 mod attempt;
 mod cancel;
 mod clear;
-mod failures;
+mod first_failure;
 mod late;
 mod node;
 mod spread;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::draft::{Draft, Undelivered};
-use super::rule::Tally;
+use super::trigger_rule::Tally;
 use crate::dag::Dag;
 use crate::id::{AttemptKey, NodeId, QueueName, RunId, TaskKey};
 use crate::port::{Dispatch, RunRow, RunTransition, TaskRow};
@@ -27,7 +29,7 @@ use crate::state::{
     IllegalTransition, RunEvent, RunState, TaskEvent, TaskState, Trigger, run_next, task_next,
 };
 
-use failures::RunFailures;
+use first_failure::RunFailures;
 use node::Nodes;
 use when::WhenInputs;
 

@@ -6,7 +6,7 @@ use std::ops::{Index, IndexMut};
 
 use crate::dag::Dag;
 use crate::id::{NodeId, TaskNo};
-use crate::plan::rule::Tally;
+use crate::plan::trigger_rule::Tally;
 use crate::port::TaskRow;
 use crate::state::TaskState;
 

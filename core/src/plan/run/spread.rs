@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::RunWalk;
 use crate::id::NodeId;
 use crate::plan::draft::Draft;
-use crate::plan::rule::{Verdict, verdict};
+use crate::plan::trigger_rule::{Verdict, verdict};
 use crate::port::SettledTask;
 use crate::state::{IllegalTransition, TaskEvent, TaskState};
 

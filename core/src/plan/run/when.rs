@@ -8,7 +8,7 @@ use super::RunWalk;
 use crate::dag::{Answer, Dag, DefaultShell, Scope, Task, eval_when};
 use crate::id::{NodeId, TaskNo};
 use crate::plan::draft::Draft;
-use crate::plan::rule::{Verdict, verdict};
+use crate::plan::trigger_rule::{Verdict, verdict};
 use crate::port::TaskRow;
 use crate::state::{IllegalTransition, TaskEvent, TaskState};
 

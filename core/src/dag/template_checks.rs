@@ -11,13 +11,13 @@ use super::action::unsupported;
 use super::error::cut;
 use super::expr::{BlockKind, Expression, FILTERS, Path, TESTS, Template, TemplateBlock, Uses, is_template};
 use super::foreign;
-use super::functions::{FUNCTIONS, OBJECTS, PLAIN_NAMES};
 use super::model::{Graph, Param};
 use super::places;
 use super::read::Reader;
 use super::site::{Site, SiteKind};
 use super::task::Draft;
 use super::template::{expression, is_posix};
+use super::template_names::{FUNCTIONS, OBJECTS, PLAIN_NAMES};
 use super::yaml::{Kind, Node};
 
 /// Most steps over needs that all checks of "is it upstream?" take together, beyond direct needs.

@@ -177,7 +177,7 @@ impl Cluster {
         for (name, value) in self.place.settings(ports.0, ports.1, ports.2) {
             process.set(name, value);
         }
-        process.set("ROTA_SEEDED_BUG", self.setup.bug);
+        process.set("ROTA_FAILPOINT", self.setup.bug);
         match role {
             Role::Scheduler => {
                 process.set("ROTA_LEADER_TTL", format!("{}s", LEADER_TTL.as_secs()));

@@ -1,4 +1,4 @@
-//! The probes of a process that has no dashboard: `/healthz`, `/readyz`, `/leader`, `/metrics`. They tell states and
+//! The probes' server of a process that has no dashboard (those of the dashboard are in `probes`): `/healthz`, `/readyz`, `/leader`, `/metrics`. They tell states and
 //! numbers, nothing that a person wrote, and so need no login.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! How long a retry waits. The jitter is drawn from a hash of the attempt, so that a leader that decides again after a
+//! How long a retry waits; whether there is one is `run::attempt`'s to say. The jitter is drawn from a hash of the attempt, so that a leader that decides again after a
 //! crash decides the same.
 
 use std::time::Duration;
